@@ -1,0 +1,109 @@
+"""Every error this package raises on purpose, in one tree.
+
+    RlmError
+    ├── UsageError                 what was asked for cannot be done as asked      exit 2
+    │   ├── ConfigError            an unknown key, a limit out of range
+    │   ├── PromptError            a prompt that cannot be read or is not text
+    │   └── RunError               a run record that is missing or damaged
+    ├── LimitReached               a limit of the run was hit; carries `stop`      exit 3
+    ├── ModelError                 the model cannot be loaded or used              exit 4
+    │   ├── ModelFileError         the GGUF file is missing, cut short or invalid
+    │   ├── ModelMemoryError       the model does not fit the memory limit
+    │   ├── WindowError            a prompt does not fit the model's window
+    │   └── WorkerDied             the process that held the weights is gone
+    └── SandboxError               the WebAssembly Python cannot start or go on    exit 5
+        ├── GuestMissing           the guest module is not built or not found
+        ├── AddressSpaceError      the prompt does not fit the guest's 4 GiB
+        └── GuestTrapped           the guest was stopped for good (abort, stack, hard deadline)
+
+A message says what happened, with the figure and the limit; `hint` says what
+to try. An exception that the *guest's* code raised is not here: it is data, in
+`records.GuestError`, for the model to read.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rlm_local.records import StopReason
+
+
+class RlmError(Exception):
+    """Base of the tree. `str(error)` is one sentence; `hint` what to try, or ''."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(RlmError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class PromptError(UsageError):
+    pass
+
+
+class RunError(UsageError):
+    pass
+
+
+class LimitReached(RlmError):
+    """A limit of the run was hit: the run ends with its best partial answer."""
+
+    exit_code = 3
+
+    def __init__(self, stop: StopReason, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.stop = stop
+
+
+class ModelError(RlmError):
+    exit_code = 4
+
+
+class ModelFileError(ModelError):
+    pass
+
+
+class ModelMemoryError(ModelError):
+    pass
+
+
+class WindowError(ModelError):
+    """A prompt of `tokens` tokens where `fits` fit. `index`: its place in the batch."""
+
+    def __init__(self, tokens: int, fits: int, *, index: int = 0) -> None:
+        super().__init__(
+            f"the prompt has {tokens:,} tokens, and {fits:,} fit the model's window",
+            hint="split the text and ask about each part",
+        )
+        self.tokens = tokens
+        self.fits = fits
+        self.index = index
+
+
+class WorkerDied(ModelError):
+    pass
+
+
+class SandboxError(RlmError):
+    exit_code = 5
+
+
+class GuestMissing(SandboxError):
+    pass
+
+
+class AddressSpaceError(SandboxError):
+    pass
+
+
+class GuestTrapped(SandboxError):
+    pass

@@ -1,0 +1,214 @@
+"""The plain, frozen values that pass between the parts.
+
+They are msgspec structs, so that the same types are what a run record holds,
+what `--events` prints and what the worker process is sent. Times are seconds,
+sizes are bytes unless the name says characters or tokens.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the records: immutable, keyword-only, unknown fields refused."""
+
+
+class StopReason(StrEnum):
+    """Why a run ended. All but `ANSWERED` come with the best partial answer."""
+
+    ANSWERED = "answered"
+    WALL_CLOCK = "wall_clock"
+    TURNS = "turns"
+    TOKENS = "tokens"
+    SUB_CALLS = "sub_calls"
+    WINDOW = "window"  # the dialogue no longer fits the model's window
+    REPEATS = "repeats"  # the model kept sending the same cell
+    MODEL = "model"  # the model failed for good
+    SANDBOX = "sandbox"  # the sandbox failed for good
+    INTERRUPTED = "interrupted"
+
+
+# ------------------------------------------------------------------ the model
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One message of a dialogue."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Request(Record, frozen=True):
+    """One completion wanted from a model.
+
+    `dialogue` names the conversation that the messages belong to: its KV cache
+    is kept, so that the next request of the same dialogue prefills only what is
+    new. '' is a one-off. `stop="fence"` ends generation after a closing fence.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    stop: Literal["", "fence"] = ""
+    temperature: float = 0.0
+    seed: int = 0
+    dialogue: str = ""
+
+
+class Completion(Record, frozen=True):
+    """What a model made of a `Request`. `cached_tokens` of the prompt cost nothing."""
+
+    text: str
+    finish: Literal["stop", "length", "deadline", "tokens"]
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    seconds: float
+
+    @property
+    def work_tokens(self) -> int:
+        """Tokens the model really processed: what the token limit counts."""
+        return self.prompt_tokens - self.cached_tokens + self.completion_tokens
+
+
+class ModelInfo(Record, frozen=True):
+    """What the controller must know of a model. `profile` picks the prompts."""
+
+    name: str
+    path: str
+    context_tokens: int
+    profile: str
+    parameters: int = 0
+    file_bytes: int = 0
+
+
+# ---------------------------------------------------------------- the sandbox
+
+
+class GuestError(Record, frozen=True):
+    """An exception of the guest's code: its type, message and a short traceback."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class Observation(Record, frozen=True):
+    """What running one cell gave.
+
+    `value` is the repr of the last expression, or None as in a REPL. Text is
+    capped in the guest; the `*_chars` say how much was written in all.
+    `seconds` is the time in the guest's code, without host calls (`host_seconds`).
+    `restarted`: the guest had to be stopped for good and its variables are lost.
+    """
+
+    stdout: str = ""
+    stderr: str = ""
+    stdout_chars: int = 0
+    stderr_chars: int = 0
+    value: str | None = None
+    error: GuestError | None = None
+    seconds: float = 0.0
+    host_seconds: float = 0.0
+    restarted: bool = False
+
+
+# ------------------------------------------------------------------- the run
+
+
+class Usage(Record, frozen=True):
+    """What a run has used. Token counts are sums over root and sub-calls."""
+
+    seconds: float = 0.0
+    turns: int = 0
+    sub_calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Answer(Record, frozen=True):
+    """The end of a run: the text, why it stopped, what it used, where its record is."""
+
+    text: str
+    stop: StopReason
+    usage: Usage
+    run_id: str
+    model: str
+    message: str = ""  # for a stop that is not `answered`: one sentence on why
+
+    @property
+    def complete(self) -> bool:
+        return self.stop is StopReason.ANSWERED
+
+
+# -------------------------------------------- events, as recorded and streamed
+
+
+class RunStarted(Record, frozen=True, tag="start"):
+    """First event of a run. `limits`: the fields of `Limits`."""
+
+    run_id: str
+    time: float  # Unix time
+    question: str
+    model: str
+    mode: Literal["direct", "rlm"]
+    prompt: dict[str, object]
+    limits: dict[str, object]
+
+
+class TurnStarted(Record, frozen=True, tag="turn"):
+    """The model is about to be asked for turn `turn` (from 1)."""
+
+    turn: int
+    depth: int = 0
+
+
+class Replied(Record, frozen=True, tag="reply"):
+    """The model's turn: its whole text and the code that will be run ('' if none)."""
+
+    turn: int
+    text: str
+    code: str
+    completion: Completion
+    depth: int = 0
+
+
+class SubCalled(Record, frozen=True, tag="sub_calls"):
+    """One batch of sub-calls has come back."""
+
+    turn: int
+    prompts: tuple[str, ...]
+    replies: tuple[str, ...]
+    completions: tuple[Completion, ...]
+    seconds: float
+    depth: int = 1
+
+
+class Ran(Record, frozen=True, tag="ran"):
+    """A cell has run, and `shown` is what the model is told of it.
+
+    `turn_seconds` is the whole turn; less `model_seconds`, the guest's own time
+    and its sub-calls, it is what the runtime itself cost (`overhead_seconds`).
+    """
+
+    turn: int
+    observation: Observation
+    shown: str
+    turn_seconds: float
+    model_seconds: float
+    overhead_seconds: float
+    depth: int = 0
+
+
+class RunEnded(Record, frozen=True, tag="end"):
+    """Last event of a run."""
+
+    time: float
+    answer: Answer
+
+
+Event = RunStarted | TurnStarted | Replied | SubCalled | Ran | RunEnded

@@ -1,0 +1,64 @@
+"""What the controller asks of a sandbox: Pythons that run the model's code."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from rlm_local.records import Observation
+
+
+class GuestRaise(Exception):
+    """Raised by a host function to make the guest's call raise, as ordinary Python.
+
+    `kind` is the name of a builtin exception type (ValueError, TypeError, …).
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class HostFunctions(Protocol):
+    """What the guest can call. Runs on the guest's thread while the guest waits."""
+
+    def __call__(self, name: str, arguments: list[object]) -> object:
+        """Answer the call `name(*arguments)`; both sides are JSON values.
+
+        Raise GuestRaise to raise in the guest. Any other exception (a limit, a
+        dead worker) ends the guest's cell at once, uncatchably, and comes out
+        of `Repl.execute` unchanged.
+        """
+        ...
+
+
+class Repl(Protocol):
+    """One Python with its own variables. Not for two threads at once."""
+
+    def execute(self, code: str, *, deadline: float, cell_seconds: float) -> Observation:
+        """Run one cell and say what it gave.
+
+        An exception of the code is data in the `Observation`. After
+        `cell_seconds` the code gets a KeyboardInterrupt and its variables
+        survive; if it goes on all the same, the guest is stopped for good and a
+        fresh one takes its place (`Observation.restarted`). At `deadline`
+        (`time.monotonic`) likewise. An exception that a host function raised
+        comes out as it is.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """From another thread: end the running cell now, for good, as a trap would."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
