@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from rlm_local.prompt import Prompt
 from rlm_local.records import Observation
 
 
@@ -31,6 +33,32 @@ class HostFunctions(Protocol):
         of `Repl.execute` unchanged.
         """
         ...
+
+
+class Sandbox(Protocol):
+    """Makes Pythons. One serves a whole process; forks are independent."""
+
+    def repl(
+        self,
+        prompt: Prompt,
+        *,
+        question: str,
+        host: HostFunctions,
+        functions: Sequence[str],
+        memory_bytes: int,
+        output_chars: int,
+        seed: int = 0,
+    ) -> Repl:
+        """Fork a Python with `prompt` mapped as `context`.
+
+        `functions` are the names that the guest gets as host functions.
+        `memory_bytes` bounds what the guest may use beside the mapped prompt,
+        `output_chars` what is kept of stdout, of stderr and of a shown value.
+        Raises AddressSpaceError, GuestMissing, SandboxError.
+        """
+        ...
+
+    def close(self) -> None: ...
 
 
 class Repl(Protocol):
