@@ -26,7 +26,7 @@ class StopReason(StrEnum):
     TOKENS = "tokens"
     SUB_CALLS = "sub_calls"
     WINDOW = "window"  # the dialogue no longer fits the model's window
-    REPEATS = "repeats"  # the model kept sending the same cell
+    REPEATS = "repeats"  # the model kept sending the same cell, or turns without code
     MODEL = "model"  # the model failed for good
     SANDBOX = "sandbox"  # the sandbox failed for good
     INTERRUPTED = "interrupted"
@@ -102,6 +102,7 @@ class Observation(Record, frozen=True):
     `value` is the repr of the last expression, or None as in a REPL. Text is
     capped in the guest; the `*_chars` say how much was written in all.
     `seconds` is the time in the guest's code, without host calls (`host_seconds`).
+    `partial` is what the code has put into `answer["content"]`, once it has.
     `restarted`: the guest had to be stopped for good and its variables are lost.
     """
 
@@ -111,6 +112,7 @@ class Observation(Record, frozen=True):
     stderr_chars: int = 0
     value: str | None = None
     error: GuestError | None = None
+    partial: str | None = None
     seconds: float = 0.0
     host_seconds: float = 0.0
     restarted: bool = False
