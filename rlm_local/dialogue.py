@@ -75,8 +75,8 @@ question as a str.
 expression; `chunks(text, chars, overlap=0)` cuts a text into pieces; `SHOW_VARS()` lists your \
 variables.
 {calls}
-{end}. Finish by calling, in a block, `FINAL(value)` with the answer, or `FINAL_VAR("name")` with a \
-variable that holds it, however long it is. Only then is the run over: do not call them for a plan.
+{end}. Finish by calling, in a block, `FINAL(value)` with the answer, or `FINAL_VAR("name")` with \
+a variable that holds it, however long it is. Only then is the run over: never call them for a plan.
 
 Decide first how the question splits up: what code can find or count, let code do; what needs \
 reading, {reading}. Check what you found before you finish.
@@ -135,9 +135,7 @@ def opening(profile: Profile, question: str, facts: PromptFacts) -> tuple[Messag
     """The messages that start a root dialogue. Their size does not grow with the prompt."""
     kind = "str" if facts.single else f"list of {facts.documents:,} str"
     if profile.opening == "short":
-        return (
-            Message("user", f"{question}\ncontext: {kind}, {facts.chars} chars\n{facts.head}"),
-        )
+        return (Message("user", f"{question}\ncontext: {kind}, {facts.chars} chars\n{facts.head}"),)
     with_calls = facts.call_chars > 0
     system = profile.system.format(
         calls=_CALLS.format(call_chars=facts.call_chars) if with_calls else "",
@@ -245,7 +243,7 @@ def _closing_parenthesis(text: str, start: int) -> int:
 def _final_cell(kind: str, content: str) -> str:
     literal = _literal(content)
     if kind == "FINAL_VAR":
-        return f"FINAL_VAR({literal if literal is not None else content!r})"
+        return f"FINAL_VAR({literal or repr(content)})"
     if literal is not None:
         return f"FINAL({literal})"
     if content.isidentifier():  # FINAL(result), meant as the variable if there is one

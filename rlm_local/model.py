@@ -72,9 +72,7 @@ class ScriptedModel:
         profile: str = "generic",
         context_tokens: int = 32_768,
     ) -> None:
-        self._info = ModelInfo(
-            name=name, path="", context_tokens=context_tokens, profile=profile
-        )
+        self._info = ModelInfo(name=name, path="", context_tokens=context_tokens, profile=profile)
         self._turns = _reader(turns, "turns")
         self._sub_calls = _reader(sub_calls, "sub_calls")
         self.requests: list[Request] = []

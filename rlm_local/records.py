@@ -27,6 +27,7 @@ class StopReason(StrEnum):
     SUB_CALLS = "sub_calls"
     WINDOW = "window"  # the dialogue no longer fits the model's window
     REPEATS = "repeats"  # the model kept sending the same cell, or turns without code
+    ANSWER_SIZE = "answer_size"  # the final value was larger than an answer may be
     MODEL = "model"  # the model failed for good
     SANDBOX = "sandbox"  # the sandbox failed for good
     INTERRUPTED = "interrupted"
