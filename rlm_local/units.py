@@ -1,0 +1,65 @@
+"""Sizes and times as people write them: `2GiB`, `500 MB`, `90s`, `1h30m`."""
+
+from __future__ import annotations
+
+import re
+
+from rlm_local.errors import ConfigError
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.IGNORECASE)
+_PREFIXES = ("", "k", "m", "g", "t")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes in `text`: a plain number, or one with B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
+
+    A bare letter (`2G`) is binary, as in most tools that limit memory.
+    Raises ConfigError.
+    """
+    match = _SIZE.fullmatch(text)
+    if match:
+        number, unit = match[1], match[2].lower()
+        prefix, binary = unit.removesuffix("b").removesuffix("i"), not unit.endswith("b")
+        known = prefix in _PREFIXES and unit in ("", "b", prefix, f"{prefix}b", f"{prefix}ib")
+        if known:
+            base = 1024 if binary or unit.endswith("ib") else 1000
+            return int(float(number) * base ** _PREFIXES.index(prefix))
+    raise ConfigError(f"{text!r} is not a size", hint="write it like 512MiB, 2GiB or 2000000000")
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds in `text`: a plain number, or one or more of ms, s, m, h, d (`1h30m`).
+
+    Raises ConfigError.
+    """
+    stripped = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+        return float(stripped)
+    parts = _TIME.findall(stripped)
+    if not parts or _TIME.sub("", stripped):
+        raise ConfigError(f"{text!r} is not a time", hint="write it like 90s, 10m or 1h30m")
+    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
+
+
+def format_bytes(count: int) -> str:
+    """`count` bytes with a binary unit and three figures: 512 B, 1.50 MiB, 40.0 GiB."""
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, 4)
+    value = count / 1024**power
+    unit = ("KiB", "MiB", "GiB", "TiB")[power - 1]
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+
+
+def format_seconds(seconds: float) -> str:
+    """`seconds` at a useful precision: 3.2 ms, 1.50 s, 41.0 s, 12m05s, 3h07m."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.{2 if seconds < 9.995 else 1}f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
