@@ -1,0 +1,43 @@
+# Sets everything up in .venv/. Long builds (llama.cpp, the guest) are cached outside the clone.
+SHELL := /bin/bash -o pipefail
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+GUEST := pyproject.toml CMakeLists.txt $(shell find sandbox_wasm -type f -not -path '*/__pycache__/*')
+
+.PHONY: demo test test-slow lint bench nano clean
+.DEFAULT_GOAL := test
+
+demo: $(READY)  ## answer a question over a prompt of ten million tokens
+	$(BIN)/rlm-local demo
+
+test: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## the slow tests, which CI runs too
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## every benchmark; tables on the terminal, JSON in bench/out/
+	$(BIN)/pip install -q -e '.[bench]'
+	for b in bench/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:  ## remove the environment; the caches stay
+	rm -rf .venv build
+
+# What pip prints is kept in a log; on the terminal only the steps of the two long builds.
+export CMAKE_ARGS := -DLLAVA_BUILD=OFF
+$(READY): $(GUEST)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3'; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+	  { echo 'the module venv is missing: apt-get install python3-venv'; exit 1; }
+	@echo 'installing into .venv (the first time builds llama.cpp and the guest: about 15 minutes on 2 cores)'
+	@$(BIN)/pip install -v -e '.[test,lint]' 2>&1 | tee .venv/install.log \
+	  | grep --line-buffered -oE '^ *(\[[0-9]+/[0-9]+\]|guest: .*|(Downloading|Building wheel for|Successfully installed|ERROR:?) .*)' \
+	  || { tail -n 40 .venv/install.log; echo 'setup failed: the whole log is .venv/install.log'; exit 1; }
+	@touch $@
