@@ -1,0 +1,538 @@
+"""The Python side of the guest: a session in which a model's cells run.
+
+The C glue imports this module once, before the snapshot, then calls `setup` once
+after each fork and `execute` for each cell (CONTRACT.md has the formats). `_rlm` is
+the glue: `call(bytes) -> bytes` asks the host, `write(fd, str)` captures output,
+`text(ptr, chars, kind, ascii) -> str` makes a mapped text a `str` without a copy.
+The module also runs on an ordinary CPython with a stand-in for `_rlm`, for tests.
+
+Nothing here guards the host: a cell may break all of it. It guards the *model*,
+by showing it only what is short, and by putting back what it overwrote.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import io
+import json
+import linecache
+import random
+import re
+import sys
+import traceback
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from types import CodeType, TracebackType
+from typing import ClassVar, overload
+
+import _rlm
+
+#: Memory set aside while all is well, let go of when a cell runs out of it, so that
+#: the report and the next cells have room.
+BALLAST_BYTES = 4 << 20
+#: A final text crosses the border in pieces, so that it never needs twice its size.
+PIECE_CHARS = 1 << 20
+#: Frames of a traceback that are shown: the outermost and the innermost.
+OUTER_FRAMES, INNER_FRAMES = 2, 6
+
+_HERE = (lambda: None).__code__.co_filename
+
+
+# ------------------------------------------------------------------ called by the glue
+
+
+def setup(message: bytes) -> None:
+    """Begin the session that `message` describes (JSON, see CONTRACT.md)."""
+    global _session
+    wanted = json.loads(message)
+    texts = [_rlm.text(*place) for place in wanted["texts"]]
+    _session = Session(
+        texts[0] if wanted["single"] else texts,
+        names=wanted["names"],
+        question=wanted["question"],
+        functions=wanted["functions"],
+        output_chars=wanted["output_chars"],
+    )
+    random.seed(wanted["seed"])
+    warnings.simplefilter("ignore", SyntaxWarning)  # '\d' and the like: noise to a model
+
+
+def execute(source: str) -> bytes:
+    """Run one cell and return its result (JSON, see CONTRACT.md)."""
+    if _session is None:
+        raise RuntimeError("execute was called before setup")
+    try:
+        result = _session.execute(source)
+    except BaseException as error:  # noqa: BLE001 - an interrupt while the result was made
+        result = {"value": None, "error": describe(error, 1000)}
+    return json.dumps(result, ensure_ascii=False).encode("utf-8", "replace")
+
+
+# ------------------------------------------------------------------------- the session
+
+
+class Finished(BaseException):
+    """Ends a cell after FINAL. Not an Exception, so that a cell's handlers let it through."""
+
+
+class Session:
+    """The variables of one REPL, and what the model may call in it."""
+
+    def __init__(
+        self,
+        context: str | list[str],
+        *,
+        names: list[str],
+        question: str,
+        functions: Iterable[str],
+        output_chars: int,
+    ) -> None:
+        self.context = context
+        self.names = names
+        self.output_chars = output_chars
+        self.answer: dict[str, object] = {"content": "", "ready": False}
+        # The real __main__, so that dataclasses, pickle and the like find their classes.
+        self.variables: dict[str, object] = sys.modules["__main__"].__dict__
+        self.provided: dict[str, object] = {
+            "context": context,
+            "context_names": names,
+            "question": question,
+            "FINAL": self.final,
+            "FINAL_VAR": self.final_var,
+            "SHOW_VARS": self.show_vars,
+            "grep": self.grep,
+            "chunks": Chunks,
+            "cite": self.cite,
+            **{name: HostFunction(name) for name in functions},
+        }
+        self.variables.update(self.provided, __name__="__main__", answer=self.answer)
+        self._given = frozenset(self.variables)
+        self._streams = {1: Stream(1), 2: Stream(2)}
+        self._cells = 0
+        self._finished = False
+        self._partial = ""
+        self._ballast: bytearray | None = bytearray(BALLAST_BYTES)
+
+    def execute(self, source: str) -> dict[str, object]:
+        """Run one cell. The result has `value`, `error`, and `partial` if it changed."""
+        self._cells += 1
+        sys.stdout, sys.stderr, sys.stdin = self._streams[1], self._streams[2], io.StringIO()
+        result: dict[str, object] = {"value": None, "error": None}
+        try:
+            result["value"] = self._run(source, f"<cell {self._cells}>")
+        except Finished:
+            pass
+        except BaseException as error:  # noqa: BLE001 - whatever a cell raises is data
+            if isinstance(error, MemoryError):
+                self._ballast = None
+            error.__traceback__ = _without_own_frames(error.__traceback__)
+            result["error"] = describe(error, self.output_chars)
+            error.__traceback__ = None  # it holds the frames, and they the cell's values
+        self.variables.update(self.provided)
+        partial = self._changed_partial()
+        if partial:
+            result["partial"] = partial
+        if self._ballast is None:
+            self._ballast = _ballast()
+        return result
+
+    def _run(self, source: str, filename: str) -> str | None:
+        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST)
+        last = tree.body[-1] if tree.body else None
+        value = None
+        if isinstance(last, ast.Expr):
+            del tree.body[-1]
+        if tree.body:
+            exec(compile(tree, filename, "exec"), self.variables)
+        if isinstance(last, ast.Expr):
+            expression = ast.Expression(last.value)
+            value = eval(compile(expression, filename, "eval"), self.variables)
+        answer = self.variables.get("answer")
+        if isinstance(answer, dict) and answer.get("ready"):
+            self._hand_over(_as_text(answer.get("content", "")))
+        return None if value is None else shown(value, self.output_chars)
+
+    def _changed_partial(self) -> str:
+        """`answer["content"]` if it is a text that the host has not been told yet, or ''."""
+        answer = self.variables.get("answer")
+        content = answer.get("content") if isinstance(answer, dict) else None
+        if not isinstance(content, str) or content == self._partial:
+            return ""
+        self._partial = content[:PIECE_CHARS]
+        return self._partial
+
+    # -------------------------------------------------------------- ways to end the run
+
+    def final(self, value: object) -> None:
+        """End the run with `value` as its answer. The first call counts."""
+        self._hand_over(_as_text(value))
+        raise Finished
+
+    def final_var(self, name: object) -> None:
+        """End the run with the variable called `name` as its answer."""
+        value = name
+        if isinstance(name, str):
+            key = name.strip().strip("'\"")
+            if key in self.variables:
+                value = self.variables[key]
+            elif key.isidentifier() and not any(v is name for v in self.variables.values()):
+                known = ", ".join(self.show_vars()) or "none"
+                raise NameError(f"there is no variable {key!r}; the variables are: {known}")
+        self.final(value)
+
+    def _hand_over(self, text: str) -> None:
+        if self._finished:
+            return
+        pieces = range(0, len(text), PIECE_CHARS) or (0,)
+        for start in pieces:
+            end = start + PIECE_CHARS
+            ask_host("final", [text[start:end], end < len(text)])
+        self._finished = True
+
+    # ---------------------------------------------------------------------- the helpers
+
+    def show_vars(self) -> dict[str, str]:
+        """Your variables: each name with its type, and its length if it has one."""
+        return {
+            name: _kind_of(value)
+            for name, value in self.variables.items()
+            if name not in self._given and not name.startswith("_")
+            if not isinstance(value, type(sys))
+        }
+
+    def grep(
+        self, pattern: str | re.Pattern[str], around: int = 80, limit: int = 20
+    ) -> list[Passage]:
+        """Up to `limit` passages of the context: each match of the regular expression
+        `pattern` with `around` characters on both sides. A passage is a str that also
+        knows its `start`, `end` (for `cite`) and document `name`."""
+        compiled = re.compile(pattern)
+        passages: list[Passage] = []
+        for name, text in self._documents():
+            for match in compiled.finditer(text):
+                if len(passages) >= limit:
+                    return passages
+                start, end = max(0, match.start() - around), min(len(text), match.end() + around)
+                passages.append(Passage(text[start:end], start, end, name))
+        return passages
+
+    def cite(self, start: int, end: int, name: str | None = None) -> str:
+        """The characters from `start` to `end` of the context (of its document `name`),
+        quoted, with where they stand."""
+        documents = dict(self._documents())
+        if name is None and len(documents) > 1:
+            raise ValueError(f"say which of the {len(documents)} documents: cite(start, end, name)")
+        if name is None:
+            (name,) = documents
+        if name not in documents:
+            raise KeyError(f"there is no document {name!r}; see context_names")
+        text = documents[name]
+        if not 0 <= start < end <= len(text):
+            raise IndexError(f"{start}..{end} is not inside {name!r}, of {len(text)} characters")
+        return f'"{text[start:end]}" [{name}, characters {start}-{end}]'
+
+    def _documents(self) -> Iterator[tuple[str, str]]:
+        if isinstance(self.context, str):
+            return zip(self.names or ["context"], [self.context], strict=False)
+        return zip(self.names, self.context, strict=True)
+
+
+_session: Session | None = None
+
+
+class Passage(str):
+    """A piece of the context that knows where it stands."""
+
+    start: int
+    end: int
+    name: str
+
+    def __new__(cls, text: str, start: int = 0, end: int = 0, name: str = "") -> Passage:
+        passage = super().__new__(cls, text)
+        passage.start, passage.end, passage.name = start, end, name
+        return passage
+
+
+class Chunks(Sequence[str]):
+    """`text` in pieces of `chars` characters, each sharing `overlap` with the one before.
+
+    A sequence that cuts a piece when it is asked for: the text is not copied.
+    """
+
+    def __init__(self, text: str, chars: int, overlap: int = 0) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"chunks cuts one str, not a {type(text).__name__}")
+        if not 0 <= overlap < chars:
+            raise ValueError(
+                f"chunks wants 0 <= overlap < chars, not overlap {overlap} and chars {chars}"
+            )
+        self._text, self._chars, self._step = text, chars, chars - overlap
+        self._count = max(0, -(-(len(text) - overlap) // self._step)) or int(bool(text))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        place = range(self._count)[index] * self._step
+        return self._text[place : place + self._chars]
+
+    def __repr__(self) -> str:
+        return f"<chunks: {self._count:,} of {self._chars:,} characters>"
+
+
+# -------------------------------------------------------------------- talking to the host
+
+
+class HostFunction:
+    """A function that the host answers."""
+
+    parameters: ClassVar[dict[str, tuple[str, ...]]] = {
+        "llm_query": ("prompt",),
+        "llm_query_batched": ("prompts",),
+        "rlm_query": ("question", "context"),
+        "rlm_query_batched": ("queries",),
+    }
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+        self._parameters = self.parameters.get(name, ())
+
+    def __repr__(self) -> str:
+        return f"<host function {self.__name__}({', '.join(self._parameters)})>"
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        given = list(arguments)
+        for parameter in self._parameters[len(given) :]:
+            if parameter in named:
+                given.append(named.pop(parameter))
+        if named or not 0 < len(given) <= len(self._parameters or given):
+            raise TypeError(f"call it as {self.__name__}({', '.join(self._parameters) or '...'})")
+        if self.__name__.endswith("_batched"):
+            if isinstance(given[0], str):
+                raise TypeError(f"{self.__name__} wants a list of prompts, not one str")
+            given[0] = list(given[0])  # type: ignore[call-overload]
+        elif self.__name__ == "llm_query" and not isinstance(given[0], str):
+            raise TypeError(f"llm_query wants a str, not a {type(given[0]).__name__}")
+        return ask_host(self.__name__, given)
+
+
+def ask_host(name: str, arguments: list[object]) -> object:
+    """One host call. Raises the builtin exception that the host names."""
+    request = {"name": name, "arguments": arguments}
+    try:
+        message = json.dumps(request, ensure_ascii=False, allow_nan=False)
+        reply = json.loads(_rlm.call(message.encode("utf-8", "replace")))
+    except MemoryError:
+        raise MemoryError(f"the arguments of {name} are too large to hand over") from None
+    if "ok" in reply:
+        return reply["ok"]
+    kind, text = reply["error"]
+    raised = getattr(builtins, kind, None)
+    if isinstance(raised, type) and issubclass(raised, Exception):
+        raise raised(text)
+    raise RuntimeError(f"{kind}: {text}")
+
+
+class Stream(io.TextIOBase):
+    """stdout or stderr: the glue counts and caps what is written."""
+
+    encoding = "utf-8"
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        _rlm.write(self._fd, text)
+        return len(text)
+
+
+# ----------------------------------------------------------------- what the model is shown
+
+
+def describe(error: BaseException, cap: int) -> dict[str, str]:
+    """The type, message and short traceback of an exception, each of about `cap`
+    characters at most."""
+    detail = traceback.TracebackException(
+        type(error), error, error.__traceback__, limit=0, compact=True
+    )
+    lines = _frame_lines(error.__traceback__)
+    lines += [trimmed(line, cap // 2) for line in detail.format_exception_only()]
+    if error.__cause__ is not None:
+        lines.append(f"(caused by {type(error.__cause__).__name__})")
+    elif error.__context__ is not None and not error.__suppress_context__:
+        lines.append(f"(while handling {type(error.__context__).__name__})")
+    return {
+        "type": type(error).__name__,
+        "message": trimmed(str(detail), cap),
+        "traceback": trimmed("".join(lines).rstrip("\n"), cap),
+    }
+
+
+def _frame_lines(trace: TracebackType | None) -> list[str]:
+    """The frames of a traceback without this module's own, and without the middle ones."""
+    outer: list[tuple[CodeType, int]] = []
+    inner: deque[tuple[CodeType, int]] = deque(maxlen=INNER_FRAMES)
+    count = 0
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename != _HERE:
+            count += 1
+            (outer if count <= OUTER_FRAMES else inner).append((code, trace.tb_lineno))
+        trace = trace.tb_next
+    if not count:
+        return []
+    left_out = count - len(outer) - len(inner)
+    gap = [f"  ... {left_out:,} more calls ...\n"] if left_out else []
+    return [
+        "Traceback (most recent call last):\n",
+        *(_frame_line(code, number) for code, number in outer),
+        *gap,
+        *(_frame_line(code, number) for code, number in inner),
+    ]
+
+
+def _frame_line(code: CodeType, number: int) -> str:
+    place = f'  File "{code.co_filename}", line {number}, in {code.co_name}\n'
+    if not code.co_filename.startswith("<cell "):
+        return place
+    line = linecache.getline(code.co_filename, number).strip()
+    return f"{place}    {trimmed(line, 200)}\n" if line else place
+
+
+def trimmed(text: str, cap: int) -> str:
+    """`text`, its middle left out if it is longer than `cap` characters."""
+    if len(text) <= cap:
+        return text
+    half = cap // 2
+    return f"{text[:half]} ... {len(text) - 2 * half:,} characters ... {text[-half:]}"
+
+
+def shown(value: object, cap: int) -> str:
+    """`repr(value)` if that has at most `cap` characters; otherwise a shorter form of it.
+
+    For the builtin types the long form is never built, whatever their size.
+    """
+    return Sketch(cap).of(value)
+
+
+class Sketch:
+    """A repr that stops growing when `left` characters are used up."""
+
+    brackets: ClassVar[dict[object, tuple[str, str]]] = {
+        list.__repr__: ("[", "]"),
+        tuple.__repr__: ("(", ")"),
+        set.__repr__: ("{", "}"),
+        frozenset.__repr__: ("frozenset({", "})"),
+        deque.__repr__: ("deque([", "])"),
+        dict.__repr__: ("{", "}"),
+        Counter.__repr__: ("Counter({", "})"),
+        type({}.keys()).__repr__: ("dict_keys([", "])"),
+        type({}.values()).__repr__: ("dict_values([", "])"),
+        type({}.items()).__repr__: ("dict_items([", "])"),
+    }
+    strings = (str.__repr__, bytes.__repr__, bytearray.__repr__)
+    deepest = 30
+
+    def __init__(self, cap: int) -> None:
+        self.left = cap
+        self._open: set[int] = set()
+
+    def of(self, value: object) -> str:
+        """The repr of `value`, cut to what is left."""
+        written = type(value).__repr__
+        if written in self.strings:
+            return self._spend(self._string(value))  # type: ignore[arg-type]
+        if written not in self.brackets or not value or _is_limited_deque(value):
+            return self._spend(trimmed(repr(value), max(self.left, 40)))
+        opening, closing = self.brackets[written]
+        if id(value) in self._open or len(self._open) >= self.deepest:
+            return self._spend(f"{opening}...{closing}")
+        self._open.add(id(value))
+        self._spend(opening + closing)
+        items = self._pairs(value) if isinstance(value, dict) else map(self.of, value)  # type: ignore[call-overload]
+        text = self._joined(items, len(value), lone_comma=written is tuple.__repr__)  # type: ignore[arg-type]
+        self._open.discard(id(value))
+        return opening + text + closing
+
+    def _joined(self, items: Iterator[str], count: int, *, lone_comma: bool) -> str:
+        parts: list[str] = []
+        for item in items:
+            parts.append(item)
+            self._spend(", ")
+            if self.left <= 0 and len(parts) < count:
+                parts.append(f"... {count - len(parts):,} more")
+                break
+        return ", ".join(parts) + ("," if lone_comma and count == 1 else "")
+
+    def _pairs(self, value: dict[object, object]) -> Iterator[str]:
+        pairs: Iterable[tuple[object, object]] = value.items()
+        if isinstance(value, Counter) and len(value) <= self.left:
+            pairs = value.most_common()
+        for key, item in pairs:
+            yield f"{self.of(key)}{self._spend(': ')}{self.of(item)}"
+
+    def _string(self, value: str | bytes | bytearray) -> str:
+        room = max(self.left, 40)
+        if len(value) <= room:
+            text = repr(value)
+            if len(text) <= room:
+                return text
+        half = room // 2
+        head, tail = repr(value[:half])[:half], repr(value[-half:])[-half:]
+        unit = "characters" if isinstance(value, str) else "bytes"
+        return f"{head}...{tail} ({len(value):,} {unit})"
+
+    def _spend(self, text: str) -> str:
+        self.left -= len(text)
+        return text
+
+
+def _is_limited_deque(value: object) -> bool:
+    return isinstance(value, deque) and value.maxlen is not None
+
+
+# ---------------------------------------------------------------------------- small things
+
+
+def _as_text(value: object) -> str:
+    """The text of an answer: a match gives its last group, or all of it if it has none."""
+    if isinstance(value, re.Match):
+        found = value[value.re.groups]
+        return "" if found is None else str(found)
+    return value if isinstance(value, str) else str(value)
+
+
+def _kind_of(value: object) -> str:
+    kind = type(value).__name__
+    try:
+        return f"{kind} of {len(value):,}"  # type: ignore[arg-type]
+    except TypeError:
+        return kind
+
+
+def _ballast() -> bytearray | None:
+    try:
+        return bytearray(BALLAST_BYTES)
+    except MemoryError:
+        return None
+
+
+def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and trace.tb_frame.f_code.co_filename == _HERE:
+        trace = trace.tb_next
+    return trace
