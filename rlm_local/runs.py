@@ -76,8 +76,7 @@ class RunWriter:
         self.run_id = run_id
         self.path = path
         self._lock = threading.Lock()
-        self._count = 0
-        self._size = 0
+        self._end = (0, 0)  # events and bytes that are safely on disk
         with _disk_errors(path):
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             # Held for the life of the writer: readers tell a running run by it.
@@ -95,20 +94,18 @@ class RunWriter:
         with self._lock, _disk_errors(self.path):
             if self._file < 0:
                 raise RunError(f"the record of run {self.run_id} is already closed")
-            line = b'{"n":%d,"crc32":"%08x","event":%b}\n' % (
-                self._count + 1,
-                zlib.crc32(body),
-                body,
-            )
+            count, size = self._end
+            line = _line(count + 1, body)
+            # What an append left behind that a full disk or Ctrl-C cut short.
+            if os.fstat(self._file).st_size > size:
+                os.ftruncate(self._file, size)
             try:
-                _write_all(self._file, line)
+                _write_all(self._file, line, size)
                 os.fdatasync(self._file)
             except OSError:
-                os.ftruncate(self._file, self._size)
-                os.lseek(self._file, self._size, os.SEEK_SET)
+                os.ftruncate(self._file, size)
                 raise
-            self._count += 1
-            self._size += len(line)
+            self._end = (count + 1, size + len(line))
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -272,10 +269,14 @@ def _last_line(file: BinaryIO, size: int) -> bytes:
     return complete[complete.rstrip(b"\n").rfind(b"\n") + 1 :]
 
 
-def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+def _line(number: int, body: bytes) -> bytes:
+    return b'{"n":%d,"crc32":"%08x","event":%b}\n' % (number, zlib.crc32(body), body)
+
+
+def _write_all(file: int, data: bytes, offset: int) -> None:
+    written = 0
+    while written < len(data):
+        written += os.pwrite(file, memoryview(data)[written:], offset + written)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,9 +6,9 @@ import re
 
 from rlm_local.errors import ConfigError
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?b)?|b)?\s*", re.IGNORECASE)
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.IGNORECASE)
-_PREFIXES = ("", "k", "m", "g", "t")
+_PREFIXES = " kmgt"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -20,12 +20,9 @@ def parse_bytes(text: str) -> int:
     """
     match = _SIZE.fullmatch(text)
     if match:
-        number, unit = match[1], match[2].lower()
-        prefix, binary = unit.removesuffix("b").removesuffix("i"), not unit.endswith("b")
-        known = prefix in _PREFIXES and unit in ("", "b", prefix, f"{prefix}b", f"{prefix}ib")
-        if known:
-            base = 1024 if binary or unit.endswith("ib") else 1000
-            return int(float(number) * base ** _PREFIXES.index(prefix))
+        number, prefix, tail = match[1], match[2] or " ", match[3] or ""
+        base = 1000 if tail.lower() == "b" else 1024
+        return int(float(number) * base ** _PREFIXES.index(prefix.lower()))
     raise ConfigError(f"{text!r} is not a size", hint="write it like 512MiB, 2GiB or 2000000000")
 
 
