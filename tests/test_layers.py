@@ -1,0 +1,67 @@
+"""Dependencies point down, and each heavy library has one importer."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import rlm_local
+
+PACKAGE = Path(rlm_local.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: Parts from the bottom up. A part may import what stands on a lower line, or its own.
+LAYERS = [
+    {"records", "paths", "units", "fences", "jsontext"},
+    {"errors"},
+    {"limits"},
+    {"prompt", "spool"},
+    {"model", "sandbox", "dialogue", "runs", "demo"},
+    {"subcalls", "wasm", "llama", "catalog", "config"},
+    {"controller"},
+    {"runtime"},
+    {"doctor", "live"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+ADAPTERS = {"wasmtime": "wasm", "llama_cpp": "llama", "mmap_ninja": "prompt", "rich": "live"}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that `path` imports, at its top or within a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    here = part_of(path)
+    for module in imports(path):
+        if module.startswith("rlm_local."):
+            there = module.split(".")[1]
+            if there in LEVEL:
+                assert there == here or LEVEL[there] < LEVEL[here], f"{here} imports {there}"
+
+
+@pytest.mark.parametrize("library", ["wasmtime", "llama_cpp"])
+def test_each_engine_has_one_importer(library: str) -> None:
+    importers = {
+        part_of(path)
+        for path in MODULES
+        if any(module.split(".")[0] == library for module in imports(path))
+    }
+    assert importers == {ADAPTERS[library]}
