@@ -25,7 +25,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType, TracebackType
-from typing import ClassVar, overload
+from typing import ClassVar, cast, overload
 
 import _rlm
 
@@ -140,7 +140,7 @@ class Session:
 
     def _run(self, source: str, filename: str) -> str | None:
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST)
+        tree = cast(ast.Module, compile(source, filename, "exec", ast.PyCF_ONLY_AST))
         last = tree.body[-1] if tree.body else None
         value = None
         if isinstance(last, ast.Expr):
