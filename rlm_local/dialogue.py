@@ -116,8 +116,8 @@ PROFILES = {
             system=_NANO_SYSTEM,
             opening="short",
             direct=False,
-            head_chars=120,
-            output_chars=500,
+            head_chars=60,
+            output_chars=900,
         ),
     )
 }
