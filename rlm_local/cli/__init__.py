@@ -1,0 +1,70 @@
+"""The command line: the only place that prints and that picks exit codes.
+
+Exit codes: 0 answered; 2 usage; 3 a limit ended the run (the partial answer is
+printed); 4 model; 5 sandbox; 130 interrupted. The answer goes to stdout and all
+else to stderr. What only one command needs is imported in it: `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from rlm_local.cli.ask import ask, demo
+from rlm_local.cli.doctor import doctor
+from rlm_local.cli.models import models
+from rlm_local.cli.printing import complain
+from rlm_local.cli.runs import runs
+from rlm_local.errors import RlmError, UsageError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code. Every error becomes a sentence on stderr."""
+    try:
+        code = commands.main(args=arguments, prog_name="rlm-local", standalone_mode=False)
+        sys.stdout.flush()
+    except RlmError as error:
+        complain(str(error), error.hint)
+        return error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"`{context.command_path} --help` shows what there is" if context else ""
+        complain(error.format_message(), hint)
+        return UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        complain(f"{error.filename or 'input or output'}: {error.strerror}")
+        return RlmError.exit_code
+    return code if isinstance(code, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="rlm-local", prog_name="rlm-local")
+def commands() -> None:
+    """Ask questions about prompts of any length, with a local model and no network.
+
+    The model never reads the prompt. It writes Python, which runs in a WebAssembly
+    sandbox where the prompt is the variable `context`.
+    """
+
+
+for command in (ask, demo, runs, models, doctor):
+    commands.add_command(command)

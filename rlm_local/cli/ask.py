@@ -1,0 +1,186 @@
+"""`rlm-local ask` and `rlm-local demo`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rlm_local.cli.options import (
+    LIMITS,
+    SIZE,
+    config_option,
+    json_option,
+    limit_options,
+    window_option,
+)
+from rlm_local.cli.printing import complain, print_json, print_text
+from rlm_local.errors import UsageError
+from rlm_local.records import Answer, StopReason
+from rlm_local.units import format_bytes
+
+if TYPE_CHECKING:
+    from rlm_local.config import Config
+    from rlm_local.views import View
+
+_STOP_CODES = {
+    StopReason.ANSWERED: 0,
+    StopReason.MODEL: 4,
+    StopReason.SANDBOX: 5,
+    StopReason.INTERRUPTED: 130,
+}
+_OTHER_STOPS = 3
+
+
+@click.command()
+@click.argument("question")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option("--model", "-m", help="A name of `models list`, or the path of a GGUF file.")
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "direct", "rlm"]),
+    help="direct: give the model the prompt itself. rlm: let it write code. auto: as it fits.",
+)
+@limit_options
+@window_option
+@click.option("--threads", type=click.INT, help="Threads that the model computes with.")
+@click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
+@click.option(
+    "--replace-bad-bytes",
+    is_flag=True,
+    default=None,
+    help="Read bytes that are not UTF-8 as U+FFFD; by default they are an error.",
+)
+@config_option
+@json_option("Print one JSON object: answer, stop, usage, run_id, model.")
+@click.option("--events", is_flag=True, help="Print each event as a line of JSON as it happens.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no steps, only the answer.")
+def ask(
+    question: str,
+    paths: tuple[Path, ...],
+    config_file: Path | None,
+    as_json: bool,
+    events: bool,
+    quiet: bool,
+    **given: object,
+) -> int:
+    """Answer QUESTION about the text in PATH.
+
+    PATH is a file, a folder, a JSONL file, or - for standard input, which is also
+    read when no PATH is given and it is not a terminal. Several paths are several
+    documents.
+
+    \b
+    Exit codes: 0 answered, 2 usage, 3 a limit ended it (partial answer printed),
+                4 model, 5 sandbox, 130 interrupted.
+    """
+    if as_json and events:
+        raise click.UsageError("--json and --events exclude each other")
+    config = _config(config_file, given)
+    if not paths:
+        if sys.stdin.isatty():
+            raise UsageError("there is no prompt", hint="give a file, a folder, or - for stdin")
+        paths = (Path("-"),)
+    view = _view("events" if events else "none" if as_json or quiet else "steps")
+    answer = _answer(question, paths, config, view, as_json=as_json, silent=events)
+    if quiet and not answer.complete:
+        complain(f"{answer.stop}: {answer.message}")
+    return _STOP_CODES.get(answer.stop, _OTHER_STOPS)
+
+
+def _answer(
+    question: str,
+    paths: Sequence[Path],
+    config: Config,
+    view: View,
+    *,
+    as_json: bool = False,
+    silent: bool = False,
+) -> Answer:
+    """Run one question and print its answer while the parts are still being put away."""
+    from rlm_local.runtime import Runtime
+
+    with (
+        view,
+        Runtime(
+            model=config.model,
+            limits=config.limits,
+            context_tokens=config.context_tokens,
+            threads=config.threads,
+            progress=view.progress,
+        ) as runtime,
+        runtime.open(
+            paths, stdin=sys.stdin.buffer, replace_bad_bytes=config.replace_bad_bytes
+        ) as prompt,
+    ):
+        answer = runtime.ask(
+            question, prompt, mode=config.mode, seed=config.seed, on_event=view.event
+        )
+        if as_json:
+            print_json(_as_object(answer))
+        elif not silent:
+            print_text(answer.text)
+    return answer
+
+
+def _as_object(answer: Answer) -> dict[str, object]:
+    message = {"message": answer.message} if answer.message else {}
+    return {
+        "answer": answer.text,
+        "stop": answer.stop,
+        "usage": answer.usage,
+        "run_id": answer.run_id,
+        "model": answer.model,
+        **message,
+    }
+
+
+def _config(file: Path | None, given: dict[str, object]) -> Config:
+    """The settings: what is given on the command line, else in the file, else the defaults."""
+    from rlm_local.config import Config, change, read_config
+
+    config = read_config(file) if file is not None else Config()
+    fields = {field for field, _, _ in LIMITS.values()}
+    values = {name: value for name, value in given.items() if value is not None}
+    limits = {name: value for name, value in values.items() if name in fields}
+    others = {name: value for name, value in values.items() if name not in fields}
+    return change(config, {**others, "limits": limits})
+
+
+def _view(kind: str) -> View:
+    """Who watches: `events` and `steps`, or nobody."""
+    from rlm_local.views import EventLines, PlainView, QuietView
+
+    if kind == "events":
+        return EventLines(sys.stdout.buffer)
+    if kind != "steps":
+        return QuietView()
+    if not sys.stderr.isatty():
+        return PlainView(sys.stderr)
+    from rich.console import Console
+
+    from rlm_local.live import TerminalView
+
+    return TerminalView(Console(file=sys.stderr))
+
+
+@click.command()
+@click.option("--size", type=SIZE, default="40MB", show_default=True, help="Size of the text.")
+@click.option("--seed", type=click.INT, help="Draw the same text again.")
+def demo(size: int, seed: int | None) -> int:
+    """Hide a fact in a long text and have the default model find it."""
+    from rlm_local.config import Config
+    from rlm_local.demo import write_demo
+
+    with tempfile.TemporaryDirectory(prefix="rlm-local-") as folder:
+        path = Path(folder) / "demo.txt"
+        made = write_demo(path, size=size, seed=seed)
+        click.echo(f"wrote {format_bytes(path.stat().st_size)} of text: {made.question}", err=True)
+        answer = _answer(made.question, [path], Config(mode="rlm"), _view("steps"))
+    right = answer.text.strip() == made.answer
+    click.echo("right" if right else f"wrong: it is {made.answer}", err=True)
+    return 0 if right else _STOP_CODES.get(answer.stop, _OTHER_STOPS) or 1

@@ -1,0 +1,82 @@
+"""Command-line options that several commands share, as decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rlm_local.errors import ConfigError
+from rlm_local.units import parse_bytes, parse_seconds
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Quantity(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions
+    """A number with units, read by `parse`."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return self._parse(str(value))
+        except ConfigError as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+SIZE = Quantity("size", parse_bytes)
+TIME = Quantity("time", parse_seconds)
+
+#: Option → the field of `Limits` that it sets, its type and its help.
+LIMITS: dict[str, tuple[str, Any, str]] = {
+    "--wall-seconds": ("wall_seconds", TIME, "Time for the whole run, like 90s or 10m."),
+    "--cell-seconds": ("cell_seconds", TIME, "Time for one piece of the model's code."),
+    "--turns": ("turns", click.INT, "Turns the model may take."),
+    "--depth": ("depth", click.INT, "0: no sub-calls. 1: the code may call the model."),
+    "--sub-calls": ("sub_calls", click.INT, "Calls of the model that its code may make."),
+    "--tokens": ("tokens", click.INT, "Tokens the model may process, over all its calls."),
+    "--turn-tokens": ("turn_tokens", click.INT, "Tokens the model may write in one turn."),
+    "--sub-call-tokens": ("sub_call_tokens", click.INT, "Tokens it may write in one sub-call."),
+    "--guest-memory": ("guest_memory_bytes", SIZE, "Memory for the model's code, like 512MiB."),
+    "--memory": ("model_memory_bytes", SIZE, "Memory for the model itself, like 8GiB."),
+}
+
+
+def limit_options(command: Command) -> Command:
+    """One option for each limit; those given arrive as arguments of their field's name."""
+    for option, (field, kind, text) in reversed(LIMITS.items()):
+        command = click.option(option, field, type=kind, help=text)(command)
+    return command
+
+
+def memory_option(command: Command) -> Command:
+    """`--memory` alone."""
+    field, kind, text = LIMITS["--memory"]
+    return click.option("--memory", field, type=kind, help=text)(command)
+
+
+def window_option(command: Command) -> Command:
+    return click.option(
+        "--context-tokens",
+        type=click.INT,
+        help="The model's window in tokens. By default what it was trained for, if it fits.",
+    )(command)
+
+
+def config_option(command: Command) -> Command:
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="A TOML file of settings; options given here come before it.",
+    )(command)
+
+
+def json_option(text: str) -> Callable[[Command], Command]:
+    return click.option("--json", "as_json", is_flag=True, help=text)

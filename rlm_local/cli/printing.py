@@ -1,0 +1,38 @@
+"""What goes to stdout and stderr, and in what form."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+def print_text(text: str) -> None:
+    """`text` on stdout: exactly as it is for a program, made harmless for a terminal."""
+    if not text:
+        return
+    from rlm_local.views import visible
+
+    shown = visible(text) if sys.stdout.isatty() else text
+    ending = "" if shown.endswith("\n") else "\n"
+    _write(f"{shown}{ending}".encode("utf-8", "backslashreplace"))
+
+
+def print_json(value: object) -> None:
+    from rlm_local import jsontext
+
+    _write(jsontext.encode(value) + b"\n")
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def complain(message: str, hint: str = "") -> None:
+    from rlm_local.views import visible
+
+    click.echo(f"error: {visible(message)}", err=True)
+    if hint:
+        click.echo(f"hint: {visible(hint)}", err=True)

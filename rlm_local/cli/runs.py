@@ -1,0 +1,84 @@
+"""`rlm-local runs`: what was asked before."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rlm_local.cli.options import json_option
+from rlm_local.cli.printing import print_json, print_text
+from rlm_local.records import RunEnded
+from rlm_local.units import format_seconds
+
+if TYPE_CHECKING:
+    from rlm_local.views import View
+
+
+@click.group()
+def runs() -> None:
+    """Look at what was asked before: every run is on record."""
+
+
+@runs.command("list")
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@json_option("Print a JSON array.")
+def runs_list(last: int, as_json: bool) -> None:
+    """List the runs, the latest at the end."""
+    from rlm_local.runs import RunStore
+
+    store = RunStore()
+    summaries = [store.summary(run_id) for run_id in store.ids()[-last:]]
+    if as_json:
+        print_json(summaries)
+        return
+    for summary in summaries:
+        started, ended = summary.started, summary.ended
+        print_text(
+            f"{summary.run_id}  {ended.answer.stop if ended else summary.state:<11}  "
+            f"{format_seconds(ended.answer.usage.seconds) if ended else '-':>8}  "
+            f"{started.model if started else '?'}  {_brief(started.question if started else '?')}"
+        )
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="ID")
+@json_option("Print one JSON object with all events.")
+def runs_show(run_id: str, as_json: bool) -> None:
+    """Show the steps and the answer of run ID: an id, its beginning, or `last`."""
+    from rlm_local.runs import RunStore
+
+    store = RunStore()
+    record = store.read(store.find(run_id))
+    if as_json:
+        print_json(record)
+        return
+    with _replay() as view:
+        for event in record.events:
+            view.event(event)
+    if record.torn:
+        click.echo("the last line of the record was cut short and is left out", err=True)
+    match record.events:
+        case [*_, RunEnded(answer=answer)]:
+            print_text(answer.text)
+        case _:
+            click.echo(f"the run has no end: {record.state}", err=True)
+
+
+def _replay() -> View:
+    """As the steps of a run that is over, on stdout."""
+    if not sys.stdout.isatty():
+        from rlm_local.views import PlainView
+
+        return PlainView(sys.stdout)
+    from rich.console import Console
+
+    from rlm_local.live import TerminalView
+
+    return TerminalView(Console(), moving=False)
+
+
+def _brief(text: str, chars: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= chars else f"{line[:chars]}…"

@@ -1,0 +1,121 @@
+"""Settings from a TOML file, checked key by key.
+
+    model = "rlm-nano"          # a catalogue name or a path
+    mode = "auto"               # auto, direct or rlm
+    seed = 0
+    replace_bad_bytes = false
+
+    [limits]
+    wall_seconds = "10m"        # a number of seconds, or a time with units
+    guest_memory_bytes = "512MiB"
+
+The keys of `[limits]` are the fields of `Limits`. A key that is not known is
+refused, with the nearest known one in the hint.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from rlm_local.errors import ConfigError
+from rlm_local.limits import Limits
+from rlm_local.records import Record
+from rlm_local.units import parse_bytes, parse_seconds
+
+Mode = Literal["auto", "direct", "rlm"]
+
+
+class Config(Record, frozen=True):
+    """Everything that can be set for a question, beside the question and its prompt.
+
+    `context_tokens` is the model's window, `threads` what it computes with; None
+    leaves the choice to the engine.
+    """
+
+    model: str = "rlm-nano"
+    mode: Mode = "auto"
+    seed: int = 0
+    replace_bad_bytes: bool = False
+    context_tokens: int | None = None
+    threads: int | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        for name in ("context_tokens", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; it must be at least 1")
+
+
+def read_config(path: Path) -> Config:
+    """The settings in the TOML file `path`. Raises ConfigError, which names the file."""
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    try:
+        return change(Config(), table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}", hint=error.hint) from error
+
+
+def change(config: Config, values: Mapping[str, object]) -> Config:
+    """`config` with the keys of `values` in place of its own. Raises ConfigError."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    _refuse_unknown(values, fields, "")
+    changed = msgspec.structs.asdict(config)
+    for key, value in values.items():
+        changed[key] = (
+            change_limits(config.limits, value)
+            if key == "limits"
+            else _converted(key, value, fields[key])
+        )
+    return Config(**changed)
+
+
+def change_limits(limits: Limits, values: object) -> Limits:
+    """`limits` with some fields replaced; times and sizes may be text with units."""
+    if not isinstance(values, Mapping):
+        raise ConfigError("`limits` is not a table", hint="write [limits], then one key a line")
+    fields = {field.name: field.type for field in msgspec.structs.fields(Limits)}
+    _refuse_unknown(values, fields, "limits.")
+    changed = msgspec.structs.asdict(limits)
+    for key, value in values.items():
+        if isinstance(value, str) and key.endswith("_seconds"):
+            changed[key] = parse_seconds(value)
+        elif isinstance(value, str) and key.endswith("_bytes"):
+            changed[key] = parse_bytes(value)
+        else:
+            changed[key] = _converted(f"limits.{key}", value, fields[key])
+    return Limits(**changed)
+
+
+def _converted(key: str, value: object, kind: object) -> object:
+    try:
+        return msgspec.convert(value, type=kind)
+    except msgspec.ValidationError as error:
+        choices = ", ".join(get_args(Mode)) if key == "mode" else ""
+        raise ConfigError(
+            f"{key} is {value!r}: {str(error)[:1].lower()}{str(error)[1:]}",
+            hint=f"it can be {choices}" if choices else "",
+        ) from error
+
+
+def _refuse_unknown(values: Iterable[str], known: Iterable[str], prefix: str) -> None:
+    names = list(known)
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            raise ConfigError(
+                f"unknown key {prefix + key!r}",
+                hint=f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}",
+            )

@@ -1,0 +1,148 @@
+"""Is everything here, and does it work? One check a part, each independent of the others."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from rlm_local import runtime
+from rlm_local.errors import GuestTrapped, ModelError, RlmError
+from rlm_local.limits import Limits
+from rlm_local.paths import cache_folder, data_folder
+from rlm_local.records import Message, Record, Request
+from rlm_local.units import format_bytes, format_seconds
+
+LIBRARIES = ("wasmtime", "llama-cpp-python", "mmap-ninja", "msgspec", "click", "rich")
+#: Below this much free space a prompt of ordinary size may not fit its spool.
+LEAST_FREE_BYTES = 1 << 30
+
+
+class Check(Record, frozen=True):
+    """What one check found; `remedy` says what to do about it, `exit_code` how bad it is."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    exit_code: int = 0
+
+
+def examine(model: str = runtime.DEFAULT_MODEL) -> Iterator[Check]:
+    """Every check, as it is made. `model`: the one to load and have write a few tokens."""
+    yield _check("python", _python)
+    for library in LIBRARIES:
+        yield _check(library, lambda library=library: _version(library))  # type: ignore[misc]
+    yield _check("machine", _machine)
+    yield _check("sandbox", _sandbox)
+    yield _check(f"model {model}", lambda: _model(model))
+    yield _check("caches", lambda: _folder(cache_folder("spool").parent))
+    yield _check("runs", lambda: _folder(data_folder("runs")))
+
+
+def _check(name: str, examined: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, ok=True, detail=examined())
+    except RlmError as error:
+        return Check(
+            name=name, ok=False, detail=str(error), remedy=error.hint, exit_code=error.exit_code
+        )
+    except OSError as error:
+        detail = f"{error.filename}: {error.strerror}"
+        return Check(name=name, ok=False, detail=detail, exit_code=RlmError.exit_code)
+
+
+def _python() -> str:
+    return f"{platform.python_version()} at {sys.executable}"
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        raise RlmError(
+            "not installed", hint=f"pip install {library}, or install rlm-local again"
+        ) from None
+
+
+def _machine() -> str:
+    page = os.sysconf("SC_PAGE_SIZE")
+    whole = os.sysconf("SC_PHYS_PAGES") * page
+    free = os.sysconf("SC_AVPHYS_PAGES") * page
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, "
+        f"{format_bytes(whole)} of memory ({format_bytes(free)} free)"
+    )
+
+
+def _sandbox() -> str:
+    """Start the guest and have it add one and one."""
+    from rlm_local.prompt import prompt_from_text
+
+    limits = Limits()
+    began = time.monotonic()
+    sandbox = runtime.start_sandbox()
+    try:
+        ready = time.monotonic()
+        with (
+            prompt_from_text("doctor") as prompt,
+            sandbox.repl(
+                prompt,
+                question="",
+                host=_refuse,
+                functions=(),
+                memory_bytes=limits.guest_memory_bytes,
+                output_chars=limits.output_chars,
+            ) as repl,
+        ):
+            forked = time.monotonic()
+            seen = repl.execute("1 + 1", deadline=forked + 30, cell_seconds=10)
+        done = time.monotonic()
+    finally:
+        sandbox.close()
+    if seen.value != "2":
+        raise GuestTrapped(f"the guest says that 1 + 1 is {seen.value}", hint="build it again")
+    return (
+        f"started in {format_seconds(ready - began)}, "
+        f"forked and added 1 + 1 in {format_seconds(done - ready)}"
+    )
+
+
+def _model(name: str) -> str:
+    """Load the model and have it write a few tokens."""
+    began = time.monotonic()
+    model = runtime.load_model(name, memory_bytes=Limits().model_memory_bytes)
+    try:
+        loaded = time.monotonic()
+        request = Request(messages=(Message("user", "Hello"),), max_tokens=8)
+        [completion] = model.complete([request], deadline=loaded + 60, token_limit=100_000)
+        info = model.info
+    finally:
+        model.close()
+    if completion.completion_tokens == 0:
+        raise ModelError(f"{name} wrote nothing", hint="`rlm-local models verify` checks its file")
+    return (
+        f"{format_bytes(info.file_bytes)}, window {info.context_tokens:,} tokens, loaded in "
+        f"{format_seconds(loaded - began)}, wrote {completion.completion_tokens} tokens in "
+        f"{format_seconds(completion.seconds)}"
+    )
+
+
+def _folder(folder: Path) -> str:
+    size = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_dir())
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise RlmError(
+            f"{folder} has only {format_bytes(free)} left on its disk",
+            hint=f"free some space; the folder itself holds {format_bytes(size)}",
+        )
+    return f"{folder}, {format_bytes(size)} ({format_bytes(free)} free on that disk)"
+
+
+def _refuse(name: str, arguments: list[object]) -> object:
+    raise RlmError(f"the guest called {name!r} with {len(arguments)} arguments")

@@ -1,0 +1,150 @@
+"""A run on a terminal: steps in colour, progress bars, and a last line on what is left."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.rule import Rule
+from rich.spinner import Spinner
+from rich.syntax import Syntax
+from rich.text import Text
+
+from rlm_local.records import Event, Ran, Replied, RunEnded, RunStarted, SubCalled, TurnStarted
+from rlm_local.units import format_seconds
+from rlm_local.views import (
+    SHOWN_LINES,
+    QuietView,
+    Tally,
+    ending,
+    heading,
+    output,
+    said,
+    shortened,
+    sub_calls,
+    visible,
+)
+
+
+class TerminalView(QuietView):
+    """Steps in colour, and a last line that says what is being done and what is left."""
+
+    def __init__(self, console: Console, *, lines: int = SHOWN_LINES, moving: bool = True) -> None:
+        """`moving=False`: no last line and no progress bars, for a run that is over."""
+        self._console = console
+        self._lines = lines
+        self._moving = moving
+        self._tally = Tally()
+        self._doing = "starting"
+        self._since = time.monotonic()
+        self._spinner = Spinner("dots")
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._live: Live | None = None
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        if self._live is not None or not self._moving:
+            return
+        if self._bars is None:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(binary_units=True),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total or None)
+        self._bars.update(self._tasks[stage], completed=done, total=total or None)
+
+    def event(self, event: Event) -> None:
+        self._tally.add(event)
+        match event:
+            case RunStarted():
+                self._print(Text(visible(heading(event)), style="bold"))
+                self._start_line()
+            case TurnStarted():
+                self._print(Rule(f"turn {event.turn}", style="dim", align="left"))
+                self._do("the model writes")
+            case Replied():
+                self._print(_text(said(event), "italic"), _code(event.code))
+                self._do("the code runs")
+            case SubCalled():
+                self._print(Text(visible(sub_calls(event)), style="cyan"))
+            case Ran():
+                style = "red" if event.observation.error else "dim"
+                self._print(_text(shortened(output(event.observation), self._lines), style))
+            case RunEnded():
+                self._stop_line()
+                style = "green" if event.answer.complete else "yellow"
+                self._print(Text(visible(ending(event)), style=style))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop_line()
+
+    def _print(self, *parts: RenderableType | None) -> None:
+        for part in parts:
+            if part is not None:
+                self._console.print(part)
+
+    def _start_line(self) -> None:
+        self._stop_line()
+        if self._moving:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._line,
+                refresh_per_second=8,
+                transient=True,
+            )
+            self._live.start()
+
+    def _stop_line(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _do(self, what: str) -> None:
+        self._doing, self._since = what, time.monotonic()
+
+    def _line(self) -> RenderableType:
+        took = format_seconds(time.monotonic() - self._since)
+        self._spinner.text = Text(f"{self._doing} {took} · {self._tally.left()}", style="dim")
+        return self._spinner
+
+
+def _text(text: str, style: str) -> RenderableType | None:
+    return Padding(Text(visible(text), style=style), (0, 0, 0, 2)) if text else None
+
+
+def _code(code: str) -> RenderableType | None:
+    if not code.strip():
+        return None
+    syntax = Syntax(
+        visible(code.strip("\n")),
+        "python",
+        theme="ansi_dark",
+        background_color="default",
+        word_wrap=True,
+    )
+    return Padding(syntax, (0, 0, 0, 2))

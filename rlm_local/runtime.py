@@ -1,0 +1,311 @@
+"""Wiring, and who lives how long.
+
+A `Runtime` holds a model and a sandbox for any number of questions, one at a
+time. Both start on threads of their own while the first prompt is being read.
+`ask` is the same for one question.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Generic, Protocol, Self, TypeVar, cast, get_args
+
+from rlm_local import controller
+from rlm_local.catalog import verified
+from rlm_local.controller import Mode
+from rlm_local.errors import UsageError
+from rlm_local.limits import Limits
+from rlm_local.model import Model
+from rlm_local.prompt import Prompt
+from rlm_local.records import Answer, Event
+from rlm_local.runs import RunStore
+from rlm_local.sandbox import Sandbox
+
+DEFAULT_MODEL = "rlm-nano"
+
+#: A text; several texts, by name or not; files and folders; or a prompt that is open already.
+Context = str | Sequence[str] | Mapping[str, str] | Path | Sequence[Path] | Prompt
+
+#: Called with a stage ("reading", "loading"), what is done and what there is (0: not known).
+Progress = Callable[[str, int, int], None]
+
+T = TypeVar("T")
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+Part = TypeVar("Part", bound=Closable)
+
+
+def ask(
+    question: str,
+    context: Context,
+    *,
+    model: str | Path | Model = DEFAULT_MODEL,
+    limits: Limits | None = None,
+    mode: Mode = "auto",
+    on_event: Callable[[Event], None] | None = None,
+    seed: int = 0,
+) -> Answer:
+    """Answer `question` about `context`, with a local model and nothing else.
+
+    `context`: a str is the text itself and a Path names a file or a folder; a
+    list of either is several documents, and so is a dict from name to text.
+    `model`: a name of the catalogue, the path of a GGUF file, or a Model. `mode`
+    "auto" gives a prompt that fits the window straight to the model, if it is a
+    model for that. `on_event` gets every event of the run, once it is on disk.
+
+    A run that a limit ends returns what was found; `Answer.stop` says why. Raises
+    RlmError for what cannot be done at all, as in `rlm_local.errors`.
+    """
+    with Runtime(model=model, limits=limits) as runtime:
+        return runtime.ask(question, context, mode=mode, on_event=on_event, seed=seed)
+
+
+class Runtime:
+    """A model and a sandbox for many questions. Use it as a context manager."""
+
+    def __init__(
+        self,
+        *,
+        model: str | Path | Model = DEFAULT_MODEL,
+        limits: Limits | None = None,
+        context_tokens: int | None = None,
+        threads: int | None = None,
+        sandbox: Sandbox | None = None,
+        store: RunStore | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Begin to start the parts; nothing is waited for, errors come out of `ask`.
+
+        `context_tokens` is the window to give the model and `threads` what it
+        computes with; None leaves it to the engine. A `model` or `sandbox` that
+        is handed over ready stays its owner's to close.
+        """
+        self.limits = limits if limits is not None else Limits()
+        self.store = store if store is not None else RunStore()
+        self._progress = progress
+        self._closing = threading.Event()
+        self._sandbox = sandbox
+        self._model = None if isinstance(model, str | Path) else model
+        self._starting_model: _Starting[Model] | None = None
+        self._starting_sandbox: _Starting[Sandbox] | None = None
+        if isinstance(model, str | Path):
+            name = model
+            self._starting_model = _Starting(
+                lambda: load_model(
+                    name,
+                    memory_bytes=self.limits.model_memory_bytes,
+                    context_tokens=context_tokens,
+                    threads=threads,
+                    progress=self._report("loading"),
+                )
+            )
+        if sandbox is None:
+            self._starting_sandbox = _Starting(start_sandbox)
+
+    @property
+    def model(self) -> Model:
+        """The model, once it is loaded. Raises ModelError."""
+        if self._model is None:
+            self._model = cast("_Starting[Model]", self._starting_model).result()
+        return self._model
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox, once it is ready. Raises SandboxError."""
+        if self._sandbox is None:
+            self._sandbox = cast("_Starting[Sandbox]", self._starting_sandbox).result()
+        return self._sandbox
+
+    def ask(
+        self,
+        question: str,
+        context: Context,
+        *,
+        mode: Mode = "auto",
+        on_event: Callable[[Event], None] | None = None,
+        seed: int = 0,
+    ) -> Answer:
+        """As `rlm_local.ask`."""
+        if not question.strip():
+            raise UsageError("the question is empty")
+        if mode not in get_args(Mode):
+            raise UsageError(f"there is no mode {mode!r}", hint="use auto, direct or rlm")
+        if isinstance(context, Prompt):
+            return self._answer(question, context, mode, on_event, seed)
+        with self.open(context) as prompt:
+            return self._answer(question, prompt, mode, on_event, seed)
+
+    def open(
+        self,
+        context: Context,
+        *,
+        stdin: BinaryIO | None = None,
+        replace_bad_bytes: bool = False,
+    ) -> Prompt:
+        """Make `context` a prompt: spooled, checked, ready to be asked about many times.
+
+        The path `-` stands for `stdin`. Raises PromptError.
+        """
+        from rlm_local.prompt import open_prompt, prompt_from_text, prompt_from_texts
+
+        if isinstance(context, Prompt):
+            return context
+        if isinstance(context, str):
+            return prompt_from_text(context)
+        paths = [context] if isinstance(context, Path) else context
+        if isinstance(paths, Mapping) or all(isinstance(item, str) for item in paths):
+            return prompt_from_texts(cast("Sequence[str] | dict[str, str]", paths))
+        if not all(isinstance(item, Path) for item in paths):
+            raise UsageError(
+                "the context mixes texts and paths",
+                hint="give only str, for texts, or only Path, for files",
+            )
+        return open_prompt(
+            cast("Sequence[Path]", paths),
+            stdin=stdin,
+            bad_bytes="replace" if replace_bad_bytes else "error",
+            progress=self._report("reading"),
+        )
+
+    def close(self) -> None:
+        """Stop the parts that were started here. Closing twice is harmless."""
+        self._closing.set()
+        for part in (self._starting_model, self._starting_sandbox):
+            if part is not None:
+                part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _answer(
+        self,
+        question: str,
+        prompt: Prompt,
+        mode: Mode,
+        on_event: Callable[[Event], None] | None,
+        seed: int,
+    ) -> Answer:
+        model, sandbox = self.model, self.sandbox
+        with self.store.new() as run:
+
+            def record(event: Event) -> None:
+                run.append(event)
+                if on_event is not None:
+                    on_event(event)
+
+            return controller.answer(
+                question,
+                prompt,
+                model=model,
+                sandbox=sandbox,
+                limits=self.limits,
+                mode=mode,
+                run_id=run.run_id,
+                record=record,
+                seed=seed,
+            )
+
+    def _report(self, stage: str) -> Callable[[int, int], None]:
+        def report(done: int, total: int) -> None:
+            if self._closing.is_set():
+                raise _ClosedError
+            if stage == "reading":
+                # A long prompt is not read to its end for a model that is not there.
+                for part in (self._starting_model, self._starting_sandbox):
+                    if part is not None:
+                        part.check()
+            if self._progress is not None:
+                self._progress(stage, done, total)
+
+        return report
+
+
+def load_model(
+    name: str | Path,
+    *,
+    memory_bytes: int,
+    context_tokens: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Model:
+    """The model `name`, checked against the catalogue and loaded. Raises ModelError."""
+    from rlm_local.llama import LlamaModel
+
+    return LlamaModel(
+        verified(name).path,
+        memory_bytes=memory_bytes,
+        context_tokens=context_tokens,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def start_sandbox() -> Sandbox:
+    """The WebAssembly sandbox. Raises SandboxError."""
+    from rlm_local.wasm import WasmSandbox
+
+    return WasmSandbox()
+
+
+class _ClosedError(Exception):
+    """Ends a part's start from within its progress report: nobody waits for it any more."""
+
+
+class _Starting(Generic[Part]):
+    """A part that is being made on a thread of its own.
+
+    The thread lives as long as the part and closes it: a child process may be
+    tied to the thread that started it. It is a daemon, so a start that cannot be
+    broken off does not hold up the end of the process.
+    """
+
+    def __init__(self, make: Callable[[], Part]) -> None:
+        self._make = make
+        self._part: Part | None = None
+        self._error: BaseException | None = None
+        self._made = threading.Event()
+        self._release = threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
+
+    def result(self) -> Part:
+        """The part, waited for; or the error that its making raised."""
+        self._made.wait()
+        self.check()
+        return cast("Part", self._part)
+
+    def check(self) -> None:
+        """Raise the error of a start that has failed already."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Close the part. One that is still being made is closed when it is ready."""
+        self._release.set()
+        if self._made.is_set():
+            self._thread.join()
+
+    def _live(self) -> None:
+        try:
+            self._part = self._make()
+        except BaseException as error:  # noqa: BLE001  # raised where the part is waited for
+            self._error = error
+        self._made.set()
+        if self._part is not None:
+            self._release.wait()
+            self._part.close()

@@ -1,0 +1,221 @@
+"""A run as it is watched: as plain lines, as JSON lines, or not at all.
+
+What the views have to say of each event is here too, as text; `live` draws it
+on a terminal. Everything that a model or a guest wrote goes through `visible`
+before it is shown: control characters in it could move the cursor, rename the
+window or worse.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from types import TracebackType
+from typing import IO, BinaryIO, Protocol, Self
+
+from rlm_local import jsontext
+from rlm_local.fences import blocks
+from rlm_local.records import (
+    Completion,
+    Event,
+    Observation,
+    Ran,
+    Replied,
+    RunEnded,
+    RunStarted,
+    SubCalled,
+    TurnStarted,
+)
+from rlm_local.units import format_seconds
+
+#: Lines of a cell's output that are shown; the record has them all.
+SHOWN_LINES = 16
+_LINE_CHARS = 1_000
+
+#: C0 and C1 controls but tab and newline, lone surrogates, and what reorders or hides text.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """`text` with every character that a terminal might obey shown as its escape."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class View(Protocol):
+    """Somebody who watches a run. `progress` may be called from any thread."""
+
+    def progress(self, stage: str, done: int, total: int) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Tally:
+    """What a run has used so far and what is left, from its events alone."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.sub_calls = 0
+        self.tokens = 0
+        self._limits: dict[str, object] = {}
+        self._began = time.monotonic()
+
+    def add(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._limits = event.limits
+                self._began = time.monotonic()
+            case TurnStarted():
+                self.turns += 1
+            case Replied():
+                self._charge(event.completion)
+            case SubCalled():
+                self.sub_calls += len(event.prompts)
+                for completion in event.completions:
+                    self._charge(completion)
+
+    def left(self) -> str:
+        """`left: 9m50s, 19 turns, 2,000 sub-calls, 3,998,120 tokens`."""
+        seconds = self._limit("wall_seconds") - (time.monotonic() - self._began)
+        return (
+            f"left: {format_seconds(max(0.0, seconds))}, "
+            f"{self._limit('turns') - self.turns:,.0f} turns, "
+            f"{self._limit('sub_calls') - self.sub_calls:,.0f} sub-calls, "
+            f"{self._limit('tokens') - self.tokens:,.0f} tokens"
+        )
+
+    def _charge(self, completion: Completion) -> None:
+        self.tokens += completion.work_tokens
+
+    def _limit(self, name: str) -> float:
+        value = self._limits.get(name, 0)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+
+class QuietView:
+    """Shows nothing; the base of the others."""
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        pass
+
+    def event(self, event: Event) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+
+class EventLines(QuietView):
+    """One line of JSON for each event, the moment it is on record."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def event(self, event: Event) -> None:
+        self._stream.write(jsontext.encode(event) + b"\n")
+        self._stream.flush()
+
+
+class PlainView(QuietView):
+    """Plain lines on a stream: for logs, pipes and `runs show`."""
+
+    def __init__(self, stream: IO[str], *, lines: int = SHOWN_LINES) -> None:
+        self._stream = stream
+        self._lines = lines
+        self._tally = Tally()
+
+    def event(self, event: Event) -> None:
+        self._tally.add(event)
+        match event:
+            case RunStarted():
+                self._write(f"run {event.run_id}: {heading(event)}")
+            case TurnStarted():
+                self._write(f"turn {event.turn} ({self._tally.left()})")
+            case Replied():
+                self._write(said(event), "  ")
+                self._write(event.code, "  | ")
+            case SubCalled():
+                self._write(f"  {sub_calls(event)}")
+            case Ran():
+                self._write(shortened(output(event.observation), self._lines), "  > ")
+            case RunEnded():
+                self._write(ending(event))
+        self._stream.flush()
+
+    def _write(self, text: str, margin: str = "") -> None:
+        for line in visible(text).splitlines():
+            self._stream.write(f"{margin}{line}\n")
+
+
+# ------------------------------------------------------- what the views have to say
+
+
+def heading(event: RunStarted) -> str:
+    """`rlm-nano reads 40,000,000 characters (rlm): What is the code?`"""
+    chars = event.prompt.get("chars")
+    size = f"{chars:,} characters" if isinstance(chars, int) else "a prompt"
+    return f"{event.model} on {size} ({event.mode}): {event.question}"
+
+
+def said(event: Replied) -> str:
+    """What the model wrote before its code, or all of it when there is no code."""
+    found = blocks(event.text)
+    return (event.text[: found[0].start] if found else event.text).strip()
+
+
+def sub_calls(event: SubCalled) -> str:
+    """`64 sub-calls in 3.40 s, 1,234 tokens`"""
+    count = len(event.prompts)
+    tokens = sum(completion.work_tokens for completion in event.completions)
+    plural = "sub-call" if count == 1 else "sub-calls"
+    return f"{count:,} {plural} in {format_seconds(event.seconds)}, {tokens:,} tokens"
+
+
+def output(observation: Observation) -> str:
+    """All that a cell wrote and raised."""
+    error = observation.error
+    raised = (error.traceback.strip() or f"{error.type}: {error.message}") if error else ""
+    parts = (observation.stdout, observation.stderr, observation.value or "", raised)
+    return "\n".join(part.rstrip("\n") for part in parts if part)
+
+
+def shortened(text: str, lines: int) -> str:
+    """The first `lines` lines of `text`, none beyond bounds, and what was left out."""
+    every = text.splitlines()
+    kept = [
+        line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}… ({len(line):,} characters)"
+        for line in every[:lines]
+    ]
+    if len(every) > lines:
+        kept.append(f"… {len(every) - lines:,} more lines")
+    return "\n".join(kept)
+
+
+def ending(event: RunEnded) -> str:
+    """`answered in 3.20 s: 2 turns, 0 sub-calls, 1,234 tokens; run 2026…`"""
+    answer, usage = event.answer, event.answer.usage
+    tokens = usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens
+    why = f" ({answer.message})" if answer.message else ""
+    return (
+        f"{answer.stop}{why} in {format_seconds(usage.seconds)}: {usage.turns:,} turns, "
+        f"{usage.sub_calls:,} sub-calls, {tokens:,} tokens; run {answer.run_id}"
+    )
