@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import IO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -40,9 +41,9 @@ from rlm_local.views import (
 class TerminalView(QuietView):
     """Steps in colour, and a last line that says what is being done and what is left."""
 
-    def __init__(self, console: Console, *, lines: int = SHOWN_LINES, moving: bool = True) -> None:
+    def __init__(self, stream: IO[str], *, lines: int = SHOWN_LINES, moving: bool = True) -> None:
         """`moving=False`: no last line and no progress bars, for a run that is over."""
-        self._console = console
+        self._console = Console(file=stream)
         self._lines = lines
         self._moving = moving
         self._tally = Tally()

@@ -34,7 +34,7 @@ _LINE_CHARS = 1_000
 
 #: C0 and C1 controls but tab and newline, lone surrogates, and what reorders or hides text.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\U000e0000-\U000e007f]"
 )
 
@@ -184,10 +184,9 @@ def said(event: Replied) -> str:
 
 def sub_calls(event: SubCalled) -> str:
     """`64 sub-calls in 3.40 s, 1,234 tokens`"""
-    count = len(event.prompts)
     tokens = sum(completion.work_tokens for completion in event.completions)
-    plural = "sub-call" if count == 1 else "sub-calls"
-    return f"{count:,} {plural} in {format_seconds(event.seconds)}, {tokens:,} tokens"
+    calls = _count(len(event.prompts), "sub-call")
+    return f"{calls} in {format_seconds(event.seconds)}, {_count(tokens, 'token')}"
 
 
 def output(observation: Observation) -> str:
@@ -216,6 +215,10 @@ def ending(event: RunEnded) -> str:
     tokens = usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens
     why = f" ({answer.message})" if answer.message else ""
     return (
-        f"{answer.stop}{why} in {format_seconds(usage.seconds)}: {usage.turns:,} turns, "
-        f"{usage.sub_calls:,} sub-calls, {tokens:,} tokens; run {answer.run_id}"
+        f"{answer.stop}{why} in {format_seconds(usage.seconds)}: {_count(usage.turns, 'turn')}, "
+        f"{_count(usage.sub_calls, 'sub-call')}, {_count(tokens, 'token')}; run {answer.run_id}"
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -14,15 +14,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Parts from the bottom up. A part may import what stands on a lower line, or its own.
 LAYERS = [
-    {"records", "paths", "units", "fences", "jsontext"},
+    {"records", "fences", "jsontext"},
     {"errors"},
-    {"limits"},
-    {"prompt", "spool"},
+    {"limits", "paths", "units"},
+    {"spool"},
+    {"prompt"},
     {"model", "sandbox", "dialogue", "runs", "demo"},
     {"subcalls", "wasm", "llama", "catalog", "config"},
     {"controller"},
     {"runtime"},
-    {"doctor", "live"},
+    {"doctor", "views"},
+    {"live"},
     {"__init__"},
     {"cli"},
     {"__main__"},

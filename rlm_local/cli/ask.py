@@ -161,11 +161,9 @@ def _view(kind: str) -> View:
         return QuietView()
     if not sys.stderr.isatty():
         return PlainView(sys.stderr)
-    from rich.console import Console
-
     from rlm_local.live import TerminalView
 
-    return TerminalView(Console(file=sys.stderr))
+    return TerminalView(sys.stderr)
 
 
 @click.command()

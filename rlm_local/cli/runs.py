@@ -72,11 +72,9 @@ def _replay() -> View:
         from rlm_local.views import PlainView
 
         return PlainView(sys.stdout)
-    from rich.console import Console
-
     from rlm_local.live import TerminalView
 
-    return TerminalView(Console(), moving=False)
+    return TerminalView(sys.stdout, moving=False)
 
 
 def _brief(text: str, chars: int = 60) -> str:

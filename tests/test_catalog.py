@@ -1,0 +1,109 @@
+"""A model's name → a verified file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from rlm_local import catalog
+from rlm_local.errors import ConfigError, ModelFileError
+
+CONTENT = b"weights"
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "models"
+    made.mkdir()
+    monkeypatch.setenv("RLM_LOCAL_MODELS", str(made))
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
+    return made
+
+
+def listed(folder: Path, sha256: str = SHA) -> Path:
+    path = folder / "sub" / "tiny.gguf"
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    (folder / "catalog.toml").write_text(
+        f'[tiny]\nfile = "sub/tiny.gguf"\nsha256 = "{sha256}"\nprofile = "nano"\nnew_key = 1\n'
+    )
+    return path
+
+
+def test_a_listed_model_is_found_and_verified(folder: Path):
+    path = listed(folder)
+    model = catalog.verified("tiny")
+    assert (model.name, model.path, model.profile, model.sha256) == ("tiny", path, "nano", SHA)
+
+
+def test_a_file_that_is_not_the_one_listed_is_refused(folder: Path):
+    path = listed(folder)
+    assert catalog.verified("tiny").present
+    path.write_bytes(b"other weights")
+    with pytest.raises(ModelFileError, match="is not the file that the catalogue lists as tiny"):
+        catalog.verified("tiny")
+
+
+def test_a_file_of_the_folder_goes_by_its_name(folder: Path):
+    (folder / "own-q4.gguf").write_bytes(b"x")
+    assert catalog.verified("own-q4").path == folder / "own-q4.gguf"
+    assert "own-q4" in catalog.models()
+
+
+def test_a_path_is_taken_as_it_is(folder: Path, tmp_path: Path):
+    path = tmp_path / "direct.gguf"
+    path.write_bytes(b"x")
+    assert catalog.verified(path).path == path
+    assert catalog.verified(str(path)).path == path
+    with pytest.raises(ModelFileError, match="has no file at"):
+        catalog.verified(tmp_path / "none.gguf")
+
+
+def test_an_unknown_name_suggests_the_nearest(folder: Path):
+    listed(folder)
+    with pytest.raises(ModelFileError, match="no model named 'tinny'") as caught:
+        catalog.find("tinny")
+    assert "did you mean 'tiny'?" in caught.value.hint
+    assert "path of a GGUF file" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["[tiny]\nsha256 = 3", "[[", "[tiny]\n", 'tiny = "x"'])
+def test_a_bad_catalogue_names_its_file(folder: Path, text: str):
+    (folder / "catalog.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"catalog\.toml is not valid"):
+        catalog.models()
+
+
+def test_a_digest_is_computed_once(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    path = listed(folder)
+    calls: list[int] = []
+    real = hashlib.file_digest
+
+    def counted(file: object, name: str) -> object:
+        calls.append(1)
+        return real(file, name)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    assert [catalog.digest(path) for _ in range(3)] == [SHA] * 3
+    assert len(calls) == 1
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert catalog.digest(path) == SHA
+    assert len(calls) == 2
+
+
+def test_a_damaged_digest_cache_is_computed_again(folder: Path, tmp_path: Path):
+    path = listed(folder)
+    catalog.digest(path)
+    [memo] = (tmp_path / "cache" / "digests").iterdir()
+    memo.write_bytes(b"{")
+    assert catalog.digest(path) == SHA
+
+
+def test_an_unreadable_file(folder: Path):
+    with pytest.raises(ModelFileError, match="cannot be read: No such file"):
+        catalog.digest(folder / "none.gguf")

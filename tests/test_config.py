@@ -1,0 +1,103 @@
+"""Settings: each key checked, nothing guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rlm_local.config import Config, change, read_config
+from rlm_local.errors import ConfigError
+from rlm_local.limits import MIB, Limits
+
+
+def read(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    return read_config(path)
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path):
+    assert read(tmp_path, "") == Config()
+
+
+def test_every_key(tmp_path: Path):
+    config = read(
+        tmp_path,
+        """
+        model = "big.gguf"
+        mode = "rlm"
+        seed = 7
+        replace_bad_bytes = true
+        context_tokens = 4096
+        threads = 2
+        [limits]
+        wall_seconds = "1m30s"
+        cell_seconds = 5
+        guest_memory_bytes = "64MiB"
+        turns = 3
+        """,
+    )
+    assert config == Config(
+        model="big.gguf",
+        mode="rlm",
+        seed=7,
+        replace_bad_bytes=True,
+        context_tokens=4096,
+        threads=2,
+        limits=Limits(wall_seconds=90.0, cell_seconds=5.0, guest_memory_bytes=64 * MIB, turns=3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('modell = "x"', "unknown key 'modell'", "did you mean 'model'?"),
+        ("[limits]\nwall_second = 3", "unknown key 'limits.wall_second'", "'wall_seconds'"),
+        ("zzz = 1", "unknown key 'zzz'", "known are model, mode"),
+        ("limits = 3", "not a table", "[limits]"),
+        ('mode = "fast"', "mode is 'fast'", "auto, direct, rlm"),
+        ('seed = "x"', "seed is 'x'", ""),
+        ("seed = true", "seed is True", ""),
+        ("[limits]\nturns = 0", "the limit turns is 0", ""),
+        ("[limits]\nturns = -4", "the limit turns is -4", ""),
+        ("[limits]\nturns = 1.5", "limits.turns is 1.5", ""),
+        ("[limits]\nwall_seconds = 0", "the limit wall_seconds is 0", ""),
+        ("[limits]\nwall_seconds = nan", "the limit wall_seconds is nan", ""),
+        ('[limits]\nwall_seconds = "soon"', "'soon' is not a time", "90s"),
+        ('[limits]\nguest_memory_bytes = "lots"', "'lots' is not a size", "512MiB"),
+        ("threads = 0", "threads is 0", ""),
+        ("x = [", "is not TOML", ""),
+    ],
+)
+def test_what_is_refused_names_file_figure_and_way_out(
+    tmp_path: Path, text: str, message: str, hint: str
+):
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert message in str(caught.value)
+    assert "settings.toml" in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_a_missing_or_binary_file(tmp_path: Path):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        read_config(tmp_path / "none.toml")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        read_config(tmp_path / "binary")
+
+
+def test_changes_build_on_what_was_there():
+    first = change(Config(), {"limits": {"turns": 3}, "seed": 1})
+    second = change(first, {"limits": {"tokens": 5}})
+    assert second == Config(seed=1, limits=Limits(turns=3, tokens=5))
+
+
+def test_every_limit_has_an_option():
+    from rlm_local.cli.options import LIMITS
+
+    fields = {field.name for field in msgspec.structs.fields(Limits)}
+    # Bounds on what reaches the model and the user, not on what a run costs.
+    assert {field for field, _, _ in LIMITS.values()} == fields - {"output_chars", "answer_bytes"}
