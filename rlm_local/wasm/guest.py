@@ -1,0 +1,149 @@
+"""The guest module: where it is found, and its compiled form.
+
+Compiling takes some ten seconds, once; the native code is kept in a cache that
+only the user can write, because it is run as it is. Its name carries all that
+it depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import wasmtime
+
+from rlm_local.errors import GuestMissing, SandboxError
+from rlm_local.paths import cache_folder
+from rlm_local.wasm import capi
+from rlm_local.wasm.thread import WASM_STACK_BYTES
+
+NAME = "guest.wasm"
+VARIABLE = "RLM_LOCAL_GUEST"
+
+
+class Guest(NamedTuple):
+    """A compiled guest. `digest` is the SHA-256 of its WebAssembly, in hex."""
+
+    engine: wasmtime.Engine
+    module: wasmtime.Module
+    digest: str
+
+
+def find() -> Path:
+    """The guest module: the file that RLM_LOCAL_GUEST names, or the package's, or the
+    newest in the build cache. Raises GuestMissing."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise GuestMissing(
+                f"{VARIABLE} names {named}, and there is no such file",
+                hint=f"unset {VARIABLE}, or build the guest",
+            )
+        return Path(named)
+    packaged = Path(__file__).parent.parent / "_guest" / NAME
+    if packaged.is_file():
+        return packaged
+    built = [*cache_folder("guest").glob(NAME), *cache_folder("guest").glob(f"*/{NAME}")]
+    if built:
+        return max(built, key=lambda path: path.stat().st_mtime_ns)
+    raise GuestMissing(
+        "the WebAssembly Python is not built",
+        hint="run `make` in the source tree, or install the wheel",
+    )
+
+
+def load(path: Path, *, notice: Callable[[str], None] = lambda _: None) -> Guest:
+    """Compile the module at `path`, or take its compiled form from the cache.
+
+    `notice` is told of what takes long. Raises GuestMissing, SandboxError.
+    """
+    try:
+        wasm = path.read_bytes()
+    except OSError as error:
+        raise GuestMissing(f"{path} cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(wasm).hexdigest()
+    engine = wasmtime.Engine(_configuration())
+    kept = cache_folder("compiled") / f"{digest[:32]}-{_platform_key()}.cwasm"
+    module = _cached(engine, kept)
+    if module is None:
+        notice("compiling the WebAssembly Python; this happens once")
+        try:
+            module = wasmtime.Module(engine, wasm)
+        except wasmtime.WasmtimeError as error:
+            raise SandboxError(
+                f"{path} is not a usable guest: {str(error).splitlines()[0]}",
+                hint="build the guest again",
+            ) from error
+        write_private(kept, module.serialize())
+    return Guest(engine, module, digest)
+
+
+def check_private(path: Path) -> None:
+    """Raise SandboxError unless the file is a plain one that only the user can write."""
+    found = path.lstat()
+    if (
+        not stat.S_ISREG(found.st_mode)
+        or found.st_uid != os.geteuid()
+        or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise SandboxError(
+            f"{path} is not trusted: it is not a file that only you can write",
+            hint="remove it, and it is made again",
+        )
+
+
+def write_private(path: Path, data: bytes | bytearray) -> None:
+    """Write a cache file, whole or not at all, for the user only. Raises SandboxError."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(name, path)
+        except OSError:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise SandboxError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="make room, or name another folder with RLM_LOCAL_CACHE",
+        ) from error
+
+
+def _configuration() -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.epoch_interruption = True
+    config.max_wasm_stack = WASM_STACK_BYTES
+    capi.set_async_stack_size(config, WASM_STACK_BYTES + (1 << 20))
+    config.wasm_threads = False
+    config.wasm_memory64 = False
+    config.wasm_component_model = False
+    return config
+
+
+def _cached(engine: wasmtime.Engine, path: Path) -> wasmtime.Module | None:
+    """The compiled module at `path`; None if there is none, or it is for another machine."""
+    if not os.path.lexists(path):
+        return None
+    check_private(path)
+    try:
+        return wasmtime.Module.deserialize_file(engine, str(path))
+    except wasmtime.WasmtimeError:  # damaged, or the key missed something: made again
+        return None
+
+
+def _platform_key() -> str:
+    """wasmtime's version and the CPU's features, in a few characters."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:  # not Linux; wasmtime still checks the features when it loads
+        features = platform.processor()
+    facts = "\n".join((platform.system(), platform.machine(), features, str(WASM_STACK_BYTES)))
+    return f"wasmtime-{capi.WASMTIME_VERSION}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"

@@ -1,0 +1,290 @@
+"""One Python with its own variables: a fork of the snapshot with a prompt mapped into it."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from rlm_local.errors import SandboxError
+from rlm_local.prompt import Prompt
+from rlm_local.records import GuestError, Observation
+from rlm_local.sandbox import HostFunctions
+from rlm_local.wasm import capi, mapping, preview1
+from rlm_local.wasm.calls import HostCalls
+from rlm_local.wasm.cell import Cell
+from rlm_local.wasm.instance import Host, HostEnds, Instance
+from rlm_local.wasm.mailbox import Mailbox
+from rlm_local.wasm.memory import ADDRESS_SPACE, WASM_PAGE
+from rlm_local.wasm.snapshot import Snapshot
+from rlm_local.wasm.thread import GuestThread
+
+#: What a guest needs beyond its snapshot to do anything at all.
+LEAST_FREE_BYTES = 8 << 20
+#: How long an interrupted wait gives the guest to stop.
+_STOP_SECONDS = 1.0
+
+
+class CellResult(msgspec.Struct, frozen=True):
+    """The guest's report on a cell (CONTRACT.md, "Result")."""
+
+    value: str | None
+    error: GuestError | None
+    partial: str | None = None
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What a fork is told at its start (CONTRACT.md, "Setup")."""
+
+    texts: list[tuple[int, int, int, bool]]
+    single: bool
+    names: list[str]
+    question: str
+    seed: int
+    functions: list[str]
+    output_chars: int
+
+
+class WasmRepl:
+    """A `Repl` (see rlm_local.sandbox) in a WebAssembly instance of its own.
+
+    The guest runs on a thread with a large stack; `execute` waits for it. After
+    a cell that had to be stopped for good the next cell gets a fresh fork.
+    """
+
+    def __init__(
+        self,
+        shared: Host,
+        snapshot: Snapshot,
+        prompt: Prompt,
+        *,
+        question: str,
+        host: HostFunctions,
+        functions: Sequence[str],
+        memory_bytes: int,
+        output_chars: int,
+        seed: int,
+    ) -> None:
+        self._shared = shared
+        self._snapshot = snapshot
+        self._regions = tuple(prompt.regions)
+        self._addresses, self._end = mapping.layout(self._regions, snapshot.head.memory_bytes)
+        mapping.check_fits(self._end, sum(region.length for region in self._regions))
+        least = snapshot.head.memory_bytes + LEAST_FREE_BYTES
+        if memory_bytes < least:
+            raise SandboxError(
+                f"the guest's memory limit is {memory_bytes:,} bytes, and its Python alone "
+                f"needs {least:,}",
+                hint="raise guest_memory_bytes",
+            )
+        mapped_bytes = self._end - snapshot.head.memory_bytes
+        self._memory_bytes = min(mapped_bytes + memory_bytes, ADDRESS_SPACE - WASM_PAGE)
+        self._setup = Setup(
+            texts=mapping.places(prompt, self._addresses),
+            single=prompt.single,
+            names=[document.name for document in prompt.documents],
+            question=question,
+            seed=seed,
+            functions=list(functions),
+            output_chars=output_chars,
+        )
+        self._output_chars = output_chars
+        self._calls = HostCalls(host, frozenset(functions))
+        self._decode = msgspec.json.Decoder(CellResult).decode
+        self._thread = GuestThread()
+        self._cell: Cell | None = None
+        self._closed = False
+        self._instance: Instance | None = None
+        try:
+            self._instance = self._thread.call(self._fork)
+        except BaseException:
+            self.close()
+            raise
+
+    # ------------------------------------------------------------------ on the caller's thread
+
+    def execute(self, code: str, *, deadline: float, cell_seconds: float) -> Observation:
+        """Run one cell; see `Repl.execute`. The time in host calls does not count for
+        `cell_seconds`. Raises SandboxError if a fresh fork cannot be made."""
+        if self._closed:
+            raise SandboxError("the REPL is closed")
+        if self._cell is not None:
+            raise SandboxError("the REPL is running another cell")
+        cell = Cell(deadline, cell_seconds)
+        self._cell = cell
+        job = self._thread.start(lambda: self._run(code, cell))
+        try:
+            return job.result()
+        except KeyboardInterrupt:
+            self.interrupt()
+            self._wait_for(job.result)
+            raise
+
+    def interrupt(self) -> None:
+        """End the running cell for good; see `Repl.interrupt`. Nothing if none runs."""
+        cell = self._cell
+        if cell is not None:
+            cell.kill()
+            self._shared.move_epoch()
+
+    def close(self) -> None:
+        """End the guest and free its memory. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        self.interrupt()
+        self._thread.start(self._drop)
+        self._thread.close(_STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _wait_for(result: Callable[[float], object]) -> None:
+        """Let a cell that was told to stop do so; it may be in a host call that does not."""
+        try:
+            result(_STOP_SECONDS)
+        except (queue.Empty, Exception):  # noqa: BLE001 - the interrupt is what is raised
+            return
+
+    # ------------------------------------------------------------------- on the guest's thread
+
+    def _fork(self) -> Instance:
+        instance = self._shared.instance(
+            preview1.World(self._setup.seed), memory_bytes=self._memory_bytes
+        )
+        try:
+            self._snapshot.restore(instance)
+            instance.memory.grow_to(self._end)
+            mapping.map_regions(instance.memory, self._regions, self._addresses)
+            instance.answer = self._calls.answer
+            at = self._snapshot.head.mailbox
+            box = Mailbox.read(instance.memory, at)
+            instance.interrupt = lambda: box.interrupt(instance.memory)
+            box.lower_caps(instance.memory, at, 4 * self._output_chars)
+            self._set_up(instance)
+        except capi.Trapped as trap:
+            instance.close()
+            raise SandboxError(f"the guest was stopped during its setup: {trap}") from trap
+        except BaseException:
+            instance.close()
+            raise
+        return instance
+
+    def _set_up(self, instance: Instance) -> None:
+        if self._hand_over(instance, "rlm_setup", msgspec.json.encode(self._setup)):
+            box = Mailbox.read(instance.memory, self._snapshot.head.mailbox)
+            reason = box.result(instance.memory).decode(errors="replace")
+            raise SandboxError(f"the guest refused its setup: {reason}")
+
+    def _run(self, code: str, cell: Cell) -> Observation:
+        try:
+            if self._instance is None:
+                self._instance = self._fork()
+            return self._run_in(self._instance, code, cell)
+        finally:
+            self._cell = None
+
+    def _run_in(self, instance: Instance, code: str, cell: Cell) -> Observation:
+        watch = self._shared.watch
+        instance.cell = cell
+        self._calls.begin(cell)
+        watch.arm(instance.number, cell.due)
+        trapped = ""
+        began = time.monotonic()
+        try:
+            if self._hand_over(instance, "rlm_exec", code.encode("utf-8", "surrogatepass")):
+                trapped = "its Python could not report on the cell"
+        except HostEnds:
+            trapped = "interrupted"
+        except capi.Trapped as trap:
+            trapped = str(trap)
+        except preview1.Exit as end:
+            trapped = str(end)
+        except BaseException:
+            self._drop()
+            raise
+        finally:
+            seconds = time.monotonic() - began - cell.host_seconds
+            watch.disarm(instance.number)
+            instance.cell = None
+            self._calls.begin(None)
+        return self._observe(instance, cell, trapped, max(0.0, seconds))
+
+    def _observe(self, instance: Instance, cell: Cell, trapped: str, seconds: float) -> Observation:
+        memory = instance.memory
+        box, result = None, None
+        try:
+            box = Mailbox.read(memory, self._snapshot.head.mailbox)
+            stdout, stderr = box.stdout(memory), box.stderr(memory)
+            if not trapped:
+                result = self._decode(box.result(memory))
+        except (SandboxError, msgspec.MsgspecError) as damage:
+            stdout, stderr = "", ""
+            trapped = trapped or f"its Python is damaged ({damage})"
+        if result is None:
+            failure: GuestError | None = _stopped(cell, trapped, instance)
+            self._drop()
+        else:
+            failure = _explained(result.error, cell)
+        return Observation(
+            stdout=stdout[: self._output_chars],
+            stderr=stderr[: self._output_chars],
+            stdout_chars=box.out_chars if box else 0,
+            stderr_chars=box.err_chars if box else 0,
+            value=result.value if result else None,
+            error=failure,
+            partial=result.partial if result else None,
+            seconds=seconds,
+            host_seconds=cell.host_seconds,
+            restarted=result is None,
+        )
+
+    def _hand_over(self, instance: Instance, function: str, data: bytes) -> int:
+        """Call `function` on `data` in the guest's input buffer; what it returned."""
+        box = Mailbox.read(instance.memory, self._snapshot.head.mailbox)
+        address = box.in_ptr
+        if len(data) > box.in_cap:
+            address = instance.call("rlm_buffer", len(data)) & 0xFFFF_FFFF
+            if address == 0:
+                raise SandboxError(f"the guest has no room for {len(data):,} bytes of input")
+        instance.memory.write(address, data)
+        return instance.call(function, len(data))
+
+    def _drop(self) -> None:
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
+
+
+def _stopped(cell: Cell, reason: str, instance: Instance) -> GuestError:
+    """The error of a cell that was stopped for good."""
+    words = instance.world.log.decode(errors="replace").strip()
+    why = cell.stopped_because or (f"{reason}: {words.splitlines()[-1]}" if words else reason)
+    return GuestError(
+        type="GuestTrapped",
+        message=f"the Python was stopped and started anew, without its variables: {why}",
+        traceback="",
+    )
+
+
+def _explained(error: GuestError | None, cell: Cell) -> GuestError | None:
+    """The guest's error; a KeyboardInterrupt that we sent says why."""
+    if error is None or error.type != "KeyboardInterrupt" or not cell.interrupted:
+        return error
+    message = f"the cell was interrupted: {cell.stopped_because}"
+    return msgspec.structs.replace(
+        error, message=message, traceback=f"{error.traceback}: {message}"
+    )
