@@ -1,0 +1,90 @@
+#include "module.h"
+
+#include <stdint.h>
+
+#include "capture.h"
+#include "text.h"
+
+#define IMPORTED(name) __attribute__((import_module("rlm"), import_name(name)))
+
+/* Addresses and lengths in the guest's memory. See CONTRACT.md, "Imports". */
+IMPORTED("call") int32_t host_call(const void *request, uint32_t request_len, void *reply,
+                                   uint32_t reply_cap);
+IMPORTED("reply") int32_t host_reply(void *reply, uint32_t reply_cap);
+
+/* Most replies fit; longer ones are fetched straight into the bytes object. */
+static uint8_t reply_buffer[1 << 16];
+
+static PyObject *
+rlm_call(PyObject *module, PyObject *request)
+{
+    if (!PyBytes_Check(request)) {
+        return PyErr_Format(PyExc_TypeError, "call() wants bytes, not %T", request);
+    }
+    int32_t len = host_call(PyBytes_AS_STRING(request), (uint32_t)PyBytes_GET_SIZE(request),
+                            reply_buffer, sizeof reply_buffer);
+    if (len < 0) {
+        __builtin_trap(); /* the host ends the cell, and no handler in it may object */
+    }
+    if ((size_t)len <= sizeof reply_buffer) {
+        return PyBytes_FromStringAndSize((const char *)reply_buffer, len);
+    }
+    PyObject *reply = PyBytes_FromStringAndSize(NULL, len);
+    if (reply != NULL && host_reply(PyBytes_AS_STRING(reply), (uint32_t)len) != len) {
+        __builtin_trap();
+    }
+    return reply;
+}
+
+static PyObject *
+rlm_write(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyUnicode_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "write() wants (fd, str)");
+        return NULL;
+    }
+    long fd = PyLong_AsLong(args[0]);
+    if (fd == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (fd != 1 && fd != 2) {
+        return PyErr_Format(PyExc_ValueError, "write() knows fd 1 and 2, not %ld", fd);
+    }
+    capture_text((int)fd, PyUnicode_KIND(args[1]), PyUnicode_DATA(args[1]),
+                 (size_t)PyUnicode_GET_LENGTH(args[1]));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+rlm_text(PyObject *module, PyObject *args)
+{
+    unsigned long ptr, chars;
+    int kind, ascii;
+    if (!PyArg_ParseTuple(args, "kkip:text", &ptr, &chars, &kind, &ascii)) {
+        return NULL;
+    }
+    return text_at(ptr, chars, kind, ascii);
+}
+
+static PyMethodDef methods[] = {
+    {"call", rlm_call, METH_O, "call(request: bytes) -> bytes: ask the host."},
+    {"write", (PyCFunction)(void (*)(void))rlm_write, METH_FASTCALL,
+     "write(fd: int, text: str): capture output; fd is 1 or 2."},
+    {"text", rlm_text, METH_VARARGS,
+     "text(ptr, chars, kind, ascii) -> str: mapped text, without a copy."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_rlm",
+    .m_doc = "What the guest's Python asks of the glue.",
+    .m_size = 0,
+    .m_methods = methods,
+};
+
+PyObject *
+PyInit__rlm(void)
+{
+    return PyModuleDef_Init(&definition);
+}

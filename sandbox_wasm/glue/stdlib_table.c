@@ -1,0 +1,17 @@
+#include "stdlib_table.h"
+
+static const unsigned char stdlib[] = {
+#embed "stdlib.bin"
+};
+
+static const unsigned char bootstrap[] = {
+#embed "bootstrap.bin"
+};
+
+#define FROZEN(name, offset, size, is_package) {name, stdlib + offset, size, is_package},
+
+const struct _frozen stdlib_table[] = {
+#include "stdlib_modules.inc"
+    {"_rlm_bootstrap", bootstrap, sizeof bootstrap, 0},
+    {NULL, NULL, 0, 0},
+};
