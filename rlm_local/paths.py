@@ -1,30 +1,53 @@
 """Where things lie on this machine: caches that can be remade, data that cannot.
 
 `RLM_LOCAL_CACHE` and `RLM_LOCAL_DATA` override the platform's usual places.
-Folders are made readable by the user only: they hold prompts, and native code
-that will be run.
+Folders are made readable by the user only, and refused when they are someone
+else's: they hold prompts, and native code that will be run.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import platformdirs
 
+from rlm_local.errors import ConfigError
+
+_CACHE = "RLM_LOCAL_CACHE"
+_DATA = "RLM_LOCAL_DATA"
+
 
 def cache_folder(name: str) -> Path:
-    """The cache folder `name` ('guest', 'compiled', 'spool', …), made if missing."""
-    root = os.environ.get("RLM_LOCAL_CACHE") or platformdirs.user_cache_path("rlm-local")
-    return _private(Path(root) / name)
+    """The cache folder `name` ('guest', 'compiled', 'spool', …), made if missing.
+
+    Raises ConfigError if it cannot be made or belongs to another user.
+    """
+    root = os.environ.get(_CACHE) or platformdirs.user_cache_path("rlm-local")
+    return private_folder(Path(root).absolute() / name, variable=_CACHE)
 
 
 def data_folder(name: str) -> Path:
-    """The data folder `name` ('runs', …), made if missing."""
-    root = os.environ.get("RLM_LOCAL_DATA") or platformdirs.user_data_path("rlm-local")
-    return _private(Path(root) / name)
+    """The data folder `name` ('runs', …), made if missing; errors as `cache_folder`."""
+    root = os.environ.get(_DATA) or platformdirs.user_data_path("rlm-local")
+    return private_folder(Path(root).absolute() / name, variable=_DATA)
 
 
-def _private(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def private_folder(folder: Path, *, variable: str = _CACHE) -> Path:
+    """`folder`, made if missing, with mode 0700 whatever it was before.
+
+    `variable` is the environment variable that an error names as the way out.
+    """
+    hint = f"name another folder with {variable}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid != os.geteuid():
+            raise ConfigError(f"the folder {folder} belongs to another user", hint=hint)
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            folder.chmod(0o700)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"the folder {folder} cannot be used: {reason}", hint=hint) from error
     return folder

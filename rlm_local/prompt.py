@@ -1,38 +1,316 @@
-"""Prompts of any length as memory-mappable files.
+"""Prompts of any length, as files that a sandbox can map.
 
-(interface sketch)
+`open_prompt` turns what the user names into a spool (see `rlm_local.spool`):
+checked, and in the very bytes that CPython keeps a `str` in. It does so once;
+the next prompt from unchanged files is there at once.
+
+    with open_prompt([Path("logs"), Path("notes.txt")]) as prompt:
+        print(prompt.preview(200))
+
+What is read:
+- a file: one text. Several, or a folder: a list of texts. A folder's hidden
+  files are left out, and so are its binary ones, which `skipped` names;
+- `.jsonl`: each line a JSON string, or an object with the document in its
+  `text` or `content`, and perhaps its name in `id`, `name` or `title`;
+- "-", a pipe or a device: a stream, read to its end. Its spool is not kept.
+
+Text is UTF-8. A byte order mark at the start is dropped; line ends stay as they
+are. UTF-16, NUL bytes near the start (a binary file) and, unless they are to be
+replaced, invalid bytes are a PromptError that says where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+import sys
+import time
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import BinaryIO, Self
 
+import msgspec
 
-class Region(NamedTuple):
-    """`length` bytes of the spool file `path` from `offset` (a multiple of the page size),
-    to be mapped as one piece."""
+from rlm_local.paths import cache_folder, private_folder
+from rlm_local.spool.files import DiskFullError
+from rlm_local.spool.index import FORMAT, Document, Documents, Manifest, Region
+from rlm_local.spool.sources import Listing, expand
+from rlm_local.spool.store import Lease, Store
+from rlm_local.spool.utf8 import BadBytes
+from rlm_local.spool.writer import MANIFEST, Progress, SourceChangedError, SpoolWriter
 
-    path: Path
-    offset: int
-    length: int
+__all__ = [
+    "Document",
+    "Prompt",
+    "Region",
+    "open_prompt",
+    "prompt_from_text",
+    "prompt_from_texts",
+]
 
+# File systems keep times in the kernel's ticks: two writes within one look alike.
+_TICK_NS = 20_000_000
 
-class Document(NamedTuple):
-    """One text: `chars` characters of `kind` bytes each at byte `start` of region `region`."""
-
-    name: str
-    region: int
-    start: int
-    chars: int
-    kind: int
-    ascii: bool
+_NAMES_SHOWN = 10  # in a prompt's description
+_CODECS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 
 
 class Prompt:
-    """A spooled prompt. `single`: the guest sees one `str`, otherwise a list of `str`."""
+    """A spooled prompt. Its files stay as they are until it is closed.
 
-    regions: Sequence[Region]
-    documents: Sequence[Document]
-    single: bool
+    `single`: the guest sees one `str`, otherwise a list of `str`. `chars` and
+    `bytes` are of all documents, in characters and in bytes of UTF-8.
+    `skipped` names what was found in folders and is not text. `reused`: the
+    spool was there already.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        manifest: Manifest,
+        *,
+        sources: Sequence[Path] = (),
+        reused: bool = False,
+    ) -> None:
+        self.regions: Sequence[Region] = tuple(
+            Region(lease.folder / region.file, 0, region.length) for region in manifest.regions
+        )
+        documents = Documents(lease.folder)
+        self.documents: Sequence[Document] = documents
+        self.single = manifest.single
+        self.chars = manifest.chars
+        self.bytes = manifest.bytes
+        self.skipped = manifest.skipped
+        self.reused = reused
+        self._sources = tuple(str(path) for path in sources)
+        self._kind = manifest.kind
+        self._release = weakref.finalize(self, _release, documents, lease)
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Address space that the regions take together."""
+        return sum(region.length for region in self.regions)
+
+    @property
+    def closed(self) -> bool:
+        return not self._release.alive
+
+    def read(self, index: int, start: int = 0, stop: int | None = None) -> str:
+        """Characters `start` to `stop` (its end, if None) of document `index`, as slicing does."""
+        document = self.documents[index]
+        region = self.regions[document.region]
+        first, last, _ = slice(start, stop).indices(document.chars)
+        with region.path.open("rb") as file:
+            file.seek(region.offset + document.start + first * document.kind)
+            data = file.read(max(0, last - first) * document.kind)
+        return data.decode(_CODECS[document.kind])
+
+    def preview(self, chars: int) -> str:
+        """At most `chars` characters from the beginning of the first document."""
+        return self.read(0, 0, max(0, chars))
+
+    def describe(self) -> dict[str, object]:
+        """What a run's record says of its prompt: plain JSON, small for any prompt."""
+        return {
+            "sources": list(self._sources),
+            "single": self.single,
+            "documents": len(self.documents),
+            "names": [document.name for document in self.documents[:_NAMES_SHOWN]],
+            "chars": self.chars,
+            "bytes": self.bytes,
+            "kind": self._kind,
+            "skipped": len(self.skipped),
+        }
+
+    def close(self) -> None:
+        """Give up the spool: it may be removed from now on. Closing twice is harmless."""
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_prompt(
+    sources: Sequence[Path],
+    *,
+    stdin: BinaryIO | None = None,
+    bad_bytes: BadBytes = "error",
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> Prompt:
+    """Spool what `sources` name, or find it spooled already.
+
+    A spool is reused if path, size, modification time and inode of every file
+    are what they were. `stdin` is what "-" reads, by default the process's own.
+    `bad_bytes="replace"` puts U+FFFD for bytes that are not UTF-8. `progress`
+    is called with bytes done and bytes to do, 0 if that is not known. `folder`
+    holds the spools, by default one in the user's cache.
+
+    Raises PromptError, with the file and what is wrong with it, and ConfigError
+    if the folder cannot be used.
+    """
+    store = Store(_folder(folder))
+    paths = [Path(source) for source in sources]
+    may_retry = True
+    while True:
+        listing = expand(paths)
+        key = _key(listing, bad_bytes) if listing.lasting else None
+        prompt = _reopen(store, key, paths) if key else None
+        if prompt is not None:
+            return prompt
+        try:
+            return _spool(store, key, listing, paths, stdin, bad_bytes, progress)
+        except SourceChangedError:
+            if not (key and may_retry):
+                raise
+        except DiskFullError:
+            if not (key and may_retry and store.evict(0)):
+                raise
+        may_retry = False
+
+
+def prompt_from_text(
+    text: str, *, bad_bytes: BadBytes = "error", folder: Path | None = None
+) -> Prompt:
+    """Spool one text that is in memory, for as long as the prompt is open.
+
+    A lone surrogate, which is no character, is a PromptError, or U+FFFD.
+    """
+    return _spool_texts([("text", text)], single=True, bad_bytes=bad_bytes, folder=folder)
+
+
+def prompt_from_texts(
+    texts: Mapping[str, str] | Sequence[str],
+    *,
+    bad_bytes: BadBytes = "error",
+    folder: Path | None = None,
+) -> Prompt:
+    """Spool several texts that are in memory; see `prompt_from_text`.
+
+    The keys of a mapping are the documents' names; those of a sequence are
+    called "text 1" and so on.
+    """
+    named: Iterable[tuple[str, str]] = (
+        texts.items()
+        if isinstance(texts, Mapping)
+        else ((f"text {number}", text) for number, text in enumerate(texts, 1))
+    )
+    return _spool_texts(named, single=False, bad_bytes=bad_bytes, folder=folder)
+
+
+def _spool(
+    store: Store,
+    key: str | None,
+    listing: Listing,
+    paths: Sequence[Path],
+    stdin: BinaryIO | None,
+    bad_bytes: BadBytes,
+    progress: Progress | None,
+) -> Prompt:
+    """Spool `listing`, and keep it as `key` if there is one."""
+    _settle(listing)
+    if stdin is None and sys.stdin is not None:
+        stdin = sys.stdin.buffer
+    with ExitStack() as undo:
+        draft = undo.enter_context(store.draft())
+        writer = SpoolWriter(
+            draft.folder,
+            single=listing.single,
+            bad_bytes=bad_bytes,
+            total=listing.bytes if key else 0,
+            progress=progress,
+        )
+        undo.enter_context(closing(writer))
+        for source in listing.sources:
+            writer.add(source, stdin)
+        manifest = writer.finish(listing.skipped)
+        if key:
+            store.keep(draft, key)
+        prompt = Prompt(draft, manifest, sources=paths)
+        undo.pop_all()
+    store.evict()
+    return prompt
+
+
+def _spool_texts(
+    texts: Iterable[tuple[str, str]], *, single: bool, bad_bytes: BadBytes, folder: Path | None
+) -> Prompt:
+    with ExitStack() as undo:
+        draft = undo.enter_context(Store(_folder(folder)).draft())
+        writer = SpoolWriter(draft.folder, single=single, bad_bytes=bad_bytes)
+        undo.enter_context(closing(writer))
+        for name, text in texts:
+            writer.add_text(name, text)
+        prompt = Prompt(draft, writer.finish())
+        undo.pop_all()
+    return prompt
+
+
+def _reopen(store: Store, key: str, paths: Sequence[Path]) -> Prompt | None:
+    """The spool `key` if it is there and whole; one that is damaged is removed."""
+    lease = store.find(key)
+    if lease is None:
+        return None
+    try:
+        manifest = msgspec.json.decode((lease.folder / MANIFEST).read_bytes(), type=Manifest)
+        if all(_whole(lease.folder / region.file, region.length) for region in manifest.regions):
+            return Prompt(lease, manifest, sources=paths, reused=True)
+    except (OSError, ValueError):  # missing files, a damaged manifest or table
+        pass
+    lease.temporary = True
+    lease.close()
+    return None
+
+
+def _whole(path: Path, length: int) -> bool:
+    """A region that is shorter than it says would kill the process that maps it."""
+    return path.stat().st_size == length
+
+
+def _key(listing: Listing, bad_bytes: BadBytes) -> str:
+    """A name for the spool of `listing`: a digest of all that its content depends on.
+
+    The boot is part of it: spools are not synced to disk, so one of an earlier
+    boot may have lost its content to a power cut.
+    """
+    digest = hashlib.sha256(f"{FORMAT} {bad_bytes} {listing.single} {_boot()}".encode())
+    for source in listing.sources:
+        path = os.path.abspath(source.path) if source.path else ""
+        digest.update(repr((path, source.name, source.form, source.stamp)).encode())
+    digest.update(repr(listing.skipped).encode())
+    return digest.hexdigest()[:32]
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:  # not Linux
+        return ""
+
+
+def _settle(listing: Listing) -> None:
+    """Wait, if a file was written just now, until a further write would show in its time."""
+    newest = max((source.stamp.mtime_ns for source in listing.sources if source.stamp), default=0)
+    wait_ns = newest + _TICK_NS - time.time_ns()
+    if 0 < wait_ns <= _TICK_NS:
+        time.sleep(wait_ns / 1e9)
+
+
+def _folder(folder: Path | None) -> Path:
+    return cache_folder("spool") if folder is None else private_folder(folder.absolute())
+
+
+def _release(documents: Documents, lease: Lease) -> None:
+    documents.close()
+    lease.close()

@@ -1,0 +1,171 @@
+"""The documents of a spooled prompt: a manifest, and a table in mmap-ninja's format.
+
+The table is an int64 array with one row a document, `names` an mmap-ninja
+`StringsMmap`. Both are read through mmap-ninja. They are written with plain
+writes of our own: the library writes through a memory map of a sparse file, and
+there a full disk kills the process instead of raising an error.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+from mmap_ninja import numpy as ninja
+from mmap_ninja.string import StringsMmap
+
+from rlm_local.records import Record
+from rlm_local.spool.files import SpoolFile, spool_errors
+from rlm_local.spool.utf8 import Storage
+
+#: Changed whenever the spool's layout is: older spools are not reused.
+FORMAT = 1
+
+_COLUMNS = 6  # of the table: the fields of Document after `name`
+_ROWS_AT_ONCE = 1024
+
+
+class Region(NamedTuple):
+    """`length` bytes of the spool file `path` from `offset`, to be mapped as one piece.
+
+    Both are multiples of 64 KiB. At least 4 zero bytes follow the last text.
+    """
+
+    path: Path
+    offset: int
+    length: int
+
+
+class Document(NamedTuple):
+    """One text: `chars` characters of `kind` bytes each at byte `start` of region `region`.
+
+    `kind` and `ascii` are those of the `str` (PEP 393): 1, 2 or 4, little-endian.
+    `start` is a multiple of 16. Where it is 0, the text begins its region;
+    elsewhere the 32 bytes before it are free. At least 4 zero bytes follow the
+    text. `first_char` counts the characters of all documents before this one.
+    """
+
+    name: str
+    region: int
+    start: int
+    chars: int
+    kind: int
+    ascii: bool
+    first_char: int = 0
+
+
+class RegionFile(Record, frozen=True):
+    """A region, as the manifest keeps it: `file` is relative to the spool's folder."""
+
+    file: str
+    length: int
+
+
+class Manifest(Record, frozen=True):
+    """What a spool holds. `bytes` is the size of its texts in UTF-8."""
+
+    format: int
+    single: bool
+    regions: tuple[RegionFile, ...]
+    documents: int
+    chars: int
+    bytes: int
+    kind: int
+    skipped: tuple[str, ...]
+
+
+class IndexWriter:
+    """Collects the documents of a prompt, 80 bytes or so each, and writes them at the end."""
+
+    def __init__(self) -> None:
+        self.chars = 0
+        self.kind = 1
+        self._rows = array("q")
+        self._names = bytearray()
+        self._name_ends = array("q")
+
+    def __len__(self) -> int:
+        return len(self._name_ends)
+
+    def add(self, name: str, region: int, start: int, chars: int, storage: Storage) -> None:
+        """Enter the next document; see `Document`."""
+        is_ascii = storage is Storage.ASCII
+        self._rows.extend((region, start, chars, storage.kind, is_ascii, self.chars))
+        self._names += name.encode("utf-8", "replace")
+        self._name_ends.append(len(self._names))
+        self.chars += chars
+        self.kind = max(self.kind, storage.kind)
+
+    def write(self, folder: Path) -> None:
+        """Write the table and the names into the spool `folder`."""
+        ends = np.array(self._name_ends, np.int64)
+        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+        _write_array(folder / "table", np.array(self._rows, np.int64).reshape(-1, _COLUMNS))
+        names = folder / "names"
+        _make_folder(names)
+        _write(names / "type.ninja", b"string")
+        _write(names / "data.ninja", self._names)
+        _write_array(names / "starts", starts)
+        _write_array(names / "ends", ends)
+
+
+def _write_array(folder: Path, values: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> None:
+    _make_folder(folder)
+    _write(folder / "type.ninja", b"numpy")
+    _write(folder / "dtype.ninja", b"int64")
+    _write(folder / "order.ninja", b"C")
+    _write(folder / "shape.ninja", struct.pack(f"<{values.ndim}Q", *values.shape))
+    _write(folder / "data.ninja", values.tobytes())
+
+
+def _make_folder(folder: Path) -> None:
+    with spool_errors(folder):
+        folder.mkdir(mode=0o700)
+
+
+def _write(path: Path, data: bytes | bytearray) -> None:
+    with SpoolFile(path) as file:
+        file.write(data)
+
+
+class Documents(Sequence[Document]):
+    """The documents of a spool, read from the mapped table when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._table = ninja.open_existing(folder / "table", mode="r")
+        self._names = StringsMmap(folder / "names", mode="rb")
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Document]: ...
+
+    def __getitem__(self, index: int | slice) -> Document | list[Document]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"document {index} of {len(self)}")
+        return _document(self._names[index], self._table[index].tolist())
+
+    def __iter__(self) -> Iterator[Document]:
+        for first in range(0, len(self), _ROWS_AT_ONCE):
+            rows = self._table[first : first + _ROWS_AT_ONCE].tolist()
+            names = self._names[first : first + _ROWS_AT_ONCE]
+            yield from map(_document, names, rows)
+
+    def close(self) -> None:
+        """Unmap the table. Closing twice is harmless."""
+        self._names.close()
+
+
+def _document(name: str, row: list[int]) -> Document:
+    region, start, chars, kind, is_ascii, first_char = row
+    return Document(name, region, start, chars, kind, bool(is_ascii), first_char)

@@ -1,0 +1,81 @@
+"""JSONL: one document in each line, a JSON string or an object that has a text."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from rlm_local.errors import PromptError
+from rlm_local.spool.utf8 import BadBytes
+
+#: The longest line, in bytes: it is held in memory.
+LINE_BYTES = 256 << 20
+
+_TEXT_KEYS = ("text", "content")
+_NAME_KEYS = ("id", "name", "title")
+
+
+class Line(NamedTuple):
+    """A document of a JSONL file, and how many bytes of the file its line took."""
+
+    name: str
+    text: str
+    size: int
+
+
+def read_lines(file: BinaryIO, name: str, bad_bytes: BadBytes) -> Iterator[Line]:
+    """Read documents from the JSONL `file`, called `name` in messages.
+
+    The text of an object is its `text` or `content`, its name its `id`, `name`
+    or `title`; a document without one is called "line 7". Blank lines are
+    passed over. Raises PromptError with the line's number.
+    """
+    number = 0
+    offset = 0
+    while raw := file.readline(LINE_BYTES + 1):
+        number += 1
+        where = f"{name}, line {number:,}"
+        if len(raw) > LINE_BYTES:
+            raise PromptError(
+                f"{where} is longer than {LINE_BYTES:,} bytes",
+                hint="give a text of this size as a file of its own",
+            )
+        size = len(raw)
+        if number == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        try:
+            line = raw.decode("utf-8", "strict" if bad_bytes == "error" else "replace")
+        except UnicodeDecodeError as error:
+            raise PromptError(
+                f"{where} is not valid UTF-8: byte 0x{raw[error.start]:02x} at offset "
+                f"{offset + size - len(raw) + error.start:,} ({error.reason})"
+            ) from error
+        offset += size
+        if not line.isspace():
+            title, text = _document(line, where)
+            yield Line(title or f"line {number}", text, size)
+
+
+def _document(line: str, where: str) -> tuple[str, str]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise PromptError(f"{where} is not JSON: {error}") from error
+    if isinstance(value, str):
+        return "", value
+    if not isinstance(value, dict):
+        raise PromptError(f"{where} is neither a JSON string nor an object")
+    text = _first(value, _TEXT_KEYS)
+    if not isinstance(text, str):
+        raise PromptError(
+            f"{where} is an object without a text",
+            hint=f"put the document into the field {' or '.join(map(repr, _TEXT_KEYS))}",
+        )
+    title = _first(value, _NAME_KEYS)
+    return (str(title) if isinstance(title, (str, int, float)) else ""), text
+
+
+def _first(value: dict[str, object], keys: tuple[str, ...]) -> object:
+    return next((value[key] for key in keys if value.get(key) is not None), None)

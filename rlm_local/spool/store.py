@@ -1,0 +1,193 @@
+"""The folders of the spool: found again, locked while in use, evicted when space runs out.
+
+Whoever uses a folder, writing or reading, holds a shared lock on its `lock`
+file; whoever removes one takes that lock alone first. So a folder in use is
+never removed, and what a crash left behind is known by its free lock.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rlm_local.errors import PromptError
+from rlm_local.spool.files import spool_errors
+
+#: Spools beyond this many bytes are removed, least recently used first.
+STORE_BYTES = 16 << 30
+
+_LOCK = "lock"
+_DRAFT = "draft-"
+_DOOMED = "doomed-"
+
+
+class Lease:
+    """The use of a spool's folder, until it is closed. `temporary`: it goes with its user."""
+
+    def __init__(self, folder: Path, lock: int, *, temporary: bool = False) -> None:
+        self.folder = folder
+        self.temporary = temporary
+        self._lock = lock
+
+    def close(self) -> None:
+        """Give the folder up. Closing twice is harmless."""
+        if self._lock < 0:
+            return
+        lock, self._lock = self._lock, -1
+        if self.temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)  # what stays is evicted later
+        fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a fork may share the file
+        os.close(lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Store:
+    """All spools below `root`, a folder that only the user can read.
+
+    `limit_bytes` bounds the disk space they take, as far as they are not in use.
+    """
+
+    def __init__(self, root: Path, *, limit_bytes: int = STORE_BYTES) -> None:
+        self._root = root
+        self._limit_bytes = limit_bytes
+
+    def find(self, key: str) -> Lease | None:
+        """The finished spool `key`, marked as used now, if there is one."""
+        lock = _lock(self._root / key, fcntl.LOCK_SH)
+        if lock is None:
+            return None
+        os.utime(lock)
+        return Lease(self._root / key, lock)
+
+    def draft(self) -> Lease:
+        """A new, empty, temporary folder."""
+        while True:
+            with spool_errors(self._root):
+                folder = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self._root))
+                try:
+                    os.close(os.open(folder / _LOCK, os.O_CREAT | os.O_CLOEXEC, 0o600))
+                except FileNotFoundError:  # someone's `evict` was quicker
+                    continue
+            lock = _lock(folder, fcntl.LOCK_SH)
+            if lock is not None:  # else likewise
+                return Lease(folder, lock, temporary=True)
+
+    def keep(self, draft: Lease, key: str) -> None:
+        """Make a finished draft last, as `key`.
+
+        If someone else has finished the same spool meanwhile, the draft stays
+        what it is: equal, and temporary.
+        """
+        folder = self._root / key
+        with spool_errors(folder):
+            try:
+                draft.folder.rename(folder)
+            except FileExistsError:
+                return
+            except OSError as error:
+                if error.errno == errno.ENOTEMPTY:
+                    return
+                raise
+        draft.folder = folder
+        draft.temporary = False
+
+    def evict(self, limit_bytes: int | None = None) -> int:
+        """Remove what crashes left, and what is beyond the limit; the number of bytes freed.
+
+        The least recently used go first, and none that is in use.
+        """
+        limit = self._limit_bytes if limit_bytes is None else limit_bytes
+        freed = 0
+        spools = []
+        with spool_errors(self._root):
+            for folder in self._root.iterdir():
+                if folder.name.startswith(_DOOMED):
+                    shutil.rmtree(folder, ignore_errors=True)
+                elif folder.name.startswith(_DRAFT):
+                    freed += _evict(folder)
+                else:
+                    spools.append((_last_used(folder), _disk_bytes(folder), folder))
+        kept = sum(size for _, size, _ in spools)
+        for _, size, folder in sorted(spools):
+            if kept <= limit:
+                break
+            if _evict(folder):
+                kept -= size
+                freed += size
+        return freed
+
+
+def _lock(folder: Path, operation: int) -> int | None:
+    """Lock a spool's folder; the lock's descriptor, or None if it is not there or not free."""
+    path = folder / _LOCK
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fcntl.flock(lock, operation)
+        if os.path.samestat(os.fstat(lock), path.stat()):
+            return lock
+    except (BlockingIOError, FileNotFoundError):  # in use; removed while we waited
+        pass
+    except OSError as error:
+        os.close(lock)
+        raise PromptError(
+            f"the spool {path.parent} cannot be locked: {error.strerror}",
+            hint="name a folder on a local disk with RLM_LOCAL_CACHE",
+        ) from error
+    os.close(lock)
+    return None
+
+
+def _evict(folder: Path) -> int:
+    """Remove a spool's folder unless it is in use; the number of bytes freed."""
+    lock = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock is None:
+        # In use, or without a lock: one that is only just being made, or was never finished.
+        with suppress(OSError):
+            folder.rmdir()
+        return 0
+    try:
+        size = _disk_bytes(folder)
+        doomed = folder.with_name(f"{_DOOMED}{folder.name}")
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+        return size
+    finally:
+        os.close(lock)
+
+
+def _last_used(folder: Path) -> int:
+    """When a spool was last opened, in ns since the epoch; 0 if that is not known."""
+    try:
+        return (folder / _LOCK).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _disk_bytes(folder: Path) -> int:
+    """What a folder takes on disk; what vanishes meanwhile counts nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(parent, name)).st_blocks * 512
+    return total

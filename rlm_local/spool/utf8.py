@@ -1,0 +1,144 @@
+"""UTF-8 that arrives in blocks: checked, decoded, and its widest character found."""
+
+from __future__ import annotations
+
+import codecs
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+
+from rlm_local.errors import PromptError
+
+BadBytes = Literal["error", "replace"]
+
+#: How much of a text is searched for NUL bytes, the mark of a binary file.
+HEAD_BYTES = 65_536
+
+_LONGEST_BOM = 4
+# UTF-32 first: its little-endian mark begins with the one of UTF-16.
+_FOREIGN = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+class Storage(IntEnum):
+    """How CPython keeps a text (PEP 393), narrowest first, so that max() is the widest."""
+
+    ASCII = 0
+    LATIN1 = 1
+    UCS2 = 2
+    UCS4 = 3
+
+    @property
+    def kind(self) -> int:
+        """Bytes per character."""
+        return (1, 1, 2, 4)[self]
+
+    @property
+    def codec(self) -> str:
+        return ("ascii", "latin-1", "utf-16-le", "utf-32-le")[self]
+
+
+class NotTextError(PromptError):
+    """The bytes are no text at all, or in another encoding: a folder skips such files."""
+
+
+def storage_of_utf8(data: bytes) -> Storage:
+    """What the text of `data`, valid UTF-8, needs.
+
+    The highest byte tells: continuation bytes lie below all lead bytes, lead
+    bytes up to C3 make characters up to U+00FF, and those from F0 on make the
+    ones above U+FFFF.
+    """
+    if data.isascii():
+        return Storage.ASCII
+    highest = int(np.frombuffer(data, np.uint8).max())
+    if highest <= 0xC3:
+        return Storage.LATIN1
+    return Storage.UCS2 if highest < 0xF0 else Storage.UCS4
+
+
+class Utf8Reader:
+    """Decodes one text. Blocks may be cut anywhere, also within a character.
+
+    A UTF-8 byte order mark at the start is dropped; nothing else is translated,
+    line ends included. `chars`, `bytes` (both without the mark) and `storage`
+    are of what was decoded so far. `name` is for messages.
+    """
+
+    def __init__(self, name: str, bad_bytes: BadBytes) -> None:
+        self.chars = 0
+        self.bytes = 0
+        self.storage = Storage.ASCII
+        self.has_bom = False
+        self._name = name
+        self._bad_bytes = bad_bytes
+        self._offset = 0  # of the first byte of `_pending`, in the source
+        self._pending = b""  # a character that is not complete yet
+        self._started = False
+
+    def decode(self, block: bytes, *, final: bool = False) -> str:
+        """The characters that `block` completes. `final`: no block follows.
+
+        Raises PromptError for bytes that are not UTF-8, with their offset (not
+        if they are to be replaced), and NotTextError for a binary file.
+        """
+        data = self._pending + block if self._pending else block
+        if not self._started:
+            if len(data) < _LONGEST_BOM and not final:
+                self._pending = data
+                return ""
+            data = self._start(data)
+        if self._offset < HEAD_BYTES:
+            self._refuse_nul(data)
+        text, used = self._decode(data, final)
+        self._pending = data[used:]
+        self._offset += used
+        self.bytes += used
+        self.chars += len(text)
+        return text
+
+    def _start(self, data: bytes) -> bytes:
+        self._started = True
+        for mark, encoding in _FOREIGN:
+            if data.startswith(mark):
+                raise NotTextError(
+                    f"{self._name} is {encoding}, and only UTF-8 is read",
+                    hint=f"convert it first: iconv -f {encoding} -t UTF-8 FILE > NEW",
+                )
+        if data.startswith(codecs.BOM_UTF8):
+            self.has_bom = True
+            self._offset = len(codecs.BOM_UTF8)
+        return data[self._offset :]
+
+    def _refuse_nul(self, data: bytes) -> None:
+        place = data.find(b"\0", 0, HEAD_BYTES - self._offset)
+        if place >= 0:
+            raise NotTextError(
+                f"{self._name} is a binary file: it has a NUL byte at offset "
+                f"{self._offset + place:,}",
+                hint="extract its text first",
+            )
+
+    def _decode(self, data: bytes, final: bool) -> tuple[str, int]:
+        try:
+            text, used = codecs.utf_8_decode(data, "strict", final)
+        except UnicodeDecodeError as error:
+            if self._bad_bytes == "error":
+                raise PromptError(
+                    f"{self._name} is not valid UTF-8: byte 0x{data[error.start]:02x} at offset "
+                    f"{self._offset + error.start:,} ({error.reason})",
+                    hint="replace bad bytes with U+FFFD, or convert the file with iconv",
+                ) from error
+            text, used = codecs.utf_8_decode(data, "replace", final)
+            storage = storage_of_utf8(text.encode())
+        else:
+            if text.isascii():  # known without a look at the characters
+                return text, used
+            storage = storage_of_utf8(data[:used] if used < len(data) else data)
+        self.storage = max(self.storage, storage)
+        return text, used

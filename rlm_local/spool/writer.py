@@ -1,0 +1,320 @@
+"""Lays texts out in a spool's folder.
+
+A prompt's only text, or one of more than PACKED_BYTES, has a file of its own and
+starts at byte 0, so that an ASCII file can be a reflink of the user's. Smaller
+ones are packed into one file, each with room for a `str` header before it. A
+text that is longer than one `str` can be is cut into several documents.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from rlm_local.errors import PromptError
+from rlm_local.spool import files
+from rlm_local.spool.files import ZERO_BYTES, SpoolFile, copied, spool_errors, streamed
+from rlm_local.spool.index import FORMAT, IndexWriter, Manifest, RegionFile
+from rlm_local.spool.lines import read_lines
+from rlm_local.spool.sources import Source, Stamp, source_errors
+from rlm_local.spool.utf8 import BadBytes, NotTextError, Storage, Utf8Reader, storage_of_utf8
+
+#: The most bytes a `str` may hold where sizes are signed 32-bit numbers, its header included.
+STR_BYTES = 2**31 - 1 - 64
+
+#: Texts up to this many bytes of UTF-8 are packed, if there are several.
+PACKED_BYTES = 4 << 20
+
+HEADER_BYTES = 32  # PyCompactUnicodeObject takes 28 on wasm32
+ALIGNMENT = 16
+
+MANIFEST = "manifest.json"
+_RAW = "raw"  # a source's bytes as they came, while it is being spooled
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+#: Called with the bytes done and the bytes to do, which may grow; 0 if not known.
+Progress = Callable[[int, int], None]
+
+
+class SourceChangedError(PromptError):
+    """A source is no longer what it was when it was listed."""
+
+
+class SpoolWriter:
+    """Writes one prompt into the empty folder `folder`.
+
+    `single`: there will be one text. `total` is the size of the sources in
+    bytes, 0 if it is not known.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        single: bool,
+        bad_bytes: BadBytes = "error",
+        total: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        self._folder = folder
+        self._single = single
+        self._bad_bytes = bad_bytes
+        self._done = 0
+        self._total = total
+        self._progress = progress
+        self._index = IndexWriter()
+        self._regions: list[RegionFile] = []
+        self._pack: _Pack | None = None
+        self._bytes = 0
+        self._skipped: list[str] = []
+
+    def add(self, source: Source, stdin: BinaryIO | None = None) -> None:
+        """Spool one source; `stdin` is what it reads if it has no path.
+
+        Raises PromptError, DiskFullError, SourceChangedError.
+        """
+        try:
+            with source_errors(source.label):
+                if source.form == "lines":
+                    self._add_lines(source)
+                elif not self._single and source.stamp and source.stamp.size <= PACKED_BYTES:
+                    self._add_small(source)
+                else:
+                    self._add_large(source, stdin)
+        except NotTextError:
+            if not source.in_folder:
+                raise
+            self._drop_raw()
+            self._skipped.append(source.name)
+
+    def add_text(self, name: str, text: str) -> None:
+        """Spool a text that is in memory. Raises PromptError for lone surrogates."""
+        if not self._single and len(text) <= PACKED_BYTES:
+            text, data = self._encoded(name, text)
+            self._pack_text(name, text, storage_of_utf8(data), len(data))
+            return
+        storage = Storage.ASCII
+        for piece in _slices(text):
+            _, data = self._encoded(name, piece)
+            storage = max(storage, storage_of_utf8(data))
+            self._bytes += len(data)
+        pieces = (self._encoded(name, piece)[0] for piece in _slices(text))
+        self._write_parts(name, pieces, len(text), storage)
+
+    def finish(self, skipped: Iterable[str] = ()) -> Manifest:
+        """Write the index and, last of all, the manifest. `skipped`: more names left out."""
+        if self._pack is not None:
+            self._regions[self._pack.region] = self._pack.finish()
+        names = tuple(sorted([*skipped, *self._skipped]))
+        if not self._index.chars:
+            extra = f" ({len(names):,} files are not text and were skipped)" if names else ""
+            raise PromptError(f"the prompt is empty{extra}")
+        self._index.write(self._folder)
+        manifest = Manifest(
+            format=FORMAT,
+            single=self._single and len(self._index) == 1,
+            regions=tuple(self._regions),
+            documents=len(self._index),
+            chars=self._index.chars,
+            bytes=self._bytes,
+            kind=self._index.kind,
+            skipped=names,
+        )
+        with SpoolFile(self._folder / MANIFEST) as file:
+            file.write(msgspec.json.encode(manifest))
+        self._advance(self._total - self._done if self._total else 0)
+        return manifest
+
+    def close(self) -> None:
+        """Close what an error left open. Closing twice is harmless."""
+        if self._pack is not None:
+            self._pack.close()
+
+    def _add_small(self, source: Source) -> None:
+        with source.open() as file:
+            data = file.read(PACKED_BYTES + 1)
+            _refuse_change(source, file, len(data))
+        reader = Utf8Reader(source.label, self._bad_bytes)
+        text = reader.decode(data, final=True)
+        self._pack_text(source.name, text, reader.storage, reader.bytes)
+        self._advance(len(data))
+
+    def _add_lines(self, source: Source) -> None:
+        with source.open() as file:
+            for line in read_lines(file, source.label, self._bad_bytes):
+                self.add_text(line.name, line.text)
+                self._advance(line.size)
+            _refuse_change(source, file, file.tell())
+
+    def _add_large(self, source: Source, stdin: BinaryIO | None) -> None:
+        """Copy a text block by block, check the copy, and transcode it unless it is ASCII."""
+        reader = Utf8Reader(source.label, self._bad_bytes)
+        with SpoolFile(self._folder / _RAW) as raw:
+            with source.open(stdin) as file:
+                for block in copied(file, raw) if source.stamp else streamed(file.read, raw):
+                    reader.decode(block)
+                    self._advance(len(block))
+                _refuse_change(source, file, raw.size)
+            reader.decode(b"", final=True)
+            self._bytes += reader.bytes
+            if reader.storage is Storage.ASCII and raw.size == reader.chars <= STR_BYTES:
+                raw.rename(self._folder / f"text-{len(self._regions)}")
+                self._add_parts(source.name, [self._add_region(raw)], Storage.ASCII)
+                return
+            if self._total:
+                self._total += raw.size
+            pieces = self._decoded(raw, source.label)
+            self._write_parts(source.name, pieces, reader.chars, reader.storage)
+        self._drop_raw()
+
+    def _decoded(self, raw: SpoolFile, label: str) -> Iterator[str]:
+        reader = Utf8Reader(label, self._bad_bytes)
+        for block in raw.read_blocks():
+            yield reader.decode(block)
+            if self._total:
+                self._advance(len(block))
+        yield reader.decode(b"", final=True)
+
+    def _drop_raw(self) -> None:
+        with spool_errors(self._folder):
+            (self._folder / _RAW).unlink(missing_ok=True)
+
+    def _write_parts(self, name: str, pieces: Iterable[str], chars: int, storage: Storage) -> None:
+        """Write a text of `chars` characters into files of its own, one for each `str`."""
+        parts = []
+        part = self._new_part()
+        try:
+            for piece, ends in split(pieces, chars, STR_BYTES // storage.kind):
+                part.write(piece.encode(storage.codec))
+                if ends:
+                    parts.append(self._add_region(part))
+                    part = self._new_part()
+            parts.append(self._add_region(part))
+        finally:
+            part.close()
+        self._add_parts(name, parts, storage)
+
+    def _new_part(self) -> SpoolFile:
+        return SpoolFile(self._folder / f"text-{len(self._regions)}")
+
+    def _add_region(self, file: SpoolFile) -> tuple[int, int]:
+        """Enter a finished file as a region: its number, and the bytes of its text."""
+        self._regions.append(RegionFile(file=file.path.name, length=file.pad()))
+        file.close()
+        return len(self._regions) - 1, file.size
+
+    def _add_parts(self, name: str, parts: list[tuple[int, int]], storage: Storage) -> None:
+        for number, (region, size) in enumerate(parts, 1):
+            title = name if len(parts) == 1 else f"{name}[{number}/{len(parts)}]"
+            self._index.add(title, region, 0, size // storage.kind, storage)
+
+    def _pack_text(self, name: str, text: str, storage: Storage, size: int) -> None:
+        if self._pack is None:
+            self._pack = _Pack(self._folder / "pack", region=len(self._regions))
+            self._regions.append(RegionFile(file="pack", length=0))  # known at the end
+        start = self._pack.append(text.encode(storage.codec))
+        self._index.add(name, self._pack.region, start, len(text), storage)
+        self._bytes += size
+
+    def _encoded(self, name: str, text: str) -> tuple[str, bytes]:
+        """A text without lone surrogates, and its UTF-8."""
+        try:
+            return text, text.encode()
+        except UnicodeEncodeError as error:
+            if self._bad_bytes == "error":
+                raise PromptError(
+                    f"{name} has a lone surrogate, U+{ord(text[error.start]):04X}: it is no "
+                    "character, and UTF-8 cannot hold it",
+                    hint="replace bad characters with U+FFFD",
+                ) from error
+            text = _SURROGATES.sub("\ufffd", text)
+            return text, text.encode()
+
+    def _advance(self, done: int) -> None:
+        self._done += done
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+class _Pack:
+    """A file of small texts, one after the other."""
+
+    def __init__(self, path: Path, region: int) -> None:
+        self.region = region
+        self._file = SpoolFile(path)
+        self._buffer = bytearray()
+        self._end = 0  # of the last text
+
+    def append(self, data: bytes) -> int:
+        """Add a text; the byte where it starts."""
+        gap = ZERO_BYTES + HEADER_BYTES
+        start = -(-(self._end + gap) // ALIGNMENT) * ALIGNMENT
+        self._buffer += bytes(start - self._end)
+        self._buffer += data
+        self._end = start + len(data)
+        if len(self._buffer) >= files.BLOCK_BYTES:
+            self._flush()
+        return start
+
+    def finish(self) -> RegionFile:
+        with self._file:
+            self._flush()
+            return RegionFile(file=self._file.path.name, length=self._file.pad())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _flush(self) -> None:
+        self._file.write(self._buffer)
+        self._buffer.clear()
+
+
+def split(pieces: Iterable[str], chars: int, most: int) -> Iterator[tuple[str, bool]]:
+    """Split a text of `chars` characters into parts of at most `most`.
+
+    `pieces` are the text; they come out again, some of them cut, each with
+    whether a part ends with it (the last part's end is not told). A part ends
+    at the end of a line if there is one shortly before the limit.
+    """
+    near = min(files.BLOCK_BYTES, most // 2)
+    left, room = chars, most
+    for whole in pieces:
+        piece = whole
+        while left > room and len(piece) > room - near:
+            cut = piece.rfind("\n", 0, room) + 1
+            if not cut:
+                if len(piece) < room:
+                    break
+                cut = room
+            yield piece[:cut], True
+            piece = piece[cut:]
+            left -= cut
+            room = most
+        if piece:
+            yield piece, False
+            left -= len(piece)
+            room -= len(piece)
+
+
+def _slices(text: str) -> Iterator[str]:
+    size = files.BLOCK_BYTES
+    return (text[start : start + size] for start in range(0, len(text), size))
+
+
+def _refuse_change(source: Source, file: BinaryIO, size: int) -> None:
+    """Raise SourceChangedError if `file`, of which `size` bytes were read, is another now."""
+    if source.stamp is None:
+        return
+    now = Stamp.of(os.fstat(file.fileno()))
+    if now != source.stamp or size != now.size:
+        raise SourceChangedError(
+            f"{source.label} changed while it was read: it had {source.stamp.size:,} bytes, and "
+            f"now has {now.size:,}",
+            hint="wait until it is complete, or give a copy of it",
+        )
