@@ -113,7 +113,7 @@ class Session:
         self._cells = 0
         self._finished = False
         self._partial = ""
-        self._ballast: bytearray | None = bytearray(BALLAST_BYTES)
+        self._ballast = _ballast
 
     def execute(self, source: str) -> dict[str, object]:
         """Run one cell. The result has `value`, `error`, and `partial` if it changed."""
@@ -135,7 +135,7 @@ class Session:
         if partial:
             result["partial"] = partial
         if self._ballast is None:
-            self._ballast = _ballast()
+            self._ballast = _new_ballast()
         return result
 
     def _run(self, source: str, filename: str) -> str | None:
@@ -238,9 +238,6 @@ class Session:
         if isinstance(self.context, str):
             return zip(self.names or ["context"], [self.context], strict=False)
         return zip(self.names, self.context, strict=True)
-
-
-_session: Session | None = None
 
 
 class Passage(str):
@@ -525,7 +522,7 @@ def _kind_of(value: object) -> str:
         return kind
 
 
-def _ballast() -> bytearray | None:
+def _new_ballast() -> bytearray | None:
     try:
         return bytearray(BALLAST_BYTES)
     except MemoryError:
@@ -536,3 +533,8 @@ def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_frame.f_code.co_filename == _HERE:
         trace = trace.tb_next
     return trace
+
+
+_session: Session | None = None
+# Made before the snapshot: there it is zero pages, which a fork shares and never touches.
+_ballast = _new_ballast()
