@@ -36,8 +36,8 @@ class Guest(NamedTuple):
 
 
 def find() -> Path:
-    """The guest module: the file that RLM_LOCAL_GUEST names, or the package's, or the
-    newest in the build cache. Raises GuestMissing."""
+    """The guest module: the file that RLM_LOCAL_GUEST names, or the package's, or the one
+    that was built last. Raises GuestMissing."""
     named = os.environ.get(VARIABLE)
     if named:
         if not Path(named).is_file():
@@ -49,13 +49,20 @@ def find() -> Path:
     packaged = Path(__file__).parent.parent / "_guest" / NAME
     if packaged.is_file():
         return packaged
-    built = [*cache_folder("guest").glob(NAME), *cache_folder("guest").glob(f"*/{NAME}")]
-    if built:
-        return max(built, key=lambda path: path.stat().st_mtime_ns)
+    built = _last_built(cache_folder("guest"))
+    if built.is_file():
+        return built
     raise GuestMissing(
         "the WebAssembly Python is not built",
         hint="run `make` in the source tree, or install the wheel",
     )
+
+
+def _last_built(cache: Path) -> Path:
+    try:
+        return cache / (cache / "current").read_text().strip() / NAME
+    except FileNotFoundError:
+        return cache / NAME
 
 
 def load(path: Path, *, notice: Callable[[str], None] = lambda _: None) -> Guest:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 
 from rlm_local.errors import AddressSpaceError, SandboxError
-from rlm_local.prompt import Prompt, Region
+from rlm_local.prompt import Document, Region
 from rlm_local.wasm.memory import ADDRESS_SPACE, WASM_PAGE, GuestMemory
 
 TAIL_BYTES = 16
@@ -56,11 +56,13 @@ def map_regions(memory: GuestMemory, regions: Sequence[Region], addresses: Seque
             os.close(file)
 
 
-def places(prompt: Prompt, addresses: Sequence[int]) -> list[tuple[int, int, int, bool]]:
+def places(
+    documents: Sequence[Document], addresses: Sequence[int]
+) -> list[tuple[int, int, int, bool]]:
     """For each document: its address, characters, kind, and whether it is ASCII."""
     return [
         (addresses[document.region] + document.start, document.chars, document.kind, document.ascii)
-        for document in prompt.documents
+        for document in documents
     ]
 
 

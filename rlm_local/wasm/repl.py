@@ -83,10 +83,11 @@ class WasmRepl:
             )
         mapped_bytes = self._end - snapshot.head.memory_bytes
         self._memory_bytes = min(mapped_bytes + memory_bytes, ADDRESS_SPACE - WASM_PAGE)
+        documents = list(prompt.documents)
         self._setup = Setup(
-            texts=mapping.places(prompt, self._addresses),
+            texts=mapping.places(documents, self._addresses),
             single=prompt.single,
-            names=[document.name for document in prompt.documents],
+            names=[document.name for document in documents],
             question=question,
             seed=seed,
             functions=list(functions),
