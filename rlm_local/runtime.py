@@ -16,13 +16,14 @@ from typing import BinaryIO, Generic, Protocol, Self, TypeVar, cast, get_args
 from rlm_local import controller
 from rlm_local.catalog import verified
 from rlm_local.controller import Mode
-from rlm_local.errors import UsageError
+from rlm_local.errors import RlmError, UsageError
 from rlm_local.limits import Limits
 from rlm_local.model import Model
-from rlm_local.prompt import Prompt
+from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.records import Answer, Event
 from rlm_local.runs import RunStore
 from rlm_local.sandbox import Sandbox
+from rlm_local.spool.utf8 import BadBytes
 
 DEFAULT_MODEL = "rlm-nano"
 
@@ -153,25 +154,26 @@ class Runtime:
 
         The path `-` stands for `stdin`. Raises PromptError.
         """
-        from rlm_local.prompt import open_prompt, prompt_from_text, prompt_from_texts
-
+        bad_bytes: BadBytes = "replace" if replace_bad_bytes else "error"
         if isinstance(context, Prompt):
             return context
         if isinstance(context, str):
-            return prompt_from_text(context)
-        paths = [context] if isinstance(context, Path) else context
-        if isinstance(paths, Mapping) or all(isinstance(item, str) for item in paths):
-            return prompt_from_texts(cast("Sequence[str] | dict[str, str]", paths))
-        if not all(isinstance(item, Path) for item in paths):
+            return prompt_from_text(context, bad_bytes=bad_bytes)
+        if isinstance(context, Path):
+            context = [context]
+        if isinstance(context, Mapping):
+            return prompt_from_texts(context, bad_bytes=bad_bytes)
+        texts = [item for item in context if isinstance(item, str)]
+        paths = [item for item in context if isinstance(item, Path)]
+        if texts and paths:
             raise UsageError(
                 "the context mixes texts and paths",
                 hint="give only str, for texts, or only Path, for files",
             )
+        if texts:
+            return prompt_from_texts(texts, bad_bytes=bad_bytes)
         return open_prompt(
-            cast("Sequence[Path]", paths),
-            stdin=stdin,
-            bad_bytes="replace" if replace_bad_bytes else "error",
-            progress=self._report("reading"),
+            paths, stdin=stdin, bad_bytes=bad_bytes, progress=self._report("reading")
         )
 
     def close(self) -> None:
@@ -244,10 +246,11 @@ def load_model(
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """The model `name`, checked against the catalogue and loaded. Raises ModelError."""
+    path = verified(name).path
     from rlm_local.llama import LlamaModel
 
     return LlamaModel(
-        verified(name).path,
+        path,
         memory_bytes=memory_bytes,
         context_tokens=context_tokens,
         threads=threads,
@@ -286,12 +289,13 @@ class _Starting(Generic[Part]):
     def result(self) -> Part:
         """The part, waited for; or the error that its making raised."""
         self._made.wait()
-        self.check()
+        if self._error is not None:
+            raise self._error
         return cast("Part", self._part)
 
     def check(self) -> None:
-        """Raise the error of a start that has failed already."""
-        if self._error is not None:
+        """Raise the error of a start that has failed already, if it is one of ours."""
+        if isinstance(self._error, RlmError):
             raise self._error
 
     def close(self) -> None:

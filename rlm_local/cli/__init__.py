@@ -17,12 +17,9 @@ import click
 from rlm_local.cli.ask import ask, demo
 from rlm_local.cli.doctor import doctor
 from rlm_local.cli.models import models
-from rlm_local.cli.printing import complain
+from rlm_local.cli.printing import BROKEN_PIPE, INTERRUPTED, complain
 from rlm_local.cli.runs import runs
 from rlm_local.errors import RlmError, UsageError
-
-INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -33,17 +30,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. Every error becomes a sentence on stderr."""
     try:
-        code = commands.main(args=arguments, prog_name="rlm-local", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        # Not `commands.main`, which has ideas of its own on Ctrl-C and broken pipes.
+        with commands.make_context("rlm-local", given) as context:
+            code = commands.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except RlmError as error:
         complain(str(error), error.hint)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return UsageError.exit_code
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        hint = f"`{context.command_path} --help` shows what there is" if context else ""
+        where = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f"`{where.command_path} --help` shows what there is" if where else ""
         complain(error.format_message(), hint)
         return UsageError.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:

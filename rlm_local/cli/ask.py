@@ -18,8 +18,8 @@ from rlm_local.cli.options import (
     limit_options,
     window_option,
 )
-from rlm_local.cli.printing import complain, print_json, print_text
-from rlm_local.errors import UsageError
+from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
+from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
 from rlm_local.records import Answer, StopReason
 from rlm_local.units import format_bytes
 
@@ -27,13 +27,20 @@ if TYPE_CHECKING:
     from rlm_local.config import Config
     from rlm_local.views import View
 
-_STOP_CODES = {
-    StopReason.ANSWERED: 0,
-    StopReason.MODEL: 4,
-    StopReason.SANDBOX: 5,
-    StopReason.INTERRUPTED: 130,
-}
-_OTHER_STOPS = 3
+
+def exit_code(stop: StopReason) -> int:
+    """The exit code of a run that ended so."""
+    match stop:
+        case StopReason.ANSWERED:
+            return 0
+        case StopReason.MODEL:
+            return ModelError.exit_code
+        case StopReason.SANDBOX:
+            return SandboxError.exit_code
+        case StopReason.INTERRUPTED:
+            return INTERRUPTED
+        case _:
+            return LimitReached.exit_code
 
 
 @click.command()
@@ -89,7 +96,7 @@ def ask(
     answer = _answer(question, paths, config, view, as_json=as_json, silent=events)
     if quiet and not answer.complete:
         complain(f"{answer.stop}: {answer.message}")
-    return _STOP_CODES.get(answer.stop, _OTHER_STOPS)
+    return exit_code(answer.stop)
 
 
 def _answer(
@@ -181,4 +188,4 @@ def demo(size: int, seed: int | None) -> int:
         answer = _answer(made.question, [path], Config(mode="rlm"), _view("steps"))
     right = answer.text.strip() == made.answer
     click.echo("right" if right else f"wrong: it is {made.answer}", err=True)
-    return 0 if right else _STOP_CODES.get(answer.stop, _OTHER_STOPS) or 1
+    return 0 if right else exit_code(answer.stop) or 1

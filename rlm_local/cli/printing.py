@@ -6,13 +6,17 @@ import sys
 
 import click
 
+from rlm_local.views import visible
+
+#: Exit codes that are no error's own: as a shell reports SIGINT and SIGPIPE.
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
 
 def print_text(text: str) -> None:
     """`text` on stdout: exactly as it is for a program, made harmless for a terminal."""
     if not text:
         return
-    from rlm_local.views import visible
-
     shown = visible(text) if sys.stdout.isatty() else text
     ending = "" if shown.endswith("\n") else "\n"
     _write(f"{shown}{ending}".encode("utf-8", "backslashreplace"))
@@ -31,8 +35,6 @@ def _write(data: bytes) -> None:
 
 
 def complain(message: str, hint: str = "") -> None:
-    from rlm_local.views import visible
-
     click.echo(f"error: {visible(message)}", err=True)
     if hint:
         click.echo(f"hint: {visible(hint)}", err=True)
