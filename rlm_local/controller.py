@@ -340,7 +340,17 @@ def _direct_text(prompt: Prompt, question: str, model: Model, mode: Mode) -> str
             f"{model.info.context_tokens:,} tokens",
             hint="use --mode rlm",
         )
-    text = prompt.text()
+    text = _whole(prompt)
     if mode == "auto" and model.count_tokens(text) + model.count_tokens(question) > most_tokens:
         return None
     return text
+
+
+def _whole(prompt: Prompt) -> str:
+    """All of a short prompt, its documents under their names."""
+    if prompt.single:
+        return prompt.read(0)
+    return "\n\n".join(
+        f"[{document.name}]\n{prompt.read(index)}"
+        for index, document in enumerate(prompt.documents)
+    )
