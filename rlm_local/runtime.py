@@ -108,7 +108,9 @@ class Runtime:
                 )
             )
         if sandbox is None:
-            self._starting_sandbox = _Starting(start_sandbox)
+            self._starting_sandbox = _Starting(
+                lambda: start_sandbox(lambda stage: self._report(stage)(0, 0))
+            )
 
     @property
     def model(self) -> Model:
@@ -258,11 +260,16 @@ def load_model(
     )
 
 
-def start_sandbox() -> Sandbox:
-    """The WebAssembly sandbox. Raises SandboxError."""
+def start_sandbox(notice: Callable[[str], None] = lambda _: None) -> Sandbox:
+    """The WebAssembly sandbox, ready to fork; `notice` hears of what takes long.
+
+    Raises SandboxError.
+    """
     from rlm_local.wasm import WasmSandbox
 
-    return WasmSandbox()
+    sandbox = WasmSandbox(notice=notice)
+    sandbox.prepare()
+    return sandbox
 
 
 class _ClosedError(Exception):

@@ -22,5 +22,5 @@ def say_hanging() -> None:
 if __name__ == "__main__":
     turns = json.loads(sys.argv[1])
     runtime.load_model = lambda *_, **__: HangingModel(turns, say_hanging)  # type: ignore[assignment]
-    runtime.start_sandbox = FakeSandbox  # type: ignore[assignment]
+    runtime.start_sandbox = lambda notice: FakeSandbox()  # type: ignore[assignment]
     main(sys.argv[2:])

@@ -32,7 +32,7 @@ FINISH = cell("FINAL(len(context))")
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(runtime, "start_sandbox", FakeSandbox)
+    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_a_model_that_fails_ends_with_4(run: Run, script: Script, text: str):
 def test_a_sandbox_that_does_not_start_ends_with_5(
     run: Run, script: Script, text: str, monkeypatch: pytest.MonkeyPatch
 ):
-    def fail() -> FakeSandbox:
+    def fail(notice: object) -> FakeSandbox:
         raise SandboxError("no guest", hint="build it")
 
     monkeypatch.setattr(runtime, "start_sandbox", fail)

@@ -31,7 +31,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeSandbox]]:
     """The sandboxes that were started."""
     sandboxes: list[FakeSandbox] = []
 
-    def start() -> FakeSandbox:
+    def start(notice: object) -> FakeSandbox:
         sandboxes.append(FakeSandbox())
         return sandboxes[-1]
 
@@ -142,7 +142,7 @@ def test_an_unknown_model_is_a_clear_error(made: list[FakeSandbox]):
 
 
 def test_a_sandbox_that_does_not_start(monkeypatch: pytest.MonkeyPatch):
-    def fail() -> FakeSandbox:
+    def fail(notice: object) -> FakeSandbox:
         raise SandboxError("no guest")
 
     monkeypatch.setattr(runtime, "start_sandbox", fail)
@@ -158,7 +158,7 @@ def test_parts_start_side_by_side(monkeypatch: pytest.MonkeyPatch):
         barrier.wait()
         return say("1")
 
-    def start() -> FakeSandbox:
+    def start(notice: object) -> FakeSandbox:
         barrier.wait()
         return FakeSandbox()
 
