@@ -3,6 +3,7 @@ SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCHES := prompt sandbox engine turns
 GUEST := pyproject.toml CMakeLists.txt $(shell find sandbox_wasm -type f -not -path '*/__pycache__/*')
 
 .PHONY: demo test test-slow lint bench nano clean
@@ -24,7 +25,7 @@ lint: $(READY)  ## ruff and mypy --strict
 
 bench: $(READY)  ## every benchmark; tables on the terminal, JSON in bench/out/
 	$(BIN)/pip install -q -e '.[bench]'
-	for b in bench/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+	for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
 clean:  ## remove the environment; the caches stay
 	rm -rf .venv build
