@@ -1,6 +1,23 @@
-"""`python -m rlm_local` is the command `rlm-local`."""
+"""The command `rlm-local`, and `python -m rlm_local`.
 
-from rlm_local.cli import main
+Small on purpose: from its first line on, Ctrl-C ends the command without a
+traceback, also while the rest of it is still being imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        from rlm_local.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

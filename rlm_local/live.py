@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import IO
 
 from rich.console import Console, RenderableType
@@ -75,10 +74,12 @@ class TerminalView(QuietView):
         self._tally.add(event)
         match event:
             case RunStarted():
+                self._stop_bars()
                 self._print(Text(visible(heading(event)), style="bold"))
                 self._start_line()
             case TurnStarted():
-                self._print(Rule(f"turn {event.turn}", style="dim", align="left"))
+                title = Text(f"turn {event.turn}", style="bold")
+                self._print(Rule(title, style="dim", align="left"))
                 self._do("the model writes")
             case Replied():
                 self._print(_text(said(event), "italic"), _code(event.code))
@@ -93,12 +94,8 @@ class TerminalView(QuietView):
                 style = "green" if event.answer.complete else "yellow"
                 self._print(Text(visible(ending(event)), style=style))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        self._stop_bars()
         self._stop_line()
 
     def _print(self, *parts: RenderableType | None) -> None:
@@ -107,7 +104,6 @@ class TerminalView(QuietView):
                 self._console.print(part)
 
     def _start_line(self) -> None:
-        self._stop_line()
         if self._moving:
             self._live = Live(
                 console=self._console,
@@ -117,10 +113,12 @@ class TerminalView(QuietView):
             )
             self._live.start()
 
-    def _stop_line(self) -> None:
+    def _stop_bars(self) -> None:
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
+
+    def _stop_line(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -135,7 +133,7 @@ class TerminalView(QuietView):
 
 
 def _text(text: str, style: str) -> RenderableType | None:
-    return Padding(Text(visible(text), style=style), (0, 0, 0, 2)) if text else None
+    return Padding(Text(visible(text), style=style), (0, 0, 0, 2), expand=False) if text else None
 
 
 def _code(code: str) -> RenderableType | None:
@@ -148,4 +146,4 @@ def _code(code: str) -> RenderableType | None:
         background_color="default",
         word_wrap=True,
     )
-    return Padding(syntax, (0, 0, 0, 2))
+    return Padding(syntax, (0, 0, 0, 2), expand=False)

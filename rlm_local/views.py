@@ -8,8 +8,11 @@ window or worse.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 import time
+from queue import SimpleQueue
 from types import TracebackType
 from typing import IO, BinaryIO, Protocol, Self
 
@@ -45,11 +48,16 @@ def visible(text: str) -> str:
 
 
 class View(Protocol):
-    """Somebody who watches a run. `progress` may be called from any thread."""
+    """Somebody who watches a run. `progress` may be called from any thread.
+
+    After `close` everything that it was told of has been shown.
+    """
 
     def progress(self, stage: str, done: int, total: int) -> None: ...
 
     def event(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -112,6 +120,9 @@ class QuietView:
     def event(self, event: Event) -> None:
         pass
 
+    def close(self) -> None:
+        """Show what is still to be shown. Closing twice is harmless."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -121,7 +132,36 @@ class QuietView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        pass
+        self.close()
+
+
+class Aside(QuietView):
+    """Watches through another view on a thread of its own: drawing costs the run no time."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        self._view.progress(stage, done, total)
+
+    def event(self, event: Event) -> None:
+        self._events.put(event)
+
+    def close(self) -> None:
+        self._events.put(None)
+        self._thread.join()
+
+    def _watch(self) -> None:
+        # Whoever looked at the stream may have gone; the run goes on without them.
+        with contextlib.suppress(OSError):
+            try:
+                while (event := self._events.get()) is not None:
+                    self._view.event(event)
+            finally:
+                self._view.close()
 
 
 class EventLines(QuietView):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import unicodedata
 
 import pytest
@@ -26,7 +27,7 @@ from rlm_local.records import (
     TurnStarted,
     Usage,
 )
-from rlm_local.views import EventLines, PlainView, QuietView, Tally, View, shortened, visible
+from rlm_local.views import Aside, EventLines, PlainView, QuietView, Tally, View, shortened, visible
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\u202egnp.exe\x9b31m\ud800 plain"
 
@@ -185,3 +186,31 @@ def test_long_output_is_shortened_and_says_so():
     assert shortened(text, 3).splitlines() == ["0", "1", "2", "… 17 more lines"]
     assert shortened("x" * 5_000, 3).endswith("… (5,000 characters)")
     assert shortened("short", 3) == "short"
+
+
+def test_a_view_aside_shows_everything_by_the_time_it_is_closed():
+    stream, direct = io.StringIO(), io.StringIO()
+    watch(Aside(PlainView(stream)), "this")
+    watch(PlainView(direct), "this")
+    assert stream.getvalue() == direct.getvalue()
+
+
+def test_a_view_aside_costs_the_run_nothing():
+    release = threading.Event()
+
+    class Slow(QuietView):
+        def event(self, event: Event) -> None:
+            release.wait(10)
+
+    with Aside(Slow()) as view:
+        for event in events("x"):
+            view.event(event)  # would wait for ever, were it not aside
+        release.set()
+
+
+def test_a_view_aside_survives_a_stream_that_has_gone():
+    class Gone(QuietView):
+        def event(self, event: Event) -> None:
+            raise BrokenPipeError
+
+    watch(Aside(Gone()), "x")

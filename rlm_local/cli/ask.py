@@ -127,6 +127,7 @@ def _answer(
         answer = runtime.ask(
             question, prompt, mode=config.mode, seed=config.seed, on_event=view.event
         )
+        view.close()
         if as_json:
             print_json(_as_object(answer))
         elif not silent:
@@ -160,7 +161,7 @@ def _config(file: Path | None, given: dict[str, object]) -> Config:
 
 def _view(kind: str) -> View:
     """Who watches: `events` and `steps`, or nobody."""
-    from rlm_local.views import EventLines, PlainView, QuietView
+    from rlm_local.views import Aside, EventLines, PlainView, QuietView
 
     if kind == "events":
         return EventLines(sys.stdout.buffer)
@@ -170,7 +171,7 @@ def _view(kind: str) -> View:
         return PlainView(sys.stderr)
     from rlm_local.live import TerminalView
 
-    return TerminalView(sys.stderr)
+    return Aside(TerminalView(sys.stderr))
 
 
 @click.command()
