@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import gc
 import io
 import json
 import linecache
@@ -29,9 +30,6 @@ from typing import ClassVar, cast, overload
 
 import _rlm
 
-#: Memory set aside while all is well, let go of when a cell runs out of it, so that
-#: the report and the next cells have room.
-BALLAST_BYTES = 4 << 20
 #: A final text crosses the border in pieces, so that it never needs twice its size.
 PIECE_CHARS = 1 << 20
 #: Frames of a traceback that are shown: the outermost and the innermost.
@@ -113,11 +111,12 @@ class Session:
         self._cells = 0
         self._finished = False
         self._partial = ""
-        self._ballast = _ballast
 
     def execute(self, source: str) -> dict[str, object]:
-        """Run one cell. The result has `value`, `error`, and `partial` if it changed."""
+        """Run one cell. The result has `value`, `error`, `partial` if it changed, and
+        `exhausted` if memory ran out and could not be won back."""
         self._cells += 1
+        before = set(self.variables)
         sys.stdout, sys.stderr, sys.stdin = self._streams[1], self._streams[2], io.StringIO()
         result: dict[str, object] = {"value": None, "error": None}
         try:
@@ -126,7 +125,8 @@ class Session:
             pass
         except BaseException as error:  # noqa: BLE001 - whatever a cell raises is data
             if isinstance(error, MemoryError):
-                self._ballast = None
+                _ballast.drop()
+                error.args = error.args or ("more memory was wanted than there is",)
             error.__traceback__ = _without_own_frames(error.__traceback__)
             result["error"] = describe(error, self.output_chars)
             error.__traceback__ = None  # it holds the frames, and they the cell's values
@@ -134,9 +134,27 @@ class Session:
         partial = self._changed_partial()
         if partial:
             result["partial"] = partial
-        if self._ballast is None:
-            self._ballast = _new_ballast()
+        if not _ballast.restore():
+            result["error"] = self._relieve(before)
+            result["exhausted"] = not _ballast.restore()
         return result
+
+    def _relieve(self, before: set[str]) -> dict[str, str]:
+        """Delete variables until there is memory again: those that the cell made, then the
+        longest. The error that tells the model so."""
+        names = sorted(
+            self.show_vars(), key=lambda name: (name in before, -_length(self.variables[name]))
+        )
+        gc.collect()
+        deleted = []
+        while names and not _ballast.restore():
+            deleted.append(names.pop(0))
+            del self.variables[deleted[-1]]
+        message = "out of memory"
+        if deleted:
+            message += f"; to go on, these variables were deleted: {', '.join(deleted)}"
+        message = trimmed(message, self.output_chars)
+        return {"type": "MemoryError", "message": message, "traceback": f"MemoryError: {message}"}
 
     def _run(self, source: str, filename: str) -> str | None:
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
@@ -515,18 +533,18 @@ def _as_text(value: object) -> str:
 
 
 def _kind_of(value: object) -> str:
-    kind = type(value).__name__
-    try:
-        return f"{kind} of {len(value):,}"  # type: ignore[arg-type]
-    except TypeError:
-        return kind
+    length = _length(value)
+    return type(value).__name__ if length < 0 else f"{type(value).__name__} of {length:,}"
 
 
-def _new_ballast() -> bytearray | None:
+def _length(value: object) -> int:
+    """Its length, or -1 if it has none, or one that cannot be told."""
+    if isinstance(value, type):
+        return -1
     try:
-        return bytearray(BALLAST_BYTES)
-    except MemoryError:
-        return None
+        return len(value)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - a class of the model's may raise anything
+        return -1
 
 
 def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
@@ -535,6 +553,28 @@ def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
+class Ballast:
+    """Memory set aside, and dropped when a cell runs out of it, so that it can be reported."""
+
+    size = 4 << 20
+
+    def __init__(self) -> None:
+        self._held: bytearray | None = bytearray(self.size)
+
+    def drop(self) -> None:
+        self._held = None
+
+    def restore(self) -> bool:
+        """Set it aside again if there is plenty of memory; whether it is set aside."""
+        if self._held is None:
+            try:
+                del bytearray(4 * self.size)[:]
+                self._held = bytearray(self.size)
+            except MemoryError:
+                return False
+        return True
+
+
 _session: Session | None = None
 # Made before the snapshot: there it is zero pages, which a fork shares and never touches.
-_ballast = _new_ballast()
+_ballast = Ballast()

@@ -35,6 +35,7 @@ class CellResult(msgspec.Struct, frozen=True):
     value: str | None
     error: GuestError | None
     partial: str | None = None
+    exhausted: bool = False
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -232,6 +233,8 @@ class WasmRepl:
             stdout, stderr = box.stdout(memory), box.stderr(memory)
             if not trapped:
                 result = self._decode(box.result(memory))
+                if result.exhausted:
+                    trapped, result = "its memory is used up", None
         except (SandboxError, msgspec.MsgspecError) as damage:
             stdout, stderr = "", ""
             trapped = trapped or f"its Python is damaged ({damage})"
