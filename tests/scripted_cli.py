@@ -1,8 +1,9 @@
-"""The command line as a process of its own, with a scripted model and no WebAssembly.
+"""The command line as a process of its own, with a scripted model.
 
-    python -m tests.scripted_cli '["first turn", "second turn"]' ask …
+    python -m tests.scripted_cli [--wasm] '["first turn", "second turn"]' ask …
 
-Says "hanging" on stderr when the script's turn is "hang".
+Without `--wasm` the model's code runs in this process. Says "hanging" on stderr
+when the script's turn is "hang".
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import json
 import sys
 
-from rlm_local import runtime
-from rlm_local.cli import main
-from tests.fakes import FakeSandbox, HangingModel
+try:
+    from rlm_local import runtime
+    from rlm_local.__main__ import main
+    from tests.fakes import FakeSandbox, HangingModel
+except KeyboardInterrupt:  # as `rlm_local.__main__` does for its own imports
+    sys.exit(130)
 
 
 def say_hanging() -> None:
@@ -20,7 +24,11 @@ def say_hanging() -> None:
 
 
 if __name__ == "__main__":
-    turns = json.loads(sys.argv[1])
+    wasm = sys.argv[1] == "--wasm"
+    turns = json.loads(sys.argv.pop(1 + wasm))
     runtime.load_model = lambda *_, **__: HangingModel(turns, say_hanging)  # type: ignore[assignment]
-    runtime.start_sandbox = lambda notice: FakeSandbox()  # type: ignore[assignment]
-    main(sys.argv[2:])
+    if wasm:
+        del sys.argv[1]
+    else:
+        runtime.start_sandbox = lambda notice: FakeSandbox()  # type: ignore[assignment]
+    main()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +19,7 @@ from rlm_local import cli, runtime
 from rlm_local.errors import RlmError, SandboxError, UsageError, WorkerDied
 from rlm_local.model import ScriptedModel
 from rlm_local.records import StopReason
-from rlm_local.runs import RunState, RunStore
+from rlm_local.runs import RunStore
 from tests.fakes import FakeSandbox, cell
 
 ROOT = Path(__file__).parent.parent
@@ -403,53 +401,6 @@ def as_process(
     return subprocess.run(
         command_line(turns, arguments), input=stdin, capture_output=True, cwd=ROOT, timeout=60
     )
-
-
-def started(turns: Sequence[str], arguments: Sequence[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command_line(turns, arguments),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
-
-
-def wait_for(process: subprocess.Popen[str], word: str) -> str:
-    assert process.stderr is not None
-    seen = ""
-    for line in process.stderr:
-        seen += line
-        if word in line:
-            return seen
-    raise AssertionError(f"{word!r} was never said: {seen}")
-
-
-def test_ctrl_c_keeps_the_partial_answer(text: str):
-    turns = [cell("print('so far')"), "hang"]
-    with started(turns, ["ask", "q", text, "--mode", "rlm"]) as process:
-        wait_for(process, "hanging")
-        process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        out, err = process.communicate(timeout=30)
-        assert time.monotonic() - began < 10
-    assert (process.returncode, out) == (130, "so far\n")
-    assert "interrupted" in err
-    assert "Traceback" not in err
-    [run_id] = RunStore().ids()
-    record = RunStore().read(run_id)
-    assert record.state is RunState.ENDED
-    assert record.events[-1].answer.stop is StopReason.INTERRUPTED  # type: ignore[union-attr]
-
-
-def test_ctrl_c_while_standard_input_is_read():
-    with started([FINISH], ["ask", "q", "-"]) as process:
-        assert process.stdin is not None
-        process.stdin.write("some text")
-        process.stdin.flush()
-        time.sleep(1.5)
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
-        out, err = process.communicate()
-    assert (process.returncode, out, err) == (130, "", "error: interrupted\n")
-    assert RunStore().ids() == []
 
 
 def test_a_reader_that_goes_away_is_no_error(text: str):
