@@ -20,7 +20,6 @@ from rlm_local.wasm.guest import Guest
 from rlm_local.wasm.memory import GuestMemory
 from rlm_local.wasm.watch import Watch
 
-_PREVIEW1 = "wasi_snapshot_preview1"
 #: A host call larger than this is refused.
 MAX_REQUEST_BYTES = 64 << 20
 
@@ -128,9 +127,7 @@ class Host:
 
     def _define(self, wanted: wasmtime.ImportType) -> capi.HostFunction:
         kind = wanted.type
-        function = _rlm_function(wanted.name) if wanted.module == "rlm" else None
-        if wanted.module == _PREVIEW1:
-            function = _world_function(wanted.name)
+        function = _IMPORTS.get((wanted.module, wanted.name))
         if function is None or not isinstance(kind, wasmtime.FuncType):
             raise SandboxError(
                 f"the guest wants {wanted.module}.{wanted.name}, which this version does not have",
@@ -164,11 +161,6 @@ def _keep(instance: Instance | None, error: BaseException) -> None:
         instance.raised = error
 
 
-def _rlm_function(name: str) -> Callable[..., int] | None:
-    functions: dict[str, Callable[..., int]] = {"call": _call, "reply": _reply}
-    return functions.get(name)
-
-
 def _call(instance: Instance, request: int, length: int, reply: int, room: int) -> int:
     if length > MAX_REQUEST_BYTES:
         raise SandboxError(
@@ -187,6 +179,16 @@ def _reply(instance: Instance, address: int, room: int) -> int:
     return len(instance.reply)
 
 
-def _world_function(name: str) -> Callable[..., int]:
-    answer = preview1.function(name)
+def _of_world(answer: Callable[..., int]) -> Callable[..., int]:
     return lambda instance, *arguments: answer(instance.world, instance.memory, *arguments)
+
+
+#: All that a guest can reach (CONTRACT.md, "Imports").
+_IMPORTS: dict[tuple[str, str], Callable[..., int]] = {
+    ("rlm", "call"): _call,
+    ("rlm", "reply"): _reply,
+    **{
+        ("wasi_snapshot_preview1", name): _of_world(answer)
+        for name, answer in preview1.FUNCTIONS.items()
+    },
+}

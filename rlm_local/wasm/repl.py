@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+import wasmtime
 
 from rlm_local.errors import SandboxError
 from rlm_local.prompt import Prompt
@@ -25,6 +26,10 @@ from rlm_local.wasm.thread import GuestThread
 
 #: What a guest needs beyond its snapshot to do anything at all.
 LEAST_FREE_BYTES = 8 << 20
+_REASONS = {
+    wasmtime.TrapCode.STACK_OVERFLOW: "its stack overflowed, which a very deep recursion does",
+    wasmtime.TrapCode.UNREACHABLE: "its process ended, as os.abort and os._exit do",
+}
 #: How long an interrupted wait gives the guest to stop.
 _STOP_SECONDS = 1.0
 
@@ -212,9 +217,7 @@ class WasmRepl:
         except HostEnds:
             trapped = "interrupted"
         except capi.Trapped as trap:
-            trapped = str(trap)
-        except preview1.Exit as end:
-            trapped = str(end)
+            trapped = _REASONS.get(trap.code, str(trap))
         except BaseException:
             self._drop()
             raise
@@ -239,7 +242,7 @@ class WasmRepl:
             stdout, stderr = "", ""
             trapped = trapped or f"its Python is damaged ({damage})"
         if result is None:
-            failure: GuestError | None = _stopped(cell, trapped, instance)
+            failure: GuestError | None = _stopped(cell, trapped, stderr)
             self._drop()
         else:
             failure = _explained(result.error, cell)
@@ -273,10 +276,10 @@ class WasmRepl:
             self._instance = None
 
 
-def _stopped(cell: Cell, reason: str, instance: Instance) -> GuestError:
-    """The error of a cell that was stopped for good."""
-    words = instance.world.log.decode(errors="replace").strip()
-    why = cell.stopped_because or (f"{reason}: {words.splitlines()[-1]}" if words else reason)
+def _stopped(cell: Cell, reason: str, stderr: str) -> GuestError:
+    """The error of a cell that was stopped for good. Python's own last words say the most."""
+    fatal = [line for line in stderr.splitlines() if line.startswith("Fatal Python error")]
+    why = cell.stopped_because or (fatal[-1] if fatal else reason)
     return GuestError(
         type="GuestTrapped",
         message=f"the Python was stopped and started anew, without its variables: {why}",

@@ -102,10 +102,9 @@ def make(host: Host, path: Path) -> None:
             mailbox = instance.call("rlm_mailbox") & 0xFFFF_FFFF
         except capi.Trapped as trap:
             raise SandboxError(f"the guest's Python did not start: {trap}") from trap
-        words = Mailbox.read(instance.memory, mailbox).stderr(instance.memory)
         if failed:
-            last = words.strip() or instance.world.log.decode(errors="replace").strip()
-            raise SandboxError(f"the guest's Python did not start: {last or 'no reason given'}")
+            words = Mailbox.read(instance.memory, mailbox).stderr(instance.memory).strip()
+            raise SandboxError(f"the guest's Python did not start: {words or 'no reason given'}")
         head = Head(
             format=FORMAT,
             guest=host.guest.digest,
