@@ -1,0 +1,199 @@
+"""Llama models with random weights, as GGUF files: for benchmarks and for tests.
+
+They compute what a trained model of the same shape computes, at the same cost;
+only the text is noise. `python -m bench.models 5m 50m 500m` makes the files in
+`bench/out/models/` (made once, then reused).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+FOLDER = Path(__file__).parent / "out" / "models"
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+CONTROL = (END_OF_TEXT, IM_START, IM_END)
+_WORDS = (
+    "the of and to in is that it was for on are as with his they at be this from have or by one "
+    "had not but what all were when we there can an your which their said if do will each about "
+    "how up out them then she many some so these would other into has more her two like him see "
+    "time could no make than first been its who now people my made over did down only way find "
+    "use may water long little very after words called just where most know print context "
+    "question answer len text line lines return import def else code value name result FINAL "
+    "grep chunks python repl"
+)
+_SAMPLES = ("\n", "    ", "():", "(", ")", "[", "]", " = ", ", ", ".\n", "```", '"', "'", "==")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's dimensions. `vocabulary` counts tokens, `context` positions."""
+
+    name: str
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    feed_forward: int
+    vocabulary: int
+    context: int
+    kind: gguf.GGMLQuantizationType
+    template: str | None = CHATML
+
+
+F16 = gguf.GGMLQuantizationType.F16
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("tiny", 64, 2, 4, 2, 160, 1_024, 1_024, F16),
+        Shape("5m", 192, 6, 6, 2, 512, 8_192, 4_096, F16),
+        Shape("50m", 512, 10, 8, 4, 1_408, 16_384, 8_192, gguf.GGMLQuantizationType.Q8_0),
+        Shape("500m", 1_280, 22, 20, 4, 3_456, 32_768, 8_192, gguf.GGMLQuantizationType.Q4_0),
+    )
+}
+
+
+def byte_alphabet() -> list[str]:
+    """How byte-level BPE writes the bytes 0 to 255: printable ones as themselves."""
+    own = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    letters, extra = [], 256
+    for byte in range(256):
+        if byte in own:
+            letters.append(chr(byte))
+        else:
+            letters.append(chr(extra))
+            extra += 1
+    return letters
+
+
+def tokenizer(size: int) -> tuple[list[str], list[int], list[str]]:
+    """`size` tokens, their types, and merges that build common words letter by letter."""
+    letters = byte_alphabet()
+    tokens = dict.fromkeys(letters)
+    merges: dict[str, None] = {}
+    known = _WORDS.split()
+    words = [*_SAMPLES, *(f" {word}" for word in known), *known]
+    for word in words:
+        spelled = [letters[byte] for byte in word.encode()]
+        whole = spelled[0]
+        for letter in spelled[1:]:
+            if len(tokens) + len(CONTROL) >= size:
+                break
+            merges[f"{whole} {letter}"] = None
+            whole += letter
+            tokens[whole] = None
+    fill = size - len(tokens) - len(CONTROL)
+    filler = [f"Ġw{number:06d}" for number in range(fill)]
+    types = [gguf.TokenType.NORMAL] * (len(tokens) + fill) + [gguf.TokenType.CONTROL] * 3
+    return [*tokens, *filler, *CONTROL], [int(kind) for kind in types], list(merges)
+
+
+def write(shape: Shape, path: Path, *, seed: int = 1, **metadata: str) -> Path:
+    """Write a GGUF of `shape` with normally distributed weights to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    writer = gguf.GGUFWriter(unfinished, "llama")
+    _describe(writer, shape, metadata)
+    random = np.random.default_rng(seed)
+    kv_width = shape.width // shape.heads * shape.kv_heads
+    matrices = {
+        "attn_q": (shape.width, shape.width),
+        "attn_k": (kv_width, shape.width),
+        "attn_v": (kv_width, shape.width),
+        "attn_output": (shape.width, shape.width),
+        "ffn_gate": (shape.feed_forward, shape.width),
+        "ffn_up": (shape.feed_forward, shape.width),
+        "ffn_down": (shape.width, shape.feed_forward),
+    }
+    ones = np.ones(shape.width, np.float32)
+    _add(writer, "token_embd", random, (shape.vocabulary, shape.width), shape.kind, scale=1.0)
+    writer.add_tensor("output_norm.weight", ones)
+    for layer in range(shape.layers):
+        writer.add_tensor(f"blk.{layer}.attn_norm.weight", ones)
+        writer.add_tensor(f"blk.{layer}.ffn_norm.weight", ones)
+        for name, (rows, columns) in matrices.items():
+            scale = 1.5 / columns**0.5
+            _add(writer, f"blk.{layer}.{name}", random, (rows, columns), shape.kind, scale=scale)
+    _add(writer, "output", random, (shape.vocabulary, shape.width), shape.kind, scale=0.2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return unfinished.replace(path)
+
+
+def make(name: str) -> Path:
+    """The model `name` of SHAPES in FOLDER, written if it is not there yet."""
+    path = FOLDER / f"{name}.gguf"
+    return path if path.exists() else write(SHAPES[name], path)
+
+
+def _describe(writer: gguf.GGUFWriter, shape: Shape, metadata: dict[str, str]) -> None:
+    writer.add_name(f"random-{shape.name}")
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
+    tokens, types, merges = tokenizer(shape.vocabulary)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(tokens.index(END_OF_TEXT))
+    writer.add_eos_token_id(tokens.index(IM_END))
+    writer.add_add_bos_token(False)
+    if shape.template is not None:
+        writer.add_chat_template(shape.template)
+    for key, value in metadata.items():
+        writer.add_string(key.replace("__", "."), value)
+
+
+def _add(
+    writer: gguf.GGUFWriter,
+    name: str,
+    random: np.random.Generator,
+    size: tuple[int, int],
+    kind: gguf.GGMLQuantizationType,
+    *,
+    scale: float,
+) -> None:
+    """Add a matrix of `size` (rows, columns), standard deviation `scale`, stored as `kind`."""
+    if kind is F16:
+        data: NDArray[np.generic] = (random.standard_normal(size, np.float32) * scale).astype(
+            np.float16
+        )
+        writer.add_tensor(f"{name}.weight", data)
+        return
+    # Quantised blocks are drawn as bytes: a scale, then 32 values of 8 or 4 bits.
+    bits, spread = (8, 73.9) if kind is gguf.GGMLQuantizationType.Q8_0 else (4, 4.6)
+    rows, columns = size
+    blocks = rows * columns // 32
+    data = np.empty((blocks, 2 + 4 * bits), np.uint8)
+    data[:, :2] = np.full(blocks, scale / spread, np.float16).view(np.uint8).reshape(blocks, 2)
+    data[:, 2:] = random.integers(0, 256, (blocks, 4 * bits), np.uint8)
+    writer.add_tensor(f"{name}.weight", data.reshape(rows, -1), raw_dtype=kind)
+
+
+def without_template(shape: Shape) -> Shape:
+    """`shape` as a base model: no chat template."""
+    return replace(shape, template=None)
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or SHAPES:
+        made = make(wanted)
+        print(f"{made}  {made.stat().st_size / 1e6:,.1f} MB")

@@ -1,0 +1,221 @@
+"""From messages to tokens, through the model's own chat template.
+
+The template comes with the model and is rendered in a sandbox. What it writes may
+hold special tokens; what the messages hold may not: a document that contains
+`<|im_end|>` must not end the user's turn. So every special token's spelling inside
+a message is broken by a marker before the template sees it. The rendered text is
+cut at the spellings that are left, which are the template's own; markers are then
+taken out, and the stretches between are tokenized as plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import jinja2
+import jinja2.sandbox
+import numpy as np
+
+from rlm_local.errors import ModelError
+from rlm_local.llama.engine import Tokens, Vocabulary
+from rlm_local.llama.modelfile import Special
+from rlm_local.records import Message
+
+# For models without a template. Plain text, so the model's own habit of going on
+# as the user must be stopped by text.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}### {{ message.role | capitalize }}:\n"
+    "{{ message.content }}\n\n{% endfor %}### Assistant:\n"
+)
+PLAIN_STOPS = ("\n### User:", "\n### System:")
+# Code points that Unicode reserves for internal use: no text should hold them.
+_MARKERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+_LOOKS_STRUCTURAL = re.compile(r"<\|.*\|>|</?s>|\[/?INST\]|<(start|end)_of_turn>")
+_CACHED_STRETCHES = 512
+# What rendering an untrusted template can raise, beside jinja's own errors.
+_TEMPLATE_ERRORS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+
+class ChatFormat(NamedTuple):
+    """What a model file says of its chats. `template`: Jinja, or '' for none."""
+
+    template: str
+    specials: tuple[Special, ...]
+    bos: int | None
+    eos: int
+
+
+class Chat:
+    """Turns the messages of a request into the tokens of a prompt."""
+
+    def __init__(self, vocabulary: Vocabulary, how: ChatFormat) -> None:
+        self._vocabulary = vocabulary
+        # A mark of one letter cannot be told from text.
+        self._specials = {special.text: special for special in how.specials if special.text[1:]}
+        self._users = [s.text for s in self._specials.values() if s.kind == "user"]
+        self._marks = {
+            "bos_token": _spelled(how.specials, how.bos),
+            "eos_token": _spelled(how.specials, how.eos),
+        }
+        self.stops = () if how.template else PLAIN_STOPS
+        self._template = _compiled(how.template or PLAIN_TEMPLATE)
+        always, in_template = [], []
+        for special in self._specials.values():
+            structural = special.kind == "control" or _LOOKS_STRUCTURAL.fullmatch(special.text)
+            if structural or vocabulary.ends(special.id):
+                always.append(special.text)
+            elif special.text in how.template:
+                in_template.append(special.text)
+        self._any_special = _any_of([*always, *in_template])
+        self._forbidden = _start_of(self._any_special)
+        # A model's own turns may hold its lesser marks (<think>): templates look for them.
+        self._forbidden_in_reply = _start_of(_any_of(always))
+        self._stretches: dict[str, Tokens] = {}
+
+    def tokens(self, messages: Sequence[Message]) -> Tokens:
+        """The prompt for the reply to `messages`. Raises ModelError."""
+        marker = _unused_marker(messages)
+        broken = [
+            {"role": message.role, "content": self._broken(message, marker)} for message in messages
+        ]
+        try:
+            rendered = self._render(broken)
+        except ModelError:
+            if len(broken) < 2 or broken[0]["role"] != "system":
+                raise
+            # Some templates take no system message: then it opens the user's.
+            system, first, *rest = broken
+            opening = f"{system['content']}\n\n{first['content']}"
+            rendered = self._render([{"role": first["role"], "content": opening}, *rest])
+        parts = self._parts(rendered, marker)
+        tokens = np.concatenate(parts) if parts else np.empty(0, np.int32)
+        bos = self._vocabulary.bos
+        if bos is not None and (not tokens.size or tokens[0] != bos):
+            tokens = np.concatenate([np.array([bos], np.int32), tokens])
+        if not tokens.size:
+            raise ModelError("the model's chat template made an empty prompt")
+        return tokens
+
+    def _broken(self, message: Message, marker: str) -> str:
+        """The message's text, the marker inside every special token's spelling."""
+        found = self._forbidden_in_reply if message.role == "assistant" else self._forbidden
+        if found is None:
+            return message.content
+        return found.sub(lambda match: match[0] + marker, message.content)
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=True, **self._marks
+            )
+        except _TEMPLATE_ERRORS as error:
+            raise ModelError(
+                f"the model's chat template failed: {type(error).__name__}: {str(error)[:200]}",
+                hint="use another conversion of the model",
+            ) from error
+
+    def _parts(self, rendered: str, marker: str) -> list[Tokens]:
+        parts: list[Tokens] = []
+        position = 0
+        strip_next = False
+        matches = self._any_special.finditer(rendered) if self._any_special else ()
+        for match in [*matches, None]:
+            end = match.start() if match else len(rendered)
+            stretch = rendered[position:end]
+            if strip_next:
+                stretch = stretch.lstrip()
+            if match:
+                special = self._specials[match[0]]
+                strip_before, strip_next = self._vocabulary.strips(special.id)
+                if strip_before:
+                    stretch = stretch.rstrip()
+                position = match.end()
+            parts.extend(self._plain(stretch, marker))
+            if match:
+                parts.append(np.array([special.id], np.int32))
+        return parts
+
+    def _plain(self, stretch: str, marker: str) -> Iterable[Tokens]:
+        """Tokens of `stretch` as text, its markers taken out."""
+        # Tokens of kind "user" are read even in plain text: there the marker must
+        # stay a border, so that the two halves are tokenized apart.
+        whole = stretch.replace(marker, "")
+        pieces = [whole]
+        if whole != stretch and any(text in whole for text in self._users):
+            pieces = stretch.split(marker)
+        for piece in pieces:
+            if piece:
+                yield self._remembered(piece)
+
+    def _remembered(self, stretch: str) -> Tokens:
+        """A dialogue's stretches come again every turn, so their tokens are kept."""
+        tokens = self._stretches.pop(stretch, None)
+        if tokens is None:
+            tokens = self._vocabulary.tokenize(stretch)
+            if len(self._stretches) >= _CACHED_STRETCHES:
+                del self._stretches[next(iter(self._stretches))]
+        self._stretches[stretch] = tokens
+        return tokens
+
+
+def _compiled(source: str) -> jinja2.Template:
+    """The template, with what published templates expect of their environment."""
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = time.strftime
+    environment.filters["tojson"] = _to_json
+    try:
+        return environment.from_string(source)
+    except _TEMPLATE_ERRORS as error:
+        raise ModelError(
+            f"the model's chat template is invalid: {str(error)[:200]}",
+            hint="use another conversion of the model",
+        ) from error
+
+
+def _raise(message: str) -> None:
+    """What templates call on messages that they do not take."""
+    raise jinja2.TemplateError(message)
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _spelled(specials: Iterable[Special], token: int | None) -> str:
+    return next((special.text for special in specials if special.id == token), "")
+
+
+def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:
+    if not texts:
+        return None
+    return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))))
+
+
+def _start_of(found: re.Pattern[str] | None) -> re.Pattern[str] | None:
+    """The first letter of whatever `found` finds, wherever it begins: overlaps included."""
+    return found and re.compile(f"(?s)(?={found.pattern}).")
+
+
+def _unused_marker(messages: Sequence[Message]) -> str:
+    for marker in _MARKERS:
+        if all(marker not in message.content for message in messages):
+            return marker
+    longest = max(len(message.content) for message in messages)
+    return _MARKERS[0] * (longest + 1)

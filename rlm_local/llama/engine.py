@@ -1,0 +1,90 @@
+"""What scheduling and chats need of the native side, and may be given by a test."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.int32]  # (tokens,)
+Logits = NDArray[np.float32]  # (outputs of a batch, vocabulary)
+
+
+class Outcome(IntEnum):
+    """What became of a batch."""
+
+    DONE = 0
+    NO_CELLS = 1
+    ABORTED = 2
+
+
+class Vocabulary(Protocol):
+    """The model's tokens. Text is always tokenized as text: special tokens are not read."""
+
+    @property
+    def bos(self) -> int | None:
+        """The token that every prompt must begin with, if there is one."""
+        ...
+
+    def tokenize(self, text: str) -> Tokens: ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` adds to a text; control tokens add none."""
+        ...
+
+    def ends(self, token: int) -> bool:
+        """Whether `token` ends a text or a turn."""
+        ...
+
+    def strips(self, token: int) -> tuple[bool, bool]:
+        """Whether `token` takes in the whitespace before it, and after it."""
+        ...
+
+
+class Memory(Protocol):
+    """The cells of the KV cache, by sequence id and position."""
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let `target` share the first `length` cells of `source`."""
+        ...
+
+    def remove(self, sequence: int, start: int) -> None:
+        """Drop the cells of `sequence` from position `start` on."""
+        ...
+
+
+class Engine(Memory, Protocol):
+    """One context: a batch under construction, its logits, and the KV cache."""
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def room(self) -> int:
+        """How many more tokens the batch takes."""
+        ...
+
+    @property
+    def aborted(self) -> bool:
+        """Whether decoding is to end now."""
+        ...
+
+    def add(self, sequence: int, tokens: Tokens, position: int, *, output: bool) -> None:
+        """Add `tokens` of `sequence` from `position` on to the batch.
+
+        With `output`, the last one's logits become the next row of `logits`.
+        """
+        ...
+
+    def decode(self) -> Outcome:
+        """Compute the batch and empty it. Raises ModelError at a fatal error.
+
+        After ABORTED a part of the batch may be in the KV cache.
+        """
+        ...
+
+    def logits(self) -> Logits:
+        """Logits of the last batch: one row per output, valid until the next `decode`."""
+        ...

@@ -1,0 +1,256 @@
+"""llama.cpp, through its C API: the only file that knows the bindings.
+
+Runs in the worker process only. Everything passed on is checked or known to be
+in range, because llama.cpp answers several kinds of misuse by ending the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlm_local.errors import ModelError
+from rlm_local.llama.engine import Logits, Outcome, Tokens
+from rlm_local.llama.plan import SEQUENCES
+
+
+def _bindings() -> Any:
+    """The module of plain bindings, without the package's `__init__`.
+
+    That would import the high-level interface, a chat formatter and a disk cache,
+    none of which is used here: 0.1 s of a start that takes 0.2 s.
+    """
+    spec = importlib.util.find_spec("llama_cpp")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError("llama-cpp-python is not installed", hint="pip install rlm-local")
+    package = types.ModuleType("llama_cpp")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules.setdefault("llama_cpp", package)
+    return importlib.import_module("llama_cpp.llama_cpp")
+
+
+_llama = _bindings()
+
+
+class Loading(NamedTuple):
+    """How to load a model: see `plan.MemoryPlan` for the figures."""
+
+    cells: int
+    batch_tokens: int
+    threads: int
+    flash: bool
+    mapped: bool
+    check_tensors: bool = False
+
+
+class NativeVocabulary:
+    """`engine.Vocabulary` over llama.cpp."""
+
+    def __init__(self, model: int) -> None:
+        self._vocab = _llama.llama_model_get_vocab(model)
+        self.size: int = _llama.llama_vocab_n_tokens(self._vocab)
+        bos: int = _llama.llama_vocab_bos(self._vocab)
+        adds: bool = _llama.llama_vocab_get_add_bos(self._vocab)
+        self.bos = bos if adds and 0 <= bos < self.size else None
+        self._pieces: dict[int, bytes] = {}
+
+    def tokenize(self, text: str) -> Tokens:
+        raw = text.encode()
+        capacity = len(raw) + 16
+        buffer = np.empty(capacity, np.int32)
+        count: int = _llama.llama_tokenize(
+            self._vocab, raw, len(raw), _pointer(buffer, ctypes.c_int32), capacity, False, False
+        )
+        if count < 0:
+            raise ModelError(f"the tokenizer failed on a text of {len(text):,} characters")
+        return buffer[:count].copy()
+
+    def piece(self, token: int) -> bytes:
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._piece(token)
+        return piece
+
+    def _piece(self, token: int) -> bytes:
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length: int = _llama.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            if length >= 0:
+                return buffer.raw[:length]
+            size = -length
+
+    def ends(self, token: int) -> bool:
+        return bool(_llama.llama_vocab_is_eog(self._vocab, token))
+
+    def strips(self, token: int) -> tuple[bool, bool]:
+        attributes: int = _llama.llama_vocab_get_attr(self._vocab, token)
+        return (
+            bool(attributes & _llama.LLAMA_TOKEN_ATTR_LSTRIP),
+            bool(attributes & _llama.LLAMA_TOKEN_ATTR_RSTRIP),
+        )
+
+
+class Native:
+    """`engine.Engine` over llama.cpp: a loaded model with one context.
+
+    Not for two threads at once, except `abort`.
+    """
+
+    def __init__(
+        self, path: Path, how: Loading, *, progress: Callable[[float], None] | None = None
+    ) -> None:
+        _llama.llama_backend_init()
+        self._model = self._load(path, how, progress)
+        self.vocabulary = NativeVocabulary(self._model)
+        self._flag = ctypes.create_string_buffer(2)  # "" or "\1": see _start
+        self._context = self._start(how)
+        self._memory = _llama.llama_get_memory(self._context)
+        self._capacity = how.batch_tokens
+        self._outputs_max = SEQUENCES
+        self._count = 0
+        self._outputs = 0
+        self._token = np.zeros(self._capacity, np.int32)
+        self._position = np.zeros(self._capacity, np.int32)
+        self._sequence = np.zeros(self._capacity, np.int32)
+        self._wanted = np.zeros(self._capacity, np.int8)
+        self._batch = self._view()
+
+    def _load(self, path: Path, how: Loading, progress: Callable[[float], None] | None) -> int:
+        params = _llama.llama_model_default_params()
+        params.check_tensors = how.check_tensors
+        params.load_mode = (
+            _llama.LLAMA_LOAD_MODE_MMAP if how.mapped else _llama.LLAMA_LOAD_MODE_NONE
+        )
+        if progress is not None:
+
+            def report(fraction: float, _: int | None) -> bool:
+                progress(fraction)
+                return True
+
+            params.progress_callback = _llama.llama_progress_callback(report)
+        model: int | None = _llama.llama_model_load_from_file(bytes(path), params)
+        if not model:
+            raise ModelError(f"llama.cpp cannot load {path}")
+        recurrent = _llama.llama_model_is_recurrent(model) or _llama.llama_model_is_hybrid(model)
+        if recurrent or _llama.llama_model_has_encoder(model):
+            raise ModelError(f"{path} is not a plain decoder model, the only kind that is run")
+        return model
+
+    def _start(self, how: Loading) -> int:
+        params = _llama.llama_context_default_params()
+        params.n_ctx = how.cells
+        params.n_batch = params.n_ubatch = how.batch_tokens
+        params.n_seq_max = SEQUENCES
+        params.n_outputs_max = SEQUENCES  # fewer than sequences would abort
+        params.n_threads = params.n_threads_batch = how.threads
+        params.kv_unified = True
+        params.swa_full = True  # else a kept prefix would lose its oldest cells
+        params.no_perf = True
+        params.flash_attn_type = (
+            _llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
+            if how.flash
+            else _llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        # A callback in Python would need the interpreter's lock at every graph node.
+        # strlen is a C function of one pointer whose result is false for "" only.
+        libc = ctypes.CDLL(None)
+        params.abort_callback = ctypes.cast(libc.strlen, _llama.ggml_abort_callback)
+        params.abort_callback_data = ctypes.addressof(self._flag)
+        context: int | None = _llama.llama_init_from_model(self._model, params)
+        if not context:
+            raise ModelError(
+                f"llama.cpp cannot make a context of {how.cells:,} tokens",
+                hint="lower context_tokens",
+            )
+        return context
+
+    def _view(self) -> Any:
+        """llama.cpp's view of the batch arrays; every token belongs to one sequence."""
+        self._one = np.ones(self._capacity, np.int32)
+        self._sequence_rows = (
+            self._sequence.ctypes.data + 4 * np.arange(self._capacity, dtype=np.uintp)
+        ).astype(np.uintp)
+        rows = ctypes.cast(
+            self._sequence_rows.ctypes.data, ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))
+        )
+        return _llama.llama_batch(
+            n_tokens=0,
+            token=_pointer(self._token, ctypes.c_int32),
+            embd=None,
+            pos=_pointer(self._position, ctypes.c_int32),
+            n_seq_id=_pointer(self._one, ctypes.c_int32),
+            seq_id=rows,
+            logits=_pointer(self._wanted, ctypes.c_int8),
+        )
+
+    # ------------------------------------------------------------- decoding
+
+    @property
+    def room(self) -> int:
+        return self._capacity - self._count
+
+    @property
+    def outputs_left(self) -> int:
+        """For how many more tokens of the batch logits can be had."""
+        return self._outputs_max - self._outputs
+
+    def add(self, sequence: int, tokens: Tokens, position: int, *, output: bool) -> None:
+        start, end = self._count, self._count + len(tokens)
+        if not 0 < len(tokens) <= self.room or (output and not self.outputs_left):
+            raise ValueError(f"{len(tokens)} tokens for a batch with room for {self.room}")
+        self._token[start:end] = tokens
+        self._position[start:end] = np.arange(position, position + len(tokens), dtype=np.int32)
+        self._sequence[start:end] = sequence
+        self._wanted[start:end] = 0
+        if output:
+            self._wanted[end - 1] = 1
+            self._outputs += 1
+        self._count = end
+
+    def decode(self) -> Outcome:
+        self._batch.n_tokens = self._count
+        outcome: int = _llama.llama_decode(self._context, self._batch)
+        self._rows, self._count, self._outputs = self._outputs, 0, 0
+        if outcome not in set(Outcome):
+            raise ModelError(f"llama.cpp failed to decode a batch (code {outcome})")
+        return Outcome(outcome)
+
+    def logits(self) -> Logits:
+        rows = _llama.llama_get_logits(self._context)
+        if not rows or not self._rows:
+            raise ModelError("llama.cpp returned no logits")
+        return np.ctypeslib.as_array(rows, shape=(self._rows, self.vocabulary.size))
+
+    def abort(self) -> None:
+        """From any thread: end the running decode early, and every later one at once."""
+        self._flag[0] = b"\1"
+
+    def resume(self) -> None:
+        """Take `abort` back."""
+        self._flag[0] = b"\0"
+
+    @property
+    def aborted(self) -> bool:
+        return self._flag[0] != b"\0"
+
+    # ------------------------------------------------------------- KV cache
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        _llama.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def remove(self, sequence: int, start: int) -> None:
+        if not _llama.llama_memory_seq_rm(self._memory, sequence, start, -1):
+            raise ModelError("llama.cpp cannot shorten a sequence of this model")
+
+
+def _pointer(array: NDArray[Any], kind: Any) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(kind))

@@ -1,0 +1,145 @@
+"""What passes between a `LlamaModel` and its worker process.
+
+Two pipes, one each way, of length-prefixed msgpack frames. The records are the
+package's own, so both ends check types as they decode.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TypeVar
+
+import msgspec
+
+from rlm_local.llama.modelfile import Special
+from rlm_local.llama.plan import MemoryPlan
+from rlm_local.records import Completion, Record, Request
+
+_LENGTH = struct.Struct("<I")
+
+
+class Load(Record, frozen=True, tag="load"):
+    """First command: which model, how. `check` reads every weight for validity."""
+
+    path: str
+    plan: MemoryPlan
+    threads: int
+    template: str
+    specials: tuple[Special, ...]
+    bos: int | None
+    eos: int
+    check: bool = False
+
+
+class Complete(Record, frozen=True, tag="complete"):
+    """`deadline` is on `time.monotonic`'s clock, which both processes share."""
+
+    id: int
+    requests: tuple[Request, ...]
+    deadline: float
+    token_limit: int
+
+
+class Count(Record, frozen=True, tag="count"):
+    id: int
+    text: str
+
+
+class Cancel(Record, frozen=True, tag="cancel"):
+    """End the `Complete` of this id, as at its deadline."""
+
+    id: int
+
+
+Command = Load | Complete | Count | Cancel
+
+
+class Loading(Record, frozen=True, tag="loading"):
+    """`fraction` of the weights is loaded."""
+
+    fraction: float
+
+
+class Loaded(Record, frozen=True, tag="loaded"):
+    pass
+
+
+class Completed(Record, frozen=True, tag="completed"):
+    id: int
+    completions: tuple[Completion, ...]
+
+
+class Counted(Record, frozen=True, tag="counted"):
+    id: int
+    tokens: int
+
+
+class TooLong(Record, frozen=True, tag="too_long"):
+    """The request at `index` does not fit: a WindowError."""
+
+    id: int
+    tokens: int
+    fits: int
+    index: int
+
+
+class Failed(Record, frozen=True, tag="failed"):
+    """A ModelError. Id 0: loading failed."""
+
+    id: int
+    message: str
+    hint: str
+
+
+Reply = Loading | Loaded | Completed | Counted | TooLong | Failed
+
+_command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Closed(Exception):
+    """The other end of the pipe is gone, or does not write what it should."""
+
+
+def send(pipe: int, message: Command | Reply) -> None:
+    """Write one frame. Raises Closed."""
+    body = _encoder.encode(message)
+    rest = memoryview(_LENGTH.pack(len(body)) + body)
+    try:
+        while rest:
+            rest = rest[os.write(pipe, rest) :]
+    except BrokenPipeError:
+        raise Closed from None
+
+
+def receive_command(pipe: int) -> Command:
+    """Read one frame; waits for it. Raises Closed."""
+    return _decoded(_command_decoder, pipe)
+
+
+def receive_reply(pipe: int) -> Reply:
+    """Read one frame; waits for it. Raises Closed."""
+    return _decoded(_reply_decoder, pipe)
+
+
+_Message = TypeVar("_Message")
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[_Message], pipe: int) -> _Message:
+    (length,) = _LENGTH.unpack(_exactly(pipe, _LENGTH.size))
+    try:
+        return decoder.decode(_exactly(pipe, length))
+    except msgspec.DecodeError as error:
+        raise Closed from error
+
+
+def _exactly(pipe: int, count: int) -> bytearray:
+    taken = bytearray()
+    while len(taken) < count:
+        part = os.read(pipe, min(count - len(taken), 1 << 20))
+        if not part:
+            raise Closed
+        taken += part
+    return taken
