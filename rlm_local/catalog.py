@@ -111,17 +111,23 @@ def find(name: str | Path) -> ModelFile:
     )
 
 
-def verified(name: str | Path) -> ModelFile:
-    """As `find`, and the file's SHA-256 is what the catalogue says (if it says).
-
-    Raises ModelFileError for a file that is missing or not the one listed.
-    """
+def present(name: str | Path) -> ModelFile:
+    """As `find`, and the file is there. Raises ModelFileError."""
     model = find(name)
     if not model.present:
         raise ModelFileError(
             f"the model {model.name} has no file at {model.path}",
             hint="check the path; `rlm-local models list` shows what is here",
         )
+    return model
+
+
+def verified(name: str | Path) -> ModelFile:
+    """As `present`, and the file's SHA-256 is what the catalogue says (if it says).
+
+    Raises ModelFileError for a file that is missing or not the one listed.
+    """
+    model = present(name)
     if model.sha256 and digest(model.path) != model.sha256:
         raise ModelFileError(
             f"{model.path} is not the file that the catalogue lists as {model.name}: its SHA-256 "

@@ -249,6 +249,7 @@ def load_model(
 ) -> Model:
     """The model `name`, checked against the catalogue and loaded. Raises ModelError."""
     path = verified(name).path
+    size = path.stat().st_size
     from rlm_local.llama import LlamaModel
 
     return LlamaModel(
@@ -256,7 +257,7 @@ def load_model(
         memory_bytes=memory_bytes,
         context_tokens=context_tokens,
         threads=threads,
-        progress=progress,
+        progress=progress and (lambda fraction: progress(int(fraction * size), size)),
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
-from rlm_local.cli.options import json_option
-from rlm_local.cli.printing import print_json, print_text
-from rlm_local.units import format_bytes
+from rlm_local.cli.options import json_option, memory_option, window_option
+from rlm_local.cli.printing import as_object, print_json, print_text
+from rlm_local.units import format_bytes, format_seconds
 
 
 @click.group()
 def models() -> None:
-    """Look at the models, before a question needs one."""
+    """Look at the models, before a question needs one.
+
+    MODEL is a name that `models list` shows, or the path of a GGUF file.
+    """
 
 
 @models.command("list")
@@ -22,8 +27,101 @@ def models_list(as_json: bool) -> None:
 
     known = list(catalog.models().values())
     if as_json:
-        print_json(known)
+        print_json([{**as_object(model), "present": model.present} for model in known])
         return
     for model in known:
         size = format_bytes(model.path.stat().st_size) if model.present else "missing"
         print_text(f"{model.name:<16} {size:>9}  {model.about or model.path}")
+
+
+@models.command("info")
+@click.argument("model")
+@json_option("Print one JSON object.")
+def models_info(model: str, as_json: bool) -> None:
+    """Show what the file of MODEL says of it, without loading it."""
+    from rlm_local import catalog
+    from rlm_local.llama.modelfile import inspect
+
+    file = inspect(catalog.present(model).path)
+    if as_json:
+        print_json(file)
+        return
+    _print_table(
+        {
+            "name": file.name,
+            "file": f"{file.path} ({format_bytes(file.file_bytes)})",
+            "architecture": f"{file.architecture}, {file.layers} layers of width {file.width:,}",
+            "parameters": f"{file.parameters:,}",
+            "weights": f"{format_bytes(file.weight_bytes)}, {file.quantization}",
+            "window": f"{file.context_tokens:,} tokens as trained",
+            "vocabulary": f"{file.vocabulary:,} tokens, {file.tokenizer}",
+            "chat template": "its own" if file.template else "none; a plain one is used",
+            "profile": file.profile,
+            "licence": file.license or "not stated",
+        }
+    )
+
+
+@models.command("plan")
+@click.argument("model")
+@memory_option
+@window_option
+@json_option("Print one JSON object.")
+def models_plan(
+    model: str, model_memory_bytes: int | None, context_tokens: int | None, as_json: bool
+) -> None:
+    """Show the memory that MODEL would take, without loading it."""
+    from rlm_local import catalog
+    from rlm_local.limits import Limits
+    from rlm_local.llama.modelfile import inspect
+    from rlm_local.llama.plan import plan
+
+    made = plan(
+        inspect(catalog.present(model).path),
+        memory_bytes=model_memory_bytes or Limits().model_memory_bytes,
+        context_tokens=context_tokens,
+    )
+    if as_json:
+        print_json({**as_object(made), "total_bytes": made.total_bytes})
+        return
+    _print_table(
+        {
+            "weights": format_bytes(made.weight_bytes),
+            "KV cache": f"{format_bytes(made.kv_bytes)} for {made.cells:,} tokens",
+            "computing": format_bytes(made.compute_bytes + made.output_bytes),
+            "process": format_bytes(made.process_bytes),
+            "in all": f"{format_bytes(made.total_bytes)} of {format_bytes(made.limit_bytes)}",
+            "window": f"{made.context_tokens:,} of {made.trained_tokens:,} tokens",
+            "together": f"{made.parallel} sub-calls",
+        }
+    )
+
+
+@models.command("verify")
+@click.argument("model")
+@memory_option
+@json_option("Print one JSON object.")
+def models_verify(model: str, model_memory_bytes: int | None, as_json: bool) -> None:
+    """Check the file of MODEL: its digest, its structure, and every weight by loading it."""
+    import time
+
+    from rlm_local import catalog
+    from rlm_local.limits import Limits
+    from rlm_local.llama import verify
+
+    began = time.monotonic()
+    file = catalog.verified(model)
+    verify(file.path, memory_bytes=model_memory_bytes or Limits().model_memory_bytes)
+    seconds = time.monotonic() - began
+    digest = catalog.digest(file.path)
+    if as_json:
+        print_json({**as_object(file), "sha256": digest, "listed": bool(file.sha256)})
+        return
+    print_text(f"{file.path} is whole ({format_seconds(seconds)})")
+    print_text(f"sha256 {digest}{'' if file.sha256 else ' (not listed, so not compared)'}")
+
+
+def _print_table(rows: Mapping[str, object]) -> None:
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print_text(f"{name:<{width}}  {value}")

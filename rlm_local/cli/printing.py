@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
+import msgspec
 
+from rlm_local.records import Record
 from rlm_local.views import visible
 
 #: Exit codes that are no error's own: as a shell reports SIGINT and SIGPIPE.
@@ -20,6 +23,12 @@ def print_text(text: str) -> None:
     shown = visible(text) if sys.stdout.isatty() else text
     ending = "" if shown.endswith("\n") else "\n"
     _write(f"{shown}{ending}".encode("utf-8", "backslashreplace"))
+
+
+def as_object(record: Record) -> dict[str, Any]:
+    """The fields of `record`, to print with others."""
+    fields: dict[str, Any] = msgspec.to_builtins(record, enc_hook=str)
+    return fields
 
 
 def print_json(value: object) -> None:
