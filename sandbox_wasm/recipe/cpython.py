@@ -106,7 +106,7 @@ def _build(
         build.mkdir()
         environment = {**toolchain.environment, **_settings(tree, build, toolchain)}
         print("libpython: configure (a minute or two)", flush=True)
-        configure = [
+        configure: list[str | Path] = [
             tree / "configure",
             "-q",
             f"--host={HOST}",

@@ -34,21 +34,25 @@ LEFT_OUT = frozenset(
     ]
 )
 
-
-def code_of(source: Path, name: str) -> bytes:
-    """The marshalled code of the module `name`, compiled from `source`."""
-    code = compile(source.read_bytes(), f"<frozen {name}>", "exec", dont_inherit=True)
-    return marshal.dumps(code)
+#: What a build would have written into the library: `sysconfig` must find it, and the
+#: paths and flags of this build are nobody's business.
+WRITTEN = {"_sysconfigdata__wasi_wasm32-wasi": b"build_time_vars = {}\n"}
 
 
-def modules(lib: Path) -> list[tuple[str, Path, bool]]:
+def code_of(source: bytes, name: str) -> bytes:
+    """The marshalled code of the module `name`."""
+    return marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True))
+
+
+def modules(lib: Path) -> list[tuple[str, bytes, bool]]:
     """(name, source, whether it is a package) of each module under `lib`, by name."""
-    found = []
+    found = [(name, source, False) for name, source in WRITTEN.items()]
     for path in lib.rglob("*.py"):
         parts = path.relative_to(lib).with_suffix("").parts
         if LEFT_OUT.isdisjoint(parts) and all(part.isidentifier() for part in parts):
             is_package = parts[-1] == "__init__"
-            found.append((".".join(parts[:-1] if is_package else parts), path, is_package))
+            name = ".".join(parts[:-1] if is_package else parts)
+            found.append((name, path.read_bytes(), is_package))
     return sorted(found)
 
 
@@ -58,8 +62,8 @@ def freeze_stdlib(lib: Path, folder: Path) -> None:
         open(folder / "stdlib.bin", "wb") as blob,
         open(folder / "stdlib_modules.inc", "w") as table,
     ):
-        for name, path, is_package in modules(lib):
-            code = code_of(path, name)
+        for name, source, is_package in modules(lib):
+            code = code_of(source, name)
             blob.write(code)
             table.write(f'FROZEN("{name}", {offset}, {len(code)}, {int(is_package)})\n')
             offset += len(code)
@@ -70,7 +74,7 @@ def main(arguments: list[str]) -> None:
         case ["stdlib", lib, folder]:
             freeze_stdlib(Path(lib), Path(folder))
         case ["module", source, name, target]:
-            Path(target).write_bytes(code_of(Path(source), name))
+            Path(target).write_bytes(code_of(Path(source).read_bytes(), name))
         case _:
             sys.exit(__doc__)
 

@@ -87,6 +87,13 @@ def _frozen_stdlib(folder: Path, libpython: Libpython, build_python: Path) -> Pa
     if not final.is_dir():
         print("stdlib: compiling to bytecode", flush=True)
         with cache.fresh_folder(final) as fresh:
-            command = [build_python, "-I", _FREEZE, "stdlib", libpython.stdlib, fresh]
+            command: list[str | Path] = [
+                build_python,
+                "-I",
+                _FREEZE,
+                "stdlib",
+                libpython.stdlib,
+                fresh,
+            ]
             run(command, folder / "stdlib.log")
     return final

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,22 +87,33 @@ def _installed_zig(folder: Path) -> Path:
     if _working(zig):
         return zig
     print(f"toolchain: installing ziglang {ZIG_VERSION} with pip", flush=True)
-    with cache.fresh_folder(target) as fresh:
-        command = [*_pip(), "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        run([*command, "--target", str(fresh), f"ziglang=={ZIG_VERSION}"], fresh / "pip.log")
+    with cache.fresh_folder(target) as fresh, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        log = folder / "zig.log"
+        log.unlink(missing_ok=True)
+        options = ["install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        command = [*_pip(Path(scratch), log), *options, "--target", fresh]
+        run([*command, f"ziglang=={ZIG_VERSION}"], log)
     if not _working(zig):
         raise BuildError(f"{zig} was installed, but it does not run")
     return zig
 
 
-def _pip() -> list[str]:
-    """pip of this Python; a build environment may have only its own, inside `ensurepip`."""
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
-    raise BuildError(
-        "this Python has no pip to install ziglang with",
-        hint=f"install ziglang {ZIG_VERSION} yourself, or run the build with a Python that has pip",
-    )
+def _pip(scratch: Path, log: Path) -> list[str | Path]:
+    """A pip to install with: this Python's own, or one in a new environment in `scratch`.
+
+    A wheel's build runs in an environment without pip; `-I` looks past that one.
+    """
+    own: list[str | Path] = [sys.executable, "-I", "-m", "pip"]
+    if subprocess.run([*own, "--version"], capture_output=True).returncode == 0:
+        return own
+    try:
+        run([sys.executable, "-I", "-m", "venv", scratch / "venv"], log)
+    except BuildError as error:
+        raise BuildError(
+            "this Python has no pip to install ziglang with",
+            hint=f"install ziglang {ZIG_VERSION} yourself, or build with a Python that has pip",
+        ) from error
+    return [scratch / "venv" / "bin" / "python", "-m", "pip"]
 
 
 def _working(zig: Path) -> Path | None:

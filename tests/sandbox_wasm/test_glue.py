@@ -1,0 +1,344 @@
+"""The exports, one by one, and what the bootstrap's `_rlm` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import wasmtime
+
+from tests.sandbox_wasm.bare import PAGE, BareGuest
+
+Start = Callable[..., BareGuest]
+
+
+def test_init_gives_a_python_of_the_pinned_version(bare: BareGuest) -> None:
+    from recipe import source
+
+    assert bare.status == 0
+    assert bare.value("import sys; sys.version.split()[0]") == repr(source.VERSION)
+    assert bare.value("sys.platform") == "'wasi'"
+
+
+def test_init_fails_cleanly_without_memory(start: Start) -> None:
+    needed = start().size
+    guest = start(memory_bytes=needed - (2 << 20))
+    box = guest.box()
+    assert guest.status == -1
+    assert guest.read(box.err_ptr, box.err_len)
+
+
+# ------------------------------------------------------------------ the input buffer
+
+
+def test_the_buffer_grows_and_keeps_its_place_when_it_is_large_enough(bare: BareGuest) -> None:
+    place = bare.call("rlm_buffer", 1 << 20)
+    box = bare.box()
+    assert (box.in_ptr, box.in_cap) == (place, 1 << 20)
+    assert bare.call("rlm_buffer", 10) == place
+    bare.call("rlm_buffer", 2 << 20)
+    assert bare.box().in_cap == 2 << 20
+
+
+def test_a_buffer_that_does_not_fit_is_refused_and_the_next_one_is_not(start: Start) -> None:
+    guest = start(memory_bytes=128 << 20)
+    guest.setup()
+    assert guest.call("rlm_buffer", 120 << 20) == 0
+    assert guest.call("rlm_buffer", -1) == 0  # 4 GiB less one byte
+    assert guest.box().in_cap == 0
+    assert guest.value("1+1") == "2"
+
+
+@pytest.mark.parametrize("export", ["rlm_exec", "rlm_setup"])
+def test_a_length_beyond_the_buffer_is_refused(bare: BareGuest, export: str) -> None:
+    bare.call(export, bare.box().in_cap + 1)
+    assert bare.result()["error"]["type"] == "ValueError"
+
+
+# --------------------------------------------------------------------------- setup
+
+
+def test_a_setup_that_cannot_be_read_says_why(start: Start) -> None:
+    guest = start()
+    assert guest.call("rlm_setup", guest.put(b"{")) == -1
+    assert guest.result()["error"]["type"] == "JSONDecodeError"
+    assert guest.setup() is None  # and can be made again
+
+
+# ---------------------------------------------------------------------------- exec
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("raise SystemExit(3)", "SystemExit"),
+        ("import sys; sys.exit('bye')", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("1/0", "ZeroDivisionError"),
+        ("(", "SyntaxError"),
+        ("a\0b", "SyntaxError"),
+        (b"\xff", "UnicodeDecodeError"),
+        ("'\ud800'", "UnicodeEncodeError"),  # as CPython says of source with a lone surrogate
+    ],
+)
+def test_an_exception_is_data(bare: BareGuest, source: str | bytes, error: str) -> None:
+    ran = bare.run(source)
+    assert (ran.status, ran.error) == (0, error)
+    assert bare.value("1+1") == "2"
+
+
+def test_an_exception_of_the_bootstrap_itself_is_data(bare: BareGuest) -> None:
+    bare.run("import json; real, json.dumps = json.dumps, None")
+    ran = bare.run("'of this cell, nothing can be reported'")
+    assert (ran.status, ran.error) == (0, "TypeError")
+
+
+def test_a_result_that_is_no_json_of_ours_is_a_failure(bare: BareGuest) -> None:
+    class_of_text = "type('T', (str,), {'encode': lambda *a: 'not bytes'})"
+    code = f"import json; json.dumps = lambda *a, **k: {class_of_text}('x')"
+    assert bare.call("rlm_exec", bare.put(code.encode())) == -1
+    assert bare.box().result_len == 0
+
+
+def test_atexit_and_threads_do_not_end_the_guest(bare: BareGuest) -> None:
+    assert bare.run("import threading; threading.Thread(target=print).start()").error
+    assert bare.run("import atexit; atexit._run_exitfuncs()").error is None
+    assert bare.value("1+1") == "2"
+
+
+@pytest.mark.parametrize("source", ["os.abort()", "os._exit(0)", "os.kill(os.getpid(), 9)"])
+def test_what_ends_a_process_does_not_run_on(bare: BareGuest, source: str) -> None:
+    try:
+        ran = bare.run("import os\n" + source)
+    except wasmtime.Trap:
+        return
+    assert ran.error in ("AttributeError", "OSError")
+
+
+# ------------------------------------------------------------------------ interrupts
+
+
+def test_an_interrupt_raises_keyboard_interrupt_and_variables_survive(start: Start) -> None:
+    def host(request: bytes) -> bytes:
+        guest.interrupt()
+        return b'{"ok": null}'
+
+    guest = start(host=host)
+    guest.setup(functions=["stop"])
+    ran = guest.run("x = 5\nstop(1)\nwhile True: pass")
+    assert (ran.status, ran.error) == (0, "KeyboardInterrupt")
+    assert guest.value("x") == "5"
+
+
+def test_an_interrupt_between_cells_is_dropped(bare: BareGuest) -> None:
+    bare.interrupt()
+    assert bare.value("sum(range(1000))") == "499500"
+
+
+def test_an_interrupt_ends_a_regular_expression(start: Start) -> None:
+    def host(request: bytes) -> bytes:
+        guest.interrupt()
+        return b'{"ok": null}'
+
+    guest = start(host=host)
+    guest.setup(functions=["stop"])
+    ran = guest.run("import re\nstop(1), re.match(r'(a+)+$', 'a' * 40 + 'b')")
+    assert ran.error == "KeyboardInterrupt"
+
+
+# ---------------------------------------------------------------------------- capture
+
+
+def test_output_is_captured_as_utf8_and_counted_in_characters(bare: BareGuest) -> None:
+    ran = bare.run("print('aé€😀\\ud800')\nimport sys; sys.stderr.write('oops')")
+    assert ran.out == "aé€😀\ud800\n".encode("utf-8", "surrogatepass")
+    assert ran.err == b"oops"
+    assert (bare.box().out_chars, bare.box().err_chars) == (6, 4)
+
+
+def test_each_cell_starts_with_nothing_captured(bare: BareGuest) -> None:
+    bare.run("print('x' * 100)")
+    assert bare.run("1").out == b""
+    assert bare.box().out_chars == 0
+
+
+@pytest.mark.parametrize("cap", range(13))
+def test_the_cap_cuts_on_a_character_and_leaves_no_holes(bare: BareGuest, cap: int) -> None:
+    bare.write_box(28, cap)
+    text = "aé€😀b"
+    ran = bare.run(f"print({text!r}, end='')\nprint('z', end='')")
+    whole = (text + "z").encode()
+    assert whole.startswith(ran.out)
+    assert ran.out == whole[:cap].decode("utf-8", "ignore").encode()
+    assert bare.box().out_chars == 6
+
+
+@pytest.mark.parametrize("cap", range(9))
+def test_raw_writes_are_captured_and_cut_in_the_same_way(bare: BareGuest, cap: int) -> None:
+    bare.write_box(48, cap)
+    ran = bare.run("import os; os.write(2, 'é€b'.encode()); os.write(2, b'c')")
+    assert ran.err == "é€bc".encode()[:cap].decode("utf-8", "ignore").encode()
+    assert bare.box().err_chars == 4
+
+
+def test_a_cap_that_is_larger_than_the_buffer_is_not_believed(bare: BareGuest) -> None:
+    size = bare.box().out_cap
+    bare.write_box(28, 0xFFFFFFFF)
+    assert len(bare.run(f"print('x' * {size + 10})").out) == size
+    assert bare.box().out_chars == size + 11
+    assert bare.value("1+1") == "2"
+
+
+def test_write_refuses_what_it_does_not_know(bare: BareGuest) -> None:
+    bare.run("import _rlm")
+    assert bare.run("_rlm.write(3, 'x')").error == "ValueError"
+    assert bare.run("_rlm.write(1, b'x')").error == "TypeError"
+    assert bare.run("_rlm.write('1', 'x')").error == "TypeError"
+    assert bare.run("_rlm.write()").error == "TypeError"
+
+
+# -------------------------------------------------------------------------- host calls
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 5 << 20])
+def test_a_reply_of_any_size_arrives_whole(start: Start, size: int) -> None:
+    reply = bytes(i * 7 % 251 for i in range(min(size, 4096))) * (size // 4096 + 1)
+    guest = start(host=lambda request: reply[:size])
+    guest.setup()
+    guest.run("import _rlm, hashlib\nreply = _rlm.call(b'x')")
+    import hashlib
+
+    expected = (size, hashlib.sha256(reply[:size]).hexdigest())
+    assert guest.value("(len(reply), hashlib.sha256(reply).hexdigest())") == repr(expected)
+
+
+def test_the_request_arrives_as_it_was_sent(start: Start) -> None:
+    seen: list[bytes] = []
+
+    def host(request: bytes) -> bytes:
+        seen.append(request)
+        return b""
+
+    guest = start(host=host)
+    guest.setup()
+    guest.run("import _rlm\nfor n in (0, 1, 3_000_000): _rlm.call(b'\\xff' * n)")
+    assert seen == [b"", b"\xff", b"\xff" * 3_000_000]
+    assert guest.run("_rlm.call('text')").error == "TypeError"
+
+
+def test_a_host_that_ends_the_cell_cannot_be_caught(start: Start) -> None:
+    guest = start(host=lambda request: None)
+    guest.setup(functions=["llm_query"])
+    with pytest.raises(wasmtime.Trap):
+        guest.run("try:\n    llm_query('x')\nexcept BaseException:\n    pass\nwhile True: pass")
+
+
+# -------------------------------------------------------------------- text in place
+
+
+def mapped(guest: BareGuest, text: str, kind: int, gap: int = 0) -> int:
+    """Put `text` in `kind` bytes a character into fresh pages, as a host would; its address."""
+    codec = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[kind]
+    data = text.encode(codec, "surrogatepass")
+    base = guest.grow(-(-(len(data) + gap) // PAGE) + 2)
+    guest.write(base + PAGE + gap, data)
+    return base + PAGE + gap
+
+
+TEXTS = [
+    ("plain ASCII, with a needle in it\n" * 50, 1, True),
+    ("Übergrößen, naïve café\n" * 50, 1, False),
+    ("кириллица и 中文\n" * 50, 2, False),
+    ("emoji 😀 and 𝔘nicode\n" * 50, 4, False),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "ascii_"), TEXTS)
+def test_a_mapped_text_is_a_str_like_any_other(
+    bare: BareGuest, text: str, kind: int, ascii_: bool
+) -> None:
+    place = mapped(bare, text, kind)
+    bare.run(f"import _rlm\nm = _rlm.text({place}, {len(text)}, {kind}, {ascii_})")
+    bare.run(f"s = {text!r}")
+    for claim in (
+        "type(m) is str and m == s and s == m and not m != s",
+        "hash(m) == hash(s) and {m: 1}[s] == 1 and {s: 1}[m] == 1",
+        "m[3:40] == s[3:40] and m[::-1] == s[::-1] and m[-1] == s[-1]",
+        "m.splitlines() == s.splitlines() and m.split() == s.split()",
+        "m.upper() == s.upper() and m + 'x' == s + 'x' and m * 2 == s * 2",
+        "m.encode() == s.encode() and list(m) == list(s) and repr(m) == repr(s)",
+        "__import__('re').findall(r'\\w+', m) == __import__('re').findall(r'\\w+', s)",
+        "__import__('json').dumps(m) == __import__('json').dumps(s)",
+        "m.isascii() is s.isascii() and max(m) == max(s) and f'{m:>9}' == s",
+        "__import__('sys').intern(m) == s",
+    ):
+        assert bare.value(claim) == "True", claim
+    bare.run("del m, s; import gc; gc.collect()")
+    read_back = bare.read(place, len(text) * kind)
+    assert read_back.decode({1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[kind]) == text
+
+
+def test_the_header_lies_in_the_room_before_the_text(bare: BareGuest) -> None:
+    place = mapped(bare, "abc" * 10, 1)
+    bare.write(place - 40, b"\xee" * 40)
+    assert bare.value(f"import _rlm; _rlm.text({place}, 30, 1, False)") == repr("abc" * 10)
+    assert bare.read(place - 40, 8) == b"\xee" * 8
+    assert bare.read(place, 34) == b"abc" * 10 + b"\0\0\0\0"
+
+
+def test_an_empty_text_is_the_empty_str(bare: BareGuest) -> None:
+    assert bare.value("import _rlm; _rlm.text(0, 0, 1, True) is ''") == "True"
+
+
+@pytest.mark.parametrize(
+    ("ptr", "chars", "kind", "ascii_"),
+    [
+        ("place", 5, 3, False),  # no such kind
+        ("place", 5, 2, True),  # ASCII is one byte a character
+        ("place", 5, 1, False),  # no zero after it
+        ("place + 1", 29, 1, True),  # its header would not be aligned
+        ("0", 5, 1, True),
+        ("16", 5, 1, True),
+        ("2**32 - 64", 100, 1, True),
+        ("place", 2**31 - 1, 4, False),
+        ("place", 2**32 - 1, 1, False),
+    ],
+)
+def test_a_text_that_cannot_be_one_is_refused(
+    bare: BareGuest, ptr: str, chars: int, kind: int, ascii_: bool
+) -> None:
+    place = mapped(bare, "abc" * 10, 1)
+    ran = bare.run(f"import _rlm; place = {place}; _rlm.text({ptr}, {chars}, {kind}, {ascii_})")
+    assert ran.error == "ValueError"
+
+
+def test_setup_binds_one_text_or_several(start: Start) -> None:
+    guest = start()
+    place = mapped(guest, "first", 1)
+    assert guest.setup(texts=[[place, 5, 1, True]], single=True, names=["a.txt"]) is None
+    assert guest.value("(context, context_names)") == "('first', ['a.txt'])"
+    guest = start()
+    texts = [[mapped(guest, "first", 1), 5, 1, True], [mapped(guest, "вторая", 2), 6, 2, False]]
+    assert guest.setup(texts=texts, single=False, names=["a", "b"], question="why?") is None
+    assert guest.value("(context, question)") == "(['first', 'вторая'], 'why?')"
+
+
+# ------------------------------------------------------------------------ determinism
+
+
+def test_two_guests_agree_on_hashes_and_orders(start: Start) -> None:
+    code = "[hash('a'), hash(b'b'), list({'x', 'y', 'z', 'w'})]"
+    values = []
+    for _ in range(2):
+        guest = start()
+        guest.setup()
+        values.append(guest.value(code))
+    assert values[0] == values[1]
+
+
+def test_the_clock_and_sleep_are_the_hosts(bare: BareGuest) -> None:
+    assert bare.value("import time; int(time.time())") == str(10**9)
+    before = bare.now_ns
+    bare.value("time.sleep(2.5)")
+    assert 2.5 <= (bare.now_ns - before) / 1e9 < 2.501
