@@ -37,7 +37,7 @@ import msgspec
 from rlm_local.paths import cache_folder, private_folder
 from rlm_local.spool.files import DiskFullError
 from rlm_local.spool.index import FORMAT, Document, Documents, Manifest, Region
-from rlm_local.spool.sources import Listing, expand
+from rlm_local.spool.sources import Listing, expand, path_text
 from rlm_local.spool.store import Lease, Store
 from rlm_local.spool.utf8 import BadBytes
 from rlm_local.spool.writer import MANIFEST, Progress, SourceChangedError, SpoolWriter
@@ -85,7 +85,7 @@ class Prompt:
         self.bytes = manifest.bytes
         self.skipped = manifest.skipped
         self.reused = reused
-        self._sources = tuple(str(path) for path in sources)
+        self._sources = tuple(path_text(str(path)) for path in sources)
         self._kind = manifest.kind
         self._release = weakref.finalize(self, _release, documents, lease)
 
@@ -284,12 +284,11 @@ def _key(listing: Listing, bad_bytes: BadBytes) -> str:
     The boot is part of it: spools are not synced to disk, so one of an earlier
     boot may have lost its content to a power cut.
     """
-    digest = hashlib.sha256(f"{FORMAT} {bad_bytes} {listing.single} {_boot()}".encode())
-    for source in listing.sources:
-        path = os.path.abspath(source.path) if source.path else ""
-        digest.update(repr((path, source.name, source.form, source.stamp)).encode())
-    digest.update(repr(listing.skipped).encode())
-    return digest.hexdigest()[:32]
+    parts = (
+        (FORMAT, _boot(), bad_bytes, listing.single, os.fsencode(listing.base), listing.skipped),
+        [(source.name, source.form, source.stamp) for source in listing.sources],
+    )
+    return hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()[:32]
 
 
 def _boot() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,9 @@ from typing import BinaryIO, Literal, NamedTuple
 from rlm_local.errors import PromptError
 
 STDIN = "-"
+
+# What a broken link gives, one that leads to itself, and a file that was just deleted.
+_NOTHING_THERE = (errno.ENOENT, errno.ELOOP)
 
 
 class Stamp(NamedTuple):
@@ -28,13 +32,14 @@ class Stamp(NamedTuple):
 
 
 class Source(NamedTuple):
-    """One thing to read. `path` is None for standard input, `stamp` for all streams.
+    """One thing to read.
 
-    `form`: "text" is one document, "lines" one in each line (JSONL). `in_folder`:
-    it was found in a folder, where files that are not text are left out.
+    `path` is "-" for standard input; `stamp` is None for all streams. `form`:
+    "text" is one document, "lines" one in each line (JSONL). `in_folder`: it was
+    found in a folder, where files that are not text are left out.
     """
 
-    path: Path | None
+    path: str
     name: str
     form: Literal["text", "lines"]
     stamp: Stamp | None
@@ -43,14 +48,14 @@ class Source(NamedTuple):
     @property
     def label(self) -> str:
         """What messages call it."""
-        return "standard input" if self.path is None else str(self.path)
+        return "standard input" if self.path == STDIN else path_text(self.path)
 
     def open(self, stdin: BinaryIO | None = None) -> AbstractContextManager[BinaryIO]:
-        """Open it for reading, or give `stdin`, which stays open, if it has no path.
+        """Open it for reading, or give `stdin`, which stays open.
 
         Files are unbuffered, as they are read in blocks, unless it is line by line.
         """
-        if self.path is not None:
+        if self.path != STDIN:
             return open(self.path, "rb", buffering=-1 if self.form == "lines" else 0)
         if stdin is None:
             raise PromptError("there is no standard input to read")
@@ -60,10 +65,12 @@ class Source(NamedTuple):
 class Listing(NamedTuple):
     """All that is to be read, in order.
 
-    `single`: it is one text, not a list of texts. `skipped`: names of files in
-    folders that cannot be read as files (sockets, broken links, …).
+    `base` is the folder that names are relative to. `single`: it is one text,
+    not a list of texts. `skipped`: names of what folders hold and cannot be
+    read as a file (sockets, broken links, …).
     """
 
+    base: str
     sources: list[Source]
     single: bool
     skipped: list[str]
@@ -84,12 +91,13 @@ def source_errors(name: str) -> Iterator[None]:
     """Turns an OSError of reading the source called `name` into a PromptError."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise PromptError(f"{name} does not exist") from error
-    except PermissionError as error:
-        raise PromptError(f"{name} may not be read: permission denied") from error
     except OSError as error:
-        raise PromptError(f"{name} cannot be read: {error.strerror or error}") from error
+        where = name if error.filename is None else path_text(error.filename)
+        if isinstance(error, FileNotFoundError):
+            raise PromptError(f"{where} does not exist") from error
+        if isinstance(error, PermissionError):
+            raise PromptError(f"{where} may not be read: permission denied") from error
+        raise PromptError(f"{where} cannot be read: {error.strerror or error}") from error
 
 
 def expand(paths: Sequence[Path]) -> Listing:
@@ -110,36 +118,37 @@ def expand(paths: Sequence[Path]) -> Listing:
     skipped: list[str] = []
     for path in paths:
         if str(path) == STDIN:
-            sources.append(Source(None, "stdin", "text", None))
+            sources.append(Source(STDIN, "stdin", "text", None))
             continue
-        with source_errors(str(path)):
+        with source_errors(path_text(str(path))):
             found = path.stat()
             if stat.S_ISDIR(found.st_mode):
                 _expand_folder(path, base, sources, skipped)
-            elif stat.S_ISREG(found.st_mode):
-                form: Literal["text", "lines"] = "lines" if _is_jsonl(path) else "text"
-                sources.append(Source(path, _name(path, base), form, Stamp.of(found)))
-            else:
-                sources.append(Source(path, _name(path, base), "text", None))
-    single = len(paths) == 1 and not paths[0].is_dir() and sources[0].form == "text"
-    return Listing(sources, single, sorted(skipped))
+                continue
+        lasting = stat.S_ISREG(found.st_mode)
+        form: Literal["text", "lines"] = "lines" if lasting and _is_jsonl(path) else "text"
+        stamp = Stamp.of(found) if lasting else None
+        sources.append(Source(str(path), _name(path, base), form, stamp))
+    only = sources[0]
+    single = len(paths) == len(sources) == 1 and only.form == "text" and not only.in_folder
+    return Listing(base, sources, single, sorted(skipped))
 
 
 def _expand_folder(folder: Path, base: str, sources: list[Source], skipped: list[str]) -> None:
     prefix = _name(folder, base)
-    prefix = "" if prefix == "." else f"{prefix}/"
     found: list[Source] = []
     left_out: list[str] = []
-    for path, relative in _walk(os.fspath(folder)):
-        name = prefix + _text(relative)
+    for entry, name in _walk(str(folder), "" if prefix == "." else f"{prefix}/"):
         try:
-            status = os.stat(path)
-        except FileNotFoundError:  # a broken link, or a file that was just deleted
+            status = entry.stat()
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise
             left_out.append(name)
             continue
         if stat.S_ISREG(status.st_mode):
-            found.append(Source(Path(path), name, "text", Stamp.of(status), in_folder=True))
-        else:
+            found.append(Source(entry.path, name, "text", Stamp.of(status), in_folder=True))
+        elif not stat.S_ISDIR(status.st_mode):
             left_out.append(name)
     if not found:
         extra = f" (skipped: {', '.join(left_out[:3])})" if left_out else ""
@@ -148,18 +157,17 @@ def _expand_folder(folder: Path, base: str, sources: list[Source], skipped: list
     skipped += left_out
 
 
-def _walk(folder: str) -> Iterator[tuple[str, str]]:
-    """All files of a folder that are not hidden: path, and path relative to the folder."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        within = parent[len(folder) :].lstrip(os.sep)
-        for name in files:
-            if not name.startswith("."):
-                yield os.path.join(parent, name), os.path.join(within, name)
+def _walk(folder: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """All that is in a folder and not hidden, but folders, with names that begin with `prefix`."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            name = prefix + path_text(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{name}/")
+            else:
+                yield entry, name
 
 
 def _is_jsonl(path: Path) -> bool:
@@ -175,9 +183,9 @@ def _base(paths: Sequence[Path]) -> str:
 
 
 def _name(path: Path, base: str) -> str:
-    return _text(os.path.relpath(path, base))
+    return path_text(os.path.relpath(path, base))
 
 
-def _text(path: str) -> str:
+def path_text(path: str) -> str:
     """A path as text: a file's name may be any bytes, and Python keeps those as surrogates."""
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "replace")

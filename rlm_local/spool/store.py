@@ -23,6 +23,9 @@ from rlm_local.spool.files import spool_errors
 #: Spools beyond this many bytes are removed, least recently used first.
 STORE_BYTES = 16 << 30
 
+#: So are those beyond this number: `evict` looks at each, whenever one is added.
+STORE_SPOOLS = 200
+
 _LOCK = "lock"
 _DRAFT = "draft-"
 _DOOMED = "doomed-"
@@ -124,11 +127,12 @@ class Store:
                     freed += _evict(folder)
                 else:
                     spools.append((_last_used(folder), _disk_bytes(folder), folder))
-        kept = sum(size for _, size, _ in spools)
+        count, kept = len(spools), sum(size for _, size, _ in spools)
         for _, size, folder in sorted(spools):
-            if kept <= limit:
+            if kept <= limit and count <= STORE_SPOOLS:
                 break
             if _evict(folder):
+                count -= 1
                 kept -= size
                 freed += size
         return freed

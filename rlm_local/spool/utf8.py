@@ -132,7 +132,7 @@ class Utf8Reader:
                 raise PromptError(
                     f"{self._name} is not valid UTF-8: byte 0x{data[error.start]:02x} at offset "
                     f"{self._offset + error.start:,} ({error.reason})",
-                    hint="replace bad bytes with U+FFFD, or convert the file with iconv",
+                    hint="replace bad bytes (--replace-bad-bytes), or convert the file with iconv",
                 ) from error
             text, used = codecs.utf_8_decode(data, "replace", final)
             storage = storage_of_utf8(text.encode())

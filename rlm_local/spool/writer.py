@@ -84,7 +84,7 @@ class SpoolWriter:
                 if source.form == "lines":
                     self._add_lines(source)
                 elif not self._single and source.stamp and source.stamp.size <= PACKED_BYTES:
-                    self._add_small(source)
+                    self._add_small(source, source.stamp.size)
                 else:
                     self._add_large(source, stdin)
         except NotTextError:
@@ -136,9 +136,9 @@ class SpoolWriter:
         if self._pack is not None:
             self._pack.close()
 
-    def _add_small(self, source: Source) -> None:
+    def _add_small(self, source: Source, size: int) -> None:
         with source.open() as file:
-            data = file.read(PACKED_BYTES + 1)
+            data = file.read(size + 1)  # one more, to see a file that has grown
             _refuse_change(source, file, len(data))
         reader = Utf8Reader(source.label, self._bad_bytes)
         text = reader.decode(data, final=True)
@@ -231,7 +231,7 @@ class SpoolWriter:
                 raise PromptError(
                     f"{name} has a lone surrogate, U+{ord(text[error.start]):04X}: it is no "
                     "character, and UTF-8 cannot hold it",
-                    hint="replace bad characters with U+FFFD",
+                    hint="replace it with U+FFFD (bad_bytes='replace')",
                 ) from error
             text = _SURROGATES.sub("\ufffd", text)
             return text, text.encode()
@@ -282,12 +282,12 @@ def split(pieces: Iterable[str], chars: int, most: int) -> Iterator[tuple[str, b
     whether a part ends with it (the last part's end is not told). A part ends
     at the end of a line if there is one shortly before the limit.
     """
-    near = min(files.BLOCK_BYTES, most // 2)
+    near = min(files.BLOCK_BYTES, most // 4)
     left, room = chars, most
     for whole in pieces:
         piece = whole
         while left > room and len(piece) > room - near:
-            cut = piece.rfind("\n", 0, room) + 1
+            cut = piece.rfind("\n", max(0, room - 2 * near), room) + 1
             if not cut:
                 if len(piece) < room:
                     break
