@@ -39,10 +39,13 @@ def examine(model: str = runtime.DEFAULT_MODEL) -> Iterator[Check]:
     for library in LIBRARIES:
         yield _check(library, lambda library=library: _version(library))  # type: ignore[misc]
     yield _check("machine", _machine)
+    yield _check("guest", _guest)
     yield _check("sandbox", _sandbox)
     yield _check(f"model {model}", lambda: _model(model))
-    yield _check("caches", lambda: _folder(cache_folder("spool").parent))
+    for folder in sorted(path for path in cache_folder("spool").parent.iterdir() if path.is_dir()):
+        yield _check(f"cache {folder.name}", lambda folder=folder: _folder(folder))  # type: ignore[misc]
     yield _check("runs", lambda: _folder(data_folder("runs")))
+    yield _check("disk", _disk)
 
 
 def _check(name: str, examined: Callable[[], str]) -> Check:
@@ -78,6 +81,13 @@ def _machine() -> str:
         f"{platform.machine()}, {os.cpu_count()} cores, "
         f"{format_bytes(whole)} of memory ({format_bytes(free)} free)"
     )
+
+
+def _guest() -> str:
+    from rlm_local.wasm import guest
+
+    path = guest.find()
+    return f"{format_bytes(path.stat().st_size)} at {path}"
 
 
 def _sandbox() -> str:
@@ -135,13 +145,22 @@ def _model(name: str) -> str:
 
 def _folder(folder: Path) -> str:
     size = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_dir())
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
-        raise RlmError(
-            f"{folder} has only {format_bytes(free)} left on its disk",
-            hint=f"free some space; the folder itself holds {format_bytes(size)}",
-        )
-    return f"{folder}, {format_bytes(size)} ({format_bytes(free)} free on that disk)"
+    return f"{format_bytes(size)} in {folder}"
+
+
+def _disk() -> str:
+    """Room for spools, in the cache, and for run records, in the data."""
+    found = []
+    for folder in (cache_folder("spool"), data_folder("runs")):
+        free = shutil.disk_usage(folder).free
+        if free < LEAST_FREE_BYTES:
+            raise RlmError(
+                f"{folder} has only {format_bytes(free)} left",
+                hint="free some space, or name another folder with RLM_LOCAL_CACHE "
+                "and RLM_LOCAL_DATA",
+            )
+        found.append(f"{format_bytes(free)} free for {folder.name}")
+    return ", ".join(found)
 
 
 def _refuse(name: str, arguments: list[object]) -> object:

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from rlm_local import cli, runtime
-from rlm_local.errors import RlmError, SandboxError, UsageError, WorkerDied
+from rlm_local.errors import ModelMemoryError, RlmError, SandboxError, UsageError, WorkerDied
 from rlm_local.model import ScriptedModel
 from rlm_local.records import StopReason
 from rlm_local.runs import RunStore
@@ -328,6 +328,17 @@ def test_an_unknown_model_ends_with_4(run: Run, text: str):
     code, _, err = run("ask", "q", text, "--model", "nope")
     assert code == 4
     assert err.startswith("error: there is no model named 'nope'\nhint: ")
+
+
+def test_a_hint_names_the_option_beside_the_limit(
+    run: Run, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> ScriptedModel:
+        raise ModelMemoryError("too large", hint="raise model_memory_bytes")
+
+    monkeypatch.setattr(runtime, "load_model", fail)
+    code, _, err = run("ask", "q", text)
+    assert (code, err) == (4, "error: too large\nhint: raise model_memory_bytes (--memory)\n")
 
 
 def test_a_data_folder_that_cannot_be_made(

@@ -40,7 +40,7 @@ def models_list(as_json: bool) -> None:
 def models_info(model: str, as_json: bool) -> None:
     """Show what the file of MODEL says of it, without loading it."""
     from rlm_local import catalog
-    from rlm_local.llama.modelfile import inspect
+    from rlm_local.llama import inspect
 
     file = inspect(catalog.present(model).path)
     if as_json:
@@ -73,8 +73,7 @@ def models_plan(
     """Show the memory that MODEL would take, without loading it."""
     from rlm_local import catalog
     from rlm_local.limits import Limits
-    from rlm_local.llama.modelfile import inspect
-    from rlm_local.llama.plan import plan
+    from rlm_local.llama import inspect, plan
 
     made = plan(
         inspect(catalog.present(model).path),

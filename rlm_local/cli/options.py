@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,3 +81,15 @@ def config_option(command: Command) -> Command:
 
 def json_option(text: str) -> Callable[[Command], Command]:
     return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def named_by_option(hint: str) -> str:
+    """`hint` with the option beside a setting to change: `raise turns (--turns)`."""
+    options = {field: option for option, (field, _, _) in LIMITS.items()}
+    options["context_tokens"] = "--context-tokens"
+
+    def with_option(match: re.Match[str]) -> str:
+        option = options.get(match[1])
+        return f"{match[0]} ({option})" if option else match[0]
+
+    return re.sub(r"\b(?:raise|lower) (\w+)", with_option, hint)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from rlm_local.cli.options import named_by_option
 from rlm_local.records import Record
 from rlm_local.views import visible
 
@@ -46,4 +47,4 @@ def _write(data: bytes) -> None:
 def complain(message: str, hint: str = "") -> None:
     click.echo(f"error: {visible(message)}", err=True)
     if hint:
-        click.echo(f"hint: {visible(hint)}", err=True)
+        click.echo(f"hint: {visible(named_by_option(hint))}", err=True)

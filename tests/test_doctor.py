@@ -1,0 +1,100 @@
+"""The doctor: one line a part, and the first failure's exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from rlm_local import cli, doctor, runtime
+from rlm_local.doctor import Check
+from rlm_local.errors import GuestMissing, ModelFileError
+from rlm_local.model import ScriptedModel
+from rlm_local.records import Observation
+from tests.fakes import FakeRepl, FakeSandbox
+
+
+@pytest.fixture(autouse=True)
+def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of its own, a sandbox that adds, a model that writes."""
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(FakeRepl, "execute", lambda *_, **__: Observation(value="2"))
+    monkeypatch.setattr(runtime, "start_sandbox", FakeSandbox)
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(sub_calls=["Hi"]))
+
+
+def checks() -> dict[str, Check]:
+    return {check.name: check for check in doctor.examine()}
+
+
+def failed() -> list[Check]:
+    return [check for check in checks().values() if not check.ok]
+
+
+def test_all_is_well(capfd: pytest.CaptureFixture[str]):
+    found = checks()
+    assert [name for name in found if not found[name].ok] == []
+    assert {"python", "wasmtime", "sandbox", "model rlm-nano", "cache spool", "runs"} <= set(found)
+    assert cli.run(["doctor"]) == 0
+    out = capfd.readouterr().out
+    assert all(line.startswith("ok      ") for line in out.splitlines())
+    assert "wrote 1 tokens" in out
+
+
+def test_json_is_an_array_of_checks(capfd: pytest.CaptureFixture[str]):
+    assert cli.run(["doctor", "--json"]) == 0
+    for check in json.loads(capfd.readouterr().out):
+        assert set(check) == {"name", "ok", "detail", "remedy", "exit_code"}
+
+
+def test_a_missing_model(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    def load(*_: object, **__: object) -> ScriptedModel:
+        raise ModelFileError("no such model", hint="bring one")
+
+    monkeypatch.setattr(runtime, "load_model", load)
+    assert cli.run(["doctor"]) == 4
+    assert "FAILED  model rlm-nano: no such model\n        bring one\n" in capfd.readouterr().out
+
+
+def test_a_missing_guest_is_told_first(monkeypatch: pytest.MonkeyPatch):
+    def start() -> FakeSandbox:
+        raise GuestMissing("no guest", hint="build it")
+
+    monkeypatch.setattr(runtime, "start_sandbox", start)
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel())
+    assert cli.run(["doctor"]) == 5
+    sandbox, model = failed()
+    assert (sandbox.detail, sandbox.remedy) == ("no guest", "build it")
+    assert (model.exit_code, model.detail) == (4, "the script of sub_calls has no more replies")
+
+
+def test_a_guest_that_cannot_add(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(FakeRepl, "execute", lambda *_, **__: Observation(value="3"))
+    [check] = failed()
+    assert (check.detail, check.exit_code) == ("the guest says that 1 + 1 is 3", 5)
+
+
+def test_a_model_that_writes_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(sub_calls=[""]))
+    [check] = failed()
+    assert (check.detail, check.exit_code) == ("rlm-nano wrote nothing", 4)
+
+
+def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "LIBRARIES", ("no-such-library",))
+    [check] = failed()
+    assert (check.name, check.detail) == ("no-such-library", "not installed")
+    assert "pip install no-such-library" in check.remedy
+
+
+def test_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 512, 512))
+    [check] = failed()
+    assert check.name == "disk"
+    assert "has only 512 B left" in check.detail
+    assert "RLM_LOCAL_CACHE" in check.remedy
