@@ -488,11 +488,13 @@ class Sketch:
         parts: list[str] = []
         for item in items:
             parts.append(item)
+            if len(parts) == count:
+                break
             self._spend(", ")
-            if self.left <= 0 and len(parts) < count:
+            if self.left <= 0:
                 parts.append(f"... {count - len(parts):,} more")
                 break
-        return ", ".join(parts) + ("," if lone_comma and count == 1 else "")
+        return ", ".join(parts) + self._spend("," if lone_comma and count == 1 else "")
 
     def _pairs(self, value: dict[object, object]) -> Iterator[str]:
         pairs: Iterable[tuple[object, object]] = value.items()

@@ -1,0 +1,5 @@
+try:
+    FINAL("first")
+except BaseException as error:
+    print(type(error).__name__)
+FINAL("second")

@@ -1,0 +1,3 @@
+result = "the " + "answer"
+# %%
+FINAL_VAR(" 'result' ")

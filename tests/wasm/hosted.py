@@ -1,0 +1,87 @@
+"""The guest's bootstrap on this very CPython, with a stand-in for the C glue."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm_local.sandbox import GuestRaise, HostFunctions
+
+BOOTSTRAP = Path(__file__).resolve().parents[2] / "sandbox_wasm" / "bootstrap.py"
+
+
+class HostedSession:
+    """Runs cells as a guest would. `calls` is what they asked of the host."""
+
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        texts: Sequence[str],
+        *,
+        single: bool,
+        host: HostFunctions | None = None,
+        question: str = "what?",
+        output_chars: int = 2000,
+        seed: int = 0,
+    ) -> None:
+        self.calls: list[tuple[str, list[Any]]] = []
+        self.written = {1: "", 2: ""}
+        self._host = host
+        self._texts = texts
+        self._pieces = ""
+        glue = types.ModuleType("_rlm")
+        glue.__dict__.update(call=self._call, write=self._write, text=self._text)
+        patch.setitem(sys.modules, "_rlm", glue)
+        patch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+        for stream in ("stdin", "stdout", "stderr"):
+            patch.setattr(sys, stream, getattr(sys, stream))
+        spec = importlib.util.spec_from_file_location("_rlm_bootstrap", BOOTSTRAP)
+        assert spec is not None
+        assert spec.loader is not None
+        self.module: Any = importlib.util.module_from_spec(spec)
+        patch.setitem(sys.modules, spec.name, self.module)
+        spec.loader.exec_module(self.module)
+        setup = {
+            "texts": [[0, len(text), number, text.isascii()] for number, text in enumerate(texts)],
+            "single": single,
+            "names": [f"{number}.txt" for number in range(len(texts))],
+            "question": question,
+            "seed": seed,
+            "functions": ["llm_query", "llm_query_batched"],
+            "output_chars": output_chars,
+        }
+        self.module.setup(json.dumps(setup).encode())
+
+    def run(self, code: str) -> dict[str, Any]:
+        """The cell's result, with `stdout` and `stderr` beside it."""
+        self.written = {1: "", 2: ""}
+        result: dict[str, Any] = json.loads(self.module.execute(code))
+        return {**result, "stdout": self.written[1], "stderr": self.written[2]}
+
+    def _text(self, address: int, chars: int, number: int, ascii_only: bool) -> str:
+        return self._texts[number]
+
+    def _write(self, fd: int, text: str) -> None:
+        self.written[fd] += text
+
+    def _call(self, message: bytes) -> bytes:
+        request = json.loads(message)
+        name, arguments = request["name"], request["arguments"]
+        if name == "final":
+            self._pieces += arguments[0]
+            if arguments[1]:
+                return b'{"ok": null}'
+            arguments, self._pieces = [self._pieces], ""
+        self.calls.append((name, arguments))
+        try:
+            value = None if self._host is None else self._host(name, arguments)
+        except GuestRaise as error:
+            return json.dumps({"error": [error.kind, error.message]}).encode()
+        return json.dumps({"ok": value}).encode()

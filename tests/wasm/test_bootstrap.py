@@ -1,0 +1,244 @@
+"""The bootstrap by itself, on this CPython."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_local.sandbox import GuestRaise
+from tests.wasm.hosted import HostedSession
+
+Start = Callable[..., HostedSession]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Start:
+    def start(*texts: str, single: bool = True, **options: Any) -> HostedSession:
+        return HostedSession(monkeypatch, texts or ["text"], single=single, **options)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[Callable[[object, int], str]]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield HostedSession(patch, ["text"], single=True).module.shown
+
+
+def test_a_traceback_shows_the_cell_and_not_the_machinery(start: Start) -> None:
+    session = start()
+    session.run("def half(n):\n    return n / 0")
+    error = session.run("x = 1\nhalf(x)")["error"]
+    assert error == {
+        "type": "ZeroDivisionError",
+        "message": "division by zero",
+        "traceback": "Traceback (most recent call last):\n"
+        '  File "<cell 2>", line 2, in <module>\n'
+        "    half(x)\n"
+        '  File "<cell 1>", line 2, in half\n'
+        "    return n / 0\n"
+        "ZeroDivisionError: division by zero",
+    }
+
+
+def test_a_syntax_error_shows_its_line_only(start: Start) -> None:
+    trace = start().run("x = 1\ny = = 2")["error"]["traceback"]
+    assert trace.splitlines()[:2] == ['  File "<cell 1>", line 2', "    y = = 2"]
+    assert "bootstrap" not in trace
+
+
+def test_an_error_in_a_helper_hides_the_helper(start: Start) -> None:
+    trace = start().run("cite(5, 1)")["error"]["traceback"]
+    assert [line for line in trace.splitlines() if "File" in line] == [
+        '  File "<cell 1>", line 1, in <module>'
+    ]
+
+
+def test_a_deep_traceback_is_cut_in_the_middle(start: Start) -> None:
+    code = "def f(n):\n    return f(n - 1) if n else 1 / 0\nf(500)"
+    trace = start(output_chars=4000).run(code)["error"]["traceback"]
+    assert trace.count("File") == 8
+    assert "... 494 more calls ..." in trace
+
+
+def test_what_an_exception_followed_is_told(start: Start) -> None:
+    session = start()
+    handled = "try:\n    {}['a']\nexcept KeyError:\n    raise ValueError('b')"
+    assert session.run(handled)["error"]["traceback"].endswith("(while handling KeyError)")
+    caused = "raise ValueError('b') from KeyError('a')"
+    assert session.run(caused)["error"]["traceback"].endswith("(caused by KeyError)")
+
+
+def test_a_long_message_is_cut(start: Start) -> None:
+    error = start(output_chars=300).run("raise ValueError('x' * 10**6)")["error"]
+    assert all(len(text) < 400 for text in error.values())
+    assert "999,700 characters" in error["message"]
+
+
+def test_an_error_does_not_keep_the_cell_s_values(start: Start) -> None:
+    session = start()
+    session.run("import weakref\nclass Big: pass\ndef f():\n    b = Big()\n    global ref\n"
+                "    ref = weakref.ref(b)\n    1 / 0\nf()")  # fmt: skip
+    assert session.run("ref()")["value"] is None
+
+
+def test_several_documents(start: Start) -> None:
+    session = start("alpha one", "beta two", single=False)
+    assert session.run("context")["value"] == "['alpha one', 'beta two']"
+    assert session.run("context_names")["value"] == "['0.txt', '1.txt']"
+    assert session.run("[(p.name, p.start) for p in grep('two|one', 0)]")["value"] == (
+        "[('0.txt', 6), ('1.txt', 5)]"
+    )
+    assert session.run("cite(0, 4, '1.txt')")["value"] == ("'\"beta\" [1.txt, characters 0-4]'")
+    assert session.run("cite(0, 4)")["error"]["message"].startswith("say which of the 2 documents")
+
+
+def test_what_is_provided_comes_back_after_each_cell(start: Start) -> None:
+    session = start("kept", question="why?")
+    names = "context context_names question FINAL FINAL_VAR SHOW_VARS grep chunks cite llm_query"
+    session.run("\n".join(f"{name} = None" for name in names.split()))
+    assert session.run("context, question")["value"] == "('kept', 'why?')"
+    assert session.run("all([FINAL, FINAL_VAR, SHOW_VARS, grep, chunks, cite, llm_query])")[
+        "value"
+    ] == ("True")
+    session.run("del context, FINAL\n1 / 0")
+    assert session.run("context, callable(FINAL)")["value"] == "('kept', True)"
+
+
+def test_final_hands_over_and_ends_the_cell(start: Start) -> None:
+    session = start()
+    ran = session.run("print(1)\ntry:\n    FINAL(3.5)\nexcept Exception:\n    print(2)\nprint(3)")
+    assert ran["stdout"] == "1\n"
+    assert ran["error"] is None
+    assert session.calls == [("final", ["3.5"])]
+
+
+def test_a_refused_final_is_an_ordinary_error(start: Start) -> None:
+    def refuse(name: str, arguments: list[object]) -> object:
+        raise GuestRaise("ValueError", "too long")
+
+    session = start(host=refuse)
+    assert session.run("FINAL('x')")["error"]["message"] == "too long"
+    assert session.run("FINAL('y')")["error"]["message"] == "too long"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("'text'", "text"),
+        ("''", ""),
+        ("42", "42"),
+        ("None", "None"),
+        ("['a', 1]", "['a', 1]"),
+        ("__import__('re').search('t(e)(x)?', context)", "x"),
+        ("__import__('re').search('t(e)(q)?', context)", ""),
+        ("__import__('re').search('te', context)", "te"),
+    ],
+)
+def test_the_text_of_a_final_value(start: Start, value: str, text: str) -> None:
+    session = start()
+    session.run(f"FINAL({value})")
+    assert session.calls == [("final", [text])]
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("'found'", "the value"),
+        ("' \"found\" '", "the value"),
+        ("found", "the value"),
+        ("other", "other"),
+        ("17", "17"),
+        ("'two words'", "two words"),
+    ],
+)
+def test_final_var_takes_a_name_or_a_value(start: Start, argument: str, text: str) -> None:
+    session = start()
+    session.run("found = 'the value'; other = 'oth' + 'er'")
+    session.run(f"FINAL_VAR({argument})")
+    assert session.calls == [("final", [text])]
+
+
+def test_an_answer_that_is_ready_ends_the_run_once(start: Start) -> None:
+    session = start()
+    assert session.run("answer['content'] = 'draft'")["partial"] == "draft"
+    assert "partial" not in session.run("x = 1")
+    session.run("answer = {'content': ['new'], 'ready': True}")
+    session.run("1")
+    assert session.calls == [("final", ["['new']"])]
+
+
+def test_an_answer_of_another_type_is_the_model_s_own(start: Start) -> None:
+    session = start()
+    assert session.run("answer = 'my text'\nanswer")["value"] == "'my text'"
+    assert session.run("answer")["value"] == "'my text'"
+    assert session.calls == []
+
+
+def test_a_long_final_comes_in_pieces(start: Start) -> None:
+    session = start()
+    pieces = session.module.PIECE_CHARS
+    session.run(f"FINAL('ab' * {pieces})")
+    assert session.calls == [("final", ["ab" * pieces])]
+
+
+def test_streams_come_back_after_a_cell_replaced_them(start: Start) -> None:
+    session = start()
+    session.run("import sys\nsys.stdout = None\nsys.stderr.close()")
+    ran = session.run("import sys\nprint('out')\nprint('err', file=sys.stderr)")
+    assert (ran["stdout"], ran["stderr"]) == ("out\n", "err\n")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(), inner)
+        | st.tuples(inner)
+        | st.tuples(inner, inner)
+        | st.frozensets(st.integers() | st.text())
+        | st.sets(st.integers())
+        | st.lists(inner).map(deque)
+        | st.dictionaries(st.text(), st.integers()).map(Counter)
+        | st.dictionaries(st.text(), inner).map(lambda made: made.keys())
+        | st.dictionaries(st.text(), inner).map(lambda made: made.items())
+    ),
+    max_leaves=30,
+)
+
+
+@given(values)
+def test_a_short_value_is_shown_as_repr_shows_it(
+    shown: Callable[[object, int], str], value: object
+) -> None:
+    text = repr(value)
+    assert shown(value, len(text)) == text
+
+
+@given(values, st.integers(1, 200))
+def test_a_long_value_is_shown_within_bounds(
+    shown: Callable[[object, int], str], value: object, cap: int
+) -> None:
+    # Marks of what was left out, and brackets, come on top.
+    assert len(shown(value, cap)) <= 2 * cap + 400
+
+
+def test_giant_values_are_never_written_out(shown: Callable[[object, int], str]) -> None:
+    class Counted(str):
+        asked = 0
+
+        def __getitem__(self, key: Any) -> str:
+            Counted.asked = max(Counted.asked, len(range(len(self))[key]))
+            return super().__getitem__(key)
+
+    text = shown([Counted("x" * 10**7)], 100)
+    assert len(text) < 300
+    assert "(10,000,000 characters)" in text
+    assert Counted.asked <= 100
+    assert shown(list(range(10**6)), 50).endswith(" more]")
+    assert shown({i: i for i in range(10**6)}, 50).endswith(" more}")
