@@ -19,7 +19,10 @@ from tests.fakes import FakeRepl, FakeSandbox
 
 @pytest.fixture(autouse=True)
 def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders of its own, a sandbox that adds, a model that writes."""
+    """Folders of its own, a guest, a sandbox that adds, a model that writes."""
+    guest = tmp_path / "guest.wasm"
+    guest.write_bytes(b"")
+    monkeypatch.setenv("RLM_LOCAL_GUEST", str(guest))
     monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(FakeRepl, "execute", lambda *_, **__: Observation(value="2"))
@@ -38,7 +41,15 @@ def failed() -> list[Check]:
 def test_all_is_well(capfd: pytest.CaptureFixture[str]):
     found = checks()
     assert [name for name in found if not found[name].ok] == []
-    assert {"python", "wasmtime", "sandbox", "model rlm-nano", "cache spool", "runs"} <= set(found)
+    assert {
+        "python",
+        "wasmtime",
+        "guest",
+        "sandbox",
+        "model rlm-nano",
+        "cache spool",
+        "runs",
+    } <= set(found)
     assert cli.run(["doctor"]) == 0
     out = capfd.readouterr().out
     assert all(line.startswith("ok      ") for line in out.splitlines())
