@@ -210,10 +210,17 @@ class PlainView(QuietView):
 
 
 def heading(event: RunStarted) -> str:
-    """`rlm-nano reads 40,000,000 characters (rlm): What is the code?`"""
-    chars = event.prompt.get("chars")
-    size = f"{chars:,} characters" if isinstance(chars, int) else "a prompt"
+    """`rlm-nano on 40,000,000 characters in 3 documents (rlm): What is the code?`"""
+    chars, documents, skipped = (_number(event, key) for key in ("chars", "documents", "skipped"))
+    among = f" in {_count(documents, 'document')}" if documents > 1 else ""
+    less = f", {_count(skipped, 'binary file')} left out" if skipped else ""
+    size = f"{_count(chars, 'character')}{among}{less}"
     return f"{event.model} on {size} ({event.mode}): {event.question}"
+
+
+def _number(event: RunStarted, key: str) -> int:
+    value = event.prompt.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def said(event: Replied) -> str:

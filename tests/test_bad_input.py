@@ -1,0 +1,144 @@
+"""Input that cannot be used, through the command line: one sentence, a way out, exit 2."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rlm_local import cli, runtime
+from rlm_local.errors import WindowError
+from rlm_local.model import ScriptedModel
+from rlm_local.records import Request
+from rlm_local.runs import RunStore
+from tests.fakes import FakeSandbox, cell
+
+
+@pytest.fixture(autouse=True)
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of its own, a model that gives back the prompt, no WebAssembly."""
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
+    model = ScriptedModel(lambda _: cell("FINAL(context)"))
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: model)
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ask(capfd: pytest.CaptureFixture[str]) -> Run:
+    def invoke(*arguments: str | Path, question: str = "q") -> tuple[int, str, str]:
+        code = cli.run(["ask", "-q", "--mode", "rlm", question, *map(str, arguments)])
+        return (code, *capfd.readouterr())
+
+    return invoke
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def refused(answer: tuple[int, str, str], *parts: str) -> None:
+    code, out, err = answer
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err
+    assert RunStore().ids() == []
+
+
+def test_a_missing_file(ask: Run, tmp_path: Path):
+    refused(ask(tmp_path / "none.txt"), "none.txt")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file(ask: Run, tmp_path: Path):
+    path = written(tmp_path / "secret.txt", b"x")
+    path.chmod(0)
+    refused(ask(path), "secret.txt", "Permission denied")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
+def test_an_empty_prompt(ask: Run, tmp_path: Path, data: bytes):
+    refused(ask(written(tmp_path / "empty.txt", data)), "empty")
+
+
+def test_an_empty_folder(ask: Run, tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    refused(ask(tmp_path / "folder"), "folder")
+
+
+def test_a_binary_file(ask: Run, tmp_path: Path):
+    refused(ask(written(tmp_path / "a.bin", b"\x7fELF\x00\x01\x02" * 100)), "a.bin", "hint: ")
+
+
+def test_invalid_utf8_names_the_offset_and_the_option(ask: Run, tmp_path: Path):
+    path = written(tmp_path / "latin.txt", b"caf\xe9 au lait")
+    refused(ask(path), "latin.txt", "3", "--replace-bad-bytes")
+    assert ask(path, "--replace-bad-bytes") == (0, "caf\ufffd au lait\n", "")
+
+
+def test_utf16(ask: Run, tmp_path: Path):
+    refused(ask(written(tmp_path / "wide.txt", "wide text".encode("utf-16"))), "UTF-16")
+
+
+def test_jsonl_that_is_none(ask: Run, tmp_path: Path):
+    refused(ask(written(tmp_path / "docs.jsonl", b'"one"\n{"text": \n')), "docs.jsonl", "2")
+
+
+def test_binary_files_of_a_folder_are_skipped_and_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    written(tmp_path / "docs" / "one.txt", b"one")
+    written(tmp_path / "docs" / "two.txt", b"two")
+    written(tmp_path / "docs" / "image.png", b"\x89PNG\x00\x00")
+    assert cli.run(["ask", "--mode", "rlm", "q", str(tmp_path / "docs")]) == 0
+    out, err = capfd.readouterr()
+    assert out == "['one', 'two']\n"
+    assert "on 6 characters in 2 documents, 1 binary file left out" in err
+
+
+def test_a_question_longer_than_the_window(
+    ask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def too_long(request: Request) -> str:
+        raise WindowError(5_000, 4_096)
+
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(too_long))
+    code, out, err = ask(written(tmp_path / "a.txt", b"x"), question="why? " * 5_000)
+    assert (code, out) == (2, "")
+    assert "5,000 tokens, and 4,096 fit" in err
+    assert "hint: " in err
+
+
+def test_a_prompt_too_long_for_direct_mode(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    path = written(tmp_path / "long.txt", b"word " * 200_000)
+    assert cli.run(["ask", "-q", "--mode", "direct", "q", str(path)]) == 2
+    assert "use --mode rlm" in capfd.readouterr().err
+
+
+def test_names_with_odd_characters_are_harmless_in_errors(ask: Run, tmp_path: Path):
+    code, _, err = ask(tmp_path / "a\x1b[2Jb\n.txt")
+    assert code == 2
+    assert "\x1b" not in err
+
+
+def test_json_mode_keeps_stdout_empty_on_errors(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    assert cli.run(["ask", "--json", "q", str(tmp_path / "none.txt")]) == 2
+    assert capfd.readouterr().out == ""
+
+
+def test_what_was_asked_is_on_record_as_it_was(ask: Run, tmp_path: Path):
+    question = "wh\x1by? 🙂\n"
+    assert ask(written(tmp_path / "a.txt", b"x"), question=question)[0] == 0
+    [run_id] = RunStore().ids()
+    line = (RunStore().folder / run_id / "events.jsonl").read_bytes().splitlines()[0]
+    assert json.loads(line)["event"]["question"] == question
