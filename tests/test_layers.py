@@ -47,6 +47,8 @@ def imports(path: Path) -> set[str]:
                 found |= {f"rlm_local.{alias.name}" for alias in node.names}
             else:
                 found.add(node.module or "")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+            found |= {ast.literal_eval(argument) for argument in node.args}
     return found
 
 
