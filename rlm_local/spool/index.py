@@ -136,8 +136,13 @@ class Documents(Sequence[Document]):
     """The documents of a spool, read from the mapped table when they are asked for."""
 
     def __init__(self, folder: Path) -> None:
+        """Open the index in `folder`. Raises OSError, ValueError if it is damaged."""
         self._table = ninja.open_existing(folder / "table", mode="r")
         self._names = StringsMmap(folder / "names", mode="rb")
+        names_bytes = len(self._names.buffer)
+        if len(self._table) != len(self._names) or self._names.ends[-1] != names_bytes:
+            self.close()
+            raise ValueError(f"the index in {folder} is damaged")
 
     def __len__(self) -> int:
         return len(self._table)

@@ -124,14 +124,14 @@ class Store:
                 if folder.name.startswith(_DOOMED):
                     shutil.rmtree(folder, ignore_errors=True)
                 elif folder.name.startswith(_DRAFT):
-                    freed += _evict(folder)
+                    freed += _evict(folder) or 0
                 else:
                     spools.append((_last_used(folder), _disk_bytes(folder), folder))
         count, kept = len(spools), sum(size for _, size, _ in spools)
         for _, size, folder in sorted(spools):
             if kept <= limit and count <= STORE_SPOOLS:
                 break
-            if _evict(folder):
+            if _evict(folder) is not None:
                 count -= 1
                 kept -= size
                 freed += size
@@ -161,14 +161,14 @@ def _lock(folder: Path, operation: int) -> int | None:
     return None
 
 
-def _evict(folder: Path) -> int:
-    """Remove a spool's folder unless it is in use; the number of bytes freed."""
+def _evict(folder: Path) -> int | None:
+    """Remove a spool's folder; the number of bytes freed, or None if it is in use."""
     lock = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is None:
         # In use, or without a lock: one that is only just being made, or was never finished.
         with suppress(OSError):
             folder.rmdir()
-        return 0
+        return None
     try:
         size = _disk_bytes(folder)
         doomed = folder.with_name(f"{_DOOMED}{folder.name}")

@@ -113,8 +113,7 @@ class SpoolWriter:
             self._regions[self._pack.region] = self._pack.finish()
         names = tuple(sorted([*skipped, *self._skipped]))
         if not self._index.chars:
-            extra = f" ({len(names):,} files are not text and were skipped)" if names else ""
-            raise PromptError(f"the prompt is empty{extra}")
+            raise PromptError(f"the prompt is empty{_left_out(len(names))}")
         self._index.write(self._folder)
         manifest = Manifest(
             format=FORMAT,
@@ -300,6 +299,13 @@ def split(pieces: Iterable[str], chars: int, most: int) -> Iterator[tuple[str, b
             yield piece, False
             left -= len(piece)
             room -= len(piece)
+
+
+def _left_out(count: int) -> str:
+    if not count:
+        return ""
+    what = "1 file that is no text was" if count == 1 else f"{count:,} files that are no text were"
+    return f" ({what} skipped)"
 
 
 def _slices(text: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rlm_local.prompt
@@ -32,6 +32,9 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+#: For tests that make a dozen files in each example.
+FEWER = settings(max_examples=40, deadline=None)
+
 EXAMPLES = itertools.count()
 
 
@@ -52,6 +55,7 @@ def _small_blocks() -> Iterator[None]:
         yield
 
 
+@FEWER
 @given(TEXTS)
 @example("x" * 65_536)
 @example("x" * 65_532)
@@ -75,6 +79,7 @@ def test_one_file(folder: Path, text: str) -> None:
         assert prompt.preview(9) == expected[:9]
 
 
+@FEWER
 @given(st.lists(TEXTS, min_size=1, max_size=9).filter(any))
 def test_several_files(folder: Path, texts: list[str]) -> None:
     texts = [text.removeprefix("\ufeff") for text in texts]
@@ -87,6 +92,7 @@ def test_several_files(folder: Path, texts: list[str]) -> None:
         assert not prompt.single
 
 
+@FEWER
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=9).filter(any))
 def test_texts_in_memory(folder: Path, texts: list[str]) -> None:
     with prompt_from_texts(texts, folder=folder / "spool") as prompt:
@@ -96,6 +102,7 @@ def test_texts_in_memory(folder: Path, texts: list[str]) -> None:
         assert prompt.documents[0].name == "text 1"
 
 
+@FEWER
 @given(st.text(min_size=1, max_size=300))
 def test_one_text_in_memory(folder: Path, text: str) -> None:
     with prompt_from_text(text, folder=folder / "spool") as prompt:
@@ -103,6 +110,7 @@ def test_one_text_in_memory(folder: Path, text: str) -> None:
         assert prompt.single
 
 
+@FEWER
 @given(
     st.sampled_from(ALPHABETS).flatmap(lambda letters: st.text(letters, min_size=1)), st.booleans()
 )
