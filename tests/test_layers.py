@@ -48,7 +48,7 @@ def imports(path: Path) -> set[str]:
             else:
                 found.add(node.module or "")
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
-            found |= {ast.literal_eval(argument) for argument in node.args}
+            found |= {str(name.value) for name in node.args if isinstance(name, ast.Constant)}
     return found
 
 
