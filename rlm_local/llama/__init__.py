@@ -23,5 +23,6 @@ or before using it. The files below it, from the parent's side to the worker's:
 from rlm_local.llama.model import LlamaModel
 from rlm_local.llama.modelfile import ModelFile, Special, inspect
 from rlm_local.llama.plan import MemoryPlan, plan
+from rlm_local.llama.verify import verify
 
-__all__ = ["LlamaModel", "MemoryPlan", "ModelFile", "Special", "inspect", "plan"]
+__all__ = ["LlamaModel", "MemoryPlan", "ModelFile", "Special", "inspect", "plan", "verify"]

@@ -75,6 +75,11 @@ class PrefixCache:
         """Cells that no sequence holds."""
         return self._ledger.free
 
+    @property
+    def used(self) -> int:
+        """Cells that some sequence holds."""
+        return self._ledger.used
+
     def longest(self, tokens: Tokens) -> tuple[Sequence | None, int]:
         """The sequence whose cells begin most like `tokens`, and how far they do.
 

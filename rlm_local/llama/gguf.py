@@ -285,8 +285,7 @@ class _Reader:
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            # Tokens of some vocabularies are not UTF-8; what is compared is the bytes.
-            return raw.decode("utf-8", "surrogateescape")
+            raise self._damage(f"the string {raw[:20]!r} is not UTF-8") from None
 
     def _u32(self) -> int:
         return int.from_bytes(self._take(4), "little")

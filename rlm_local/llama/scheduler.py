@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence as Items
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rlm_local.errors import ModelError
 from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, common_prefix
@@ -79,6 +79,15 @@ class Job:
             completion_tokens=self.made,
             seconds=self._seconds,
         )
+
+
+class _Part(NamedTuple):
+    """What one job has in a batch: its next `tokens`, with logits for the last one or without."""
+
+    job: Job
+    sequence: Sequence
+    tokens: int
+    output: bool
 
 
 class Scheduler:
@@ -187,23 +196,26 @@ class Scheduler:
 
     def _step(self) -> None:
         self._admit()
-        planned, outputs = self._fill()
+        parts = self._fill()
         outcome = self._engine.decode()
         if outcome is Outcome.NO_CELLS:
             raise ModelError("llama.cpp found no cells for a batch that should fit")
         if outcome is Outcome.ABORTED:
-            for sequence, _ in planned:
-                self._cache.cut(sequence, sequence.computed)
+            for part in parts:
+                self._cache.cut(part.sequence, part.sequence.computed)
             return
-        for sequence, count in planned:
-            sequence.computed += count
-        if outputs:
+        for part in parts:
+            part.sequence.computed += part.tokens
+            charge = min(part.tokens, part.job.uncounted)
+            part.job.charged += charge
+            self._tokens_left -= charge
+        if outputs := [part.job for part in parts if part.output]:
             self._sample(outputs)
 
-    def _fill(self) -> tuple[list[tuple[Sequence, int]], list[Job]]:
-        """Put the next tokens into the batch: whose and how many, and who gets logits."""
-        planned: list[tuple[Sequence, int]] = []
-        outputs: list[Job] = []
+    def _fill(self) -> list[_Part]:
+        """Put the next tokens into the batch."""
+        parts: list[_Part] = []
+        tokens_left = self._tokens_left
         # Replies first: they take one token each, and stay fluent beside a long prompt.
         for job in sorted(self._active, key=lambda job: job.prefilling):
             if job.sequence is None:  # given up for the sake of an older one
@@ -211,8 +223,8 @@ class Scheduler:
             sequence = job.sequence
             count = min(len(sequence.pending), self._engine.room)
             if job.uncounted:
-                count = min(count, self._tokens_left)
-            count = min(count, self._make_room(job, count, planned))
+                count = min(count, tokens_left)
+            count = min(count, self._make_room(job, count, parts))
             if count <= 0:
                 continue
             output = count == len(sequence.pending)
@@ -220,22 +232,18 @@ class Scheduler:
             self._engine.add(
                 sequence.number, sequence.pending[:count], sequence.computed, output=output
             )
-            planned.append((sequence, count))
-            charge = min(count, job.uncounted)
-            job.charged += charge
-            self._tokens_left -= charge
-            if output:
-                outputs.append(job)
-        return planned, outputs
+            parts.append(_Part(job, sequence, count, output))
+            tokens_left -= min(count, job.uncounted)
+        return parts
 
-    def _make_room(self, job: Job, count: int, planned: list[tuple[Sequence, int]]) -> int:
+    def _make_room(self, job: Job, count: int, parts: list[_Part]) -> int:
         """How many of `count` cells there are for `job`, after giving up what is in the way."""
         while self._cache.free < count and self._cache.evict():
             pass
         younger = self._active[self._active.index(job) + 1 :]
         while self._cache.free < count and younger:
             victim = younger.pop()
-            if any(victim.sequence is sequence for sequence, _ in planned):
+            if any(victim is part.job for part in parts):
                 continue
             self._restart_later(victim)
         return self._cache.free
