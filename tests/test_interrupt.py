@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import models
 from rlm_local.records import RunEnded, StopReason
 from rlm_local.runs import RunState, RunStore
 from tests.fakes import cell
@@ -103,6 +104,62 @@ def test_ctrl_c_while_the_guest_runs(text: str):
     assert "Traceback" not in err
     [run_id] = RunStore().ids()
     assert ended(run_id).answer.stop is StopReason.INTERRUPTED
+
+
+# ---------------------------------------------------- with a model in its own process
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights, slow enough that a reply of its whole window takes seconds."""
+    return models.write(models.SHAPES["5m"], tmp_path_factory.mktemp("models") / "5m.gguf")
+
+
+def writing(model: Path, text: str) -> subprocess.Popen[str]:
+    """`ask`, while the model writes a very long reply."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "rlm_local", "ask", "q", text, "--model", str(model)),
+            *("--mode", "direct", "--turn-tokens", "100000"),
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    wait_for(process, "turn 1")
+    time.sleep(0.5)
+    return process
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    """Whether `pid` runs; one that is dead and not yet buried does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_no_process_is_left_behind(model: Path, text: str, number: signal.Signals, code: int):
+    with writing(model, text) as process:
+        [worker] = children(process)
+        assert alive(worker)
+        process.send_signal(number)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == code
+        while alive(worker):
+            time.sleep(0.05)
+            assert time.monotonic() - began < 5
+    assert "Traceback" not in err
+    if number != signal.SIGKILL:
+        [run_id] = RunStore().ids()
+        assert ended(run_id).answer.stop is StopReason.INTERRUPTED
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -25,13 +26,22 @@ from rlm_local.errors import RlmError, UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit."""
+    """Run the command line and exit. SIGTERM and SIGHUP keep what there is, as Ctrl-C does."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     code = run(arguments)
-    # All is said and recorded: Ctrl-C has nothing left to break off.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.exit(code)
+    # All is said and recorded: there is nothing left to break off.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + received[0] if received and code == INTERRUPTED else code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
