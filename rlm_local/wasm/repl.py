@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import queue
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -161,10 +161,8 @@ class WasmRepl:
     @staticmethod
     def _wait_for(result: Callable[[float], object]) -> None:
         """Let a cell that was told to stop do so; it may be in a host call that does not."""
-        try:
+        with contextlib.suppress(Exception):  # the interrupt is what is raised
             result(_STOP_SECONDS)
-        except (queue.Empty, Exception):  # noqa: BLE001 - the interrupt is what is raised
-            return
 
     # ------------------------------------------------------------------- on the guest's thread
 

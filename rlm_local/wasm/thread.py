@@ -6,8 +6,10 @@ must have more than that left, or an overflow is a crash instead of a trap.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -15,6 +17,8 @@ T = TypeVar("T")
 
 WASM_STACK_BYTES = 32 << 20
 STACK_BYTES = 64 << 20
+#: How often a wait looks for signals.
+_LOOK_SECONDS = 0.1
 
 #: `threading.stack_size` is one setting for the whole process.
 _starting = threading.Lock()
@@ -37,13 +41,22 @@ class Job(Generic[T]):
             outcome = (None, error)
         self._outcome.put(outcome)
 
-    def result(self, timeout: float | None = None) -> T:
+    def result(self, timeout: float = math.inf) -> T:
         """Wait for it: its result, or what it raised.
 
-        On the main thread a signal ends the waiting, as KeyboardInterrupt does.
-        Raises queue.Empty after `timeout` seconds.
+        A signal's exception, such as KeyboardInterrupt, ends the waiting on the
+        main thread. Raises TimeoutError after `timeout` seconds.
         """
-        result, error = self._outcome.get(timeout=timeout)
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                # The signal may have gone to another thread, which does not wake this one.
+                left = max(0.0, end - time.monotonic())
+                result, error = self._outcome.get(timeout=min(left, _LOOK_SECONDS))
+                break
+            except queue.Empty:
+                if time.monotonic() >= end:
+                    raise TimeoutError(f"the guest did not end within {timeout:g} s") from None
         if error is not None:
             try:
                 raise error
