@@ -74,10 +74,12 @@ def models_plan(
     from rlm_local import catalog
     from rlm_local.limits import Limits
     from rlm_local.llama import inspect, plan
+    from rlm_local.llama.model import physical_bytes
 
+    limit = Limits().model_memory_bytes if model_memory_bytes is None else model_memory_bytes
     made = plan(
         inspect(catalog.present(model).path),
-        memory_bytes=model_memory_bytes or Limits().model_memory_bytes,
+        memory_bytes=min(limit, physical_bytes()),
         context_tokens=context_tokens,
     )
     if as_json:
@@ -110,7 +112,8 @@ def models_verify(model: str, model_memory_bytes: int | None, as_json: bool) -> 
 
     began = time.monotonic()
     file = catalog.verified(model)
-    verify(file.path, memory_bytes=model_memory_bytes or Limits().model_memory_bytes)
+    limit = Limits().model_memory_bytes if model_memory_bytes is None else model_memory_bytes
+    verify(file.path, memory_bytes=limit)
     seconds = time.monotonic() - began
     digest = catalog.digest(file.path)
     if as_json:

@@ -1,0 +1,139 @@
+"""`rlm-local models`, on a real file; and model files that cannot be used, exit 4."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench import models
+from rlm_local import cli
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.write(models.SHAPES["tiny"], tmp_path_factory.mktemp("built") / "tiny.gguf")
+
+
+@pytest.fixture
+def model(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model in a folder of models, where it is listed as `listed`."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("RLM_LOCAL_MODELS", str(folder))
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
+    path = folder / "tiny.gguf"
+    path.write_bytes(built.read_bytes())
+    (folder / "catalog.toml").write_text(
+        f'[listed]\nfile = "tiny.gguf"\nsha256 = "{sha256(path)}"\nabout = "for tests"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    def invoke(*arguments: str | Path) -> tuple[int, str, str]:
+        return (cli.run([*map(str, arguments)]), *capfd.readouterr())
+
+    return invoke
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_list(run: Run, model: Path):
+    code, out, _ = run("models", "list")
+    assert code == 0
+    [line] = [line for line in out.splitlines() if line.startswith("listed ")]
+    assert line.endswith("for tests")
+    [listed] = [entry for entry in json.loads(run("models", "list", "--json")[1])
+                if entry["name"] == "listed"]  # fmt: skip
+    assert (listed["path"], listed["present"]) == (str(model), True)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_info(run: Run, model: Path, named: bool):
+    code, out, _ = run("models", "info", "listed" if named else model)
+    assert code == 0
+    assert "1,024 tokens as trained" in out
+    assert str(model) in out
+    assert json.loads(run("models", "info", model, "--json")[1])["context_tokens"] == 1_024
+
+
+def test_plan(run: Run, model: Path):
+    code, out, _ = run("models", "plan", "listed", "--context-tokens", "512")
+    assert code == 0
+    assert "512 of 1,024 tokens" in out
+    made = json.loads(run("models", "plan", "listed", "--json")[1])
+    parts = ("weight", "kv", "compute", "output", "process")
+    assert made["total_bytes"] == sum(made[f"{part}_bytes"] for part in parts)
+    code, _, err = run("models", "plan", "listed", "--memory", "10MB")
+    assert code == 4
+    assert "and the limit is" in err
+    assert "raise model_memory_bytes (--memory)" in err
+
+
+def test_verify(run: Run, model: Path):
+    code, out, _ = run("models", "verify", "listed")
+    assert code == 0
+    assert f"{model} is whole" in out
+    assert out.endswith(f"sha256 {sha256(model)}\n")
+    assert run("models", "verify", model)[1].endswith("(not listed, so not compared)\n")
+    result = json.loads(run("models", "verify", "listed", "--json")[1])
+    assert (result["sha256"], result["listed"]) == (sha256(model), True)
+
+
+def test_verify_sees_a_changed_file(run: Run, model: Path):
+    data = bytearray(model.read_bytes())
+    data[-1] ^= 1
+    model.write_bytes(data)
+    code, _, err = run("models", "verify", "listed")
+    assert code == 4
+    assert "is not the file that the catalogue lists as listed" in err
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: b"", "empty"),
+        (lambda data: data[:-1_000], "cut short"),
+        (lambda data: data[:100], ""),
+        (lambda data: b"PK\x03\x04" + data, "does not begin with 'GGUF'"),
+        (lambda data: data[:4] + b"\x63" + data[5:], "version"),
+    ],
+)
+@pytest.mark.parametrize("command", [("models", "info"), ("models", "verify"), ("ask", "q")])
+def test_a_damaged_file_is_one_sentence_and_exit_4(
+    run: Run,
+    model: Path,
+    tmp_path: Path,
+    damage: Callable[[bytes], bytes],
+    message: str,
+    command: tuple[str, str],
+):
+    text = tmp_path / "text.txt"
+    text.write_text("text")
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(damage(model.read_bytes()))
+    if command[0] == "ask":
+        code, out, err = run(*command, text, "--model", bad)
+    else:
+        code, out, err = run(*command, bad)
+    assert (code, out) == (4, "")
+    assert err.startswith("error: ")
+    assert "bad.gguf" in err
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_missing_file(run: Run, model: Path):
+    for command in ("info", "plan", "verify"):
+        code, _, err = run("models", command, "none.gguf")
+        assert code == 4
+        assert err.startswith("error: the model none has no file at none.gguf\nhint: ")
