@@ -50,6 +50,15 @@ class Source(NamedTuple):
         """What messages call it."""
         return "standard input" if self.path == STDIN else path_text(self.path)
 
+    def changed(self, file: int | None = None) -> bool:
+        """Whether the path, or the open `file`, is no longer what was listed."""
+        if self.stamp is None:
+            return False
+        try:
+            return Stamp.of(os.stat(self.path) if file is None else os.fstat(file)) != self.stamp
+        except OSError:
+            return True
+
     def open(self, stdin: BinaryIO | None = None) -> AbstractContextManager[BinaryIO]:
         """Open it for reading, or give `stdin`, which stays open.
 

@@ -8,7 +8,6 @@ text that is longer than one `str` can be is cut into several documents.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,10 +17,17 @@ import msgspec
 
 from rlm_local.errors import PromptError
 from rlm_local.spool import files
-from rlm_local.spool.files import ZERO_BYTES, SpoolFile, copied, spool_errors, streamed
+from rlm_local.spool.files import (
+    ZERO_BYTES,
+    DiskFullError,
+    SpoolFile,
+    copied,
+    spool_errors,
+    streamed,
+)
 from rlm_local.spool.index import FORMAT, IndexWriter, Manifest, RegionFile
 from rlm_local.spool.lines import read_lines
-from rlm_local.spool.sources import Source, Stamp, source_errors
+from rlm_local.spool.sources import Source, source_errors
 from rlm_local.spool.utf8 import BadBytes, NotTextError, Storage, Utf8Reader, storage_of_utf8
 
 #: The most bytes a `str` may hold where sizes are signed 32-bit numbers, its header included.
@@ -87,8 +93,12 @@ class SpoolWriter:
                     self._add_small(source, source.stamp.size)
                 else:
                     self._add_large(source, stdin)
-        except NotTextError:
-            if not source.in_folder:
+        except (DiskFullError, SourceChangedError):
+            raise
+        except PromptError as error:
+            if source.changed():  # then that is the reason for whatever else is wrong
+                raise _change(source) from error
+            if not (source.in_folder and isinstance(error, NotTextError)):
                 raise
             self._drop_raw()
             self._skipped.append(source.name)
@@ -315,12 +325,12 @@ def _slices(text: str) -> Iterator[str]:
 
 def _refuse_change(source: Source, file: BinaryIO, size: int) -> None:
     """Raise SourceChangedError if `file`, of which `size` bytes were read, is another now."""
-    if source.stamp is None:
-        return
-    now = Stamp.of(os.fstat(file.fileno()))
-    if now != source.stamp or size != now.size:
-        raise SourceChangedError(
-            f"{source.label} changed while it was read: it had {source.stamp.size:,} bytes, and "
-            f"now has {now.size:,}",
-            hint="wait until it is complete, or give a copy of it",
-        )
+    if source.stamp and (source.changed(file.fileno()) or size != source.stamp.size):
+        raise _change(source)
+
+
+def _change(source: Source) -> SourceChangedError:
+    return SourceChangedError(
+        f"{source.label} changed while it was read",
+        hint="wait until it is complete, or give a copy of it",
+    )
