@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -123,6 +124,28 @@ def test_a_prompt_too_long_for_direct_mode(tmp_path: Path, capfd: pytest.Capture
     path = written(tmp_path / "long.txt", b"word " * 200_000)
     assert cli.run(["ask", "-q", "--mode", "direct", "q", str(path)]) == 2
     assert "use --mode rlm" in capfd.readouterr().err
+
+
+def test_a_disk_that_fills_up_during_a_run(
+    ask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = written(tmp_path / "a.txt", b"x")
+    real, calls = os.fdatasync, []
+
+    def sync(file: int) -> None:
+        calls.append(file)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    code, out, err = ask(path)
+    assert (code, out) == (2, "")
+    assert "cannot be written: No space left on device\nhint: free disk space" in err
+    monkeypatch.undo()
+    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
+    [run_id] = RunStore().ids()
+    assert len(RunStore().read(run_id).events) == 2
 
 
 def test_names_with_odd_characters_are_harmless_in_errors(ask: Run, tmp_path: Path):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench import models
-from rlm_local import cli
+from rlm_local import cli, runtime
+from tests.fakes import FakeSandbox
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -27,6 +28,7 @@ def model(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("RLM_LOCAL_MODELS", str(folder))
     monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
     path = folder / "tiny.gguf"
     path.write_bytes(built.read_bytes())
     (folder / "catalog.toml").write_text(
@@ -137,3 +139,11 @@ def test_a_missing_file(run: Run, model: Path):
         code, _, err = run("models", command, "none.gguf")
         assert code == 4
         assert err.startswith("error: the model none has no file at none.gguf\nhint: ")
+
+
+def test_a_model_too_large_for_the_limit(run: Run, model: Path, tmp_path: Path):
+    text = tmp_path / "text.txt"
+    text.write_text("text")
+    code, out, err = run("ask", "q", text, "--model", "listed", "--memory", "10MB")
+    assert (code, out) == (4, "")
+    assert "and the limit is 10 MiB" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -104,6 +105,34 @@ def test_ctrl_c_while_the_guest_runs(text: str):
     assert "Traceback" not in err
     [run_id] = RunStore().ids()
     assert ended(run_id).answer.stop is StopReason.INTERRUPTED
+
+
+def test_ctrl_c_leaves_the_terminal_as_it_was(text: str):
+    ours, theirs = pty.openpty()
+    turns = [cell("print('so far')"), "hang"]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.scripted_cli", json.dumps(turns)),
+            *("ask", "why?", text, "--mode", "rlm"),
+        ],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 1 << 16):
+            shown += chunk
+            if b"hanging" in chunk:
+                process.send_signal(signal.SIGINT)
+    except OSError:
+        pass  # how a terminal says that its other end is closed
+    finally:
+        os.close(ours)
+    assert process.wait(30) == 130
+    assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") > 0  # cursor hidden, shown
+    assert shown.endswith(b"so far\r\n")
+    assert b"Traceback" not in shown
 
 
 # ---------------------------------------------------- with a model in its own process

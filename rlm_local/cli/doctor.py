@@ -9,13 +9,15 @@ from rlm_local.cli.printing import print_json, print_text
 
 
 @click.command()
+@click.option("--model", "-m", help="The model to try, instead of the default one.")
 @json_option("Print a JSON array of checks.")
-def doctor(as_json: bool) -> int:
+def doctor(model: str | None, as_json: bool) -> int:
     """Check that everything is here and works, part by part."""
     from rlm_local.doctor import examine
+    from rlm_local.runtime import DEFAULT_MODEL
 
     checks = []
-    for check in examine():
+    for check in examine(model or DEFAULT_MODEL):
         checks.append(check)
         if not as_json:
             print_text(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}: {check.detail}")
