@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import BinaryIO, Self
 
 from rlm_local.errors import PromptError
 
-#: Bytes read, checked and written at a time.
+#: Bytes read, checked and written at a time; a multiple of 4, the widest character.
 BLOCK_BYTES = 1 << 20
 
 #: Regions are mapped on page boundaries; 64 KiB is a multiple of every page size in use.
@@ -60,8 +60,14 @@ class SpoolFile:
         with spool_errors(self.path), memoryview(data) as view:
             done = 0
             while done < len(view):
-                done += os.write(self._fd, view[done:])
+                done += os.pwrite(self._fd, view[done:], self.size + done)
         self.size += done
+
+    def truncate(self, size: int) -> None:
+        """Drop what lies beyond byte `size`."""
+        with spool_errors(self.path):
+            os.ftruncate(self._fd, size)
+        self.size = size
 
     def pad(self) -> int:
         """Extend the file with zeros to whole pages, with ZERO_BYTES at least; its length."""
@@ -98,7 +104,7 @@ class SpoolFile:
         if not hasattr(os, "copy_file_range"):  # not Linux
             return None
         try:
-            done = os.copy_file_range(source, self._fd, BLOCK_BYTES)
+            done = os.copy_file_range(source, self._fd, BLOCK_BYTES, offset_dst=self.size)
         except OSError as error:
             if error.errno not in _FULL:
                 return None
@@ -146,11 +152,12 @@ def copied(source: BinaryIO, target: SpoolFile) -> Iterator[bytes]:
         yield from target.read_blocks(target.size - done)
     # What is left, if the kernel could not copy it. (Some file systems of the
     # kernel's own, like /proc, give 0 to copy_file_range and text to read.)
-    yield from streamed(source.read, target)
-
-
-def streamed(read: Callable[[int], bytes | None], target: SpoolFile) -> Iterator[bytes]:
-    """Append to `target` whatever `read` gives until it gives nothing; yield its blocks."""
-    while block := read(BLOCK_BYTES):
+    for block in read_blocks(source):
         target.write(block)
+        yield block
+
+
+def read_blocks(file: BinaryIO) -> Iterator[bytes]:
+    """All that a file or a stream gives, in blocks."""
+    while block := file.read(BLOCK_BYTES):
         yield block

@@ -81,6 +81,11 @@ class Utf8Reader:
         self._pending = b""  # a character that is not complete yet
         self._started = False
 
+    @property
+    def offset(self) -> int:
+        """Bytes of the source that are decoded, with the byte order mark."""
+        return self._offset
+
     def decode(self, block: bytes, *, final: bool = False) -> str:
         """The characters that `block` completes. `final`: no block follows.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,17 +18,11 @@ import msgspec
 
 from rlm_local.errors import PromptError
 from rlm_local.spool import files
-from rlm_local.spool.files import (
-    ZERO_BYTES,
-    DiskFullError,
-    SpoolFile,
-    copied,
-    spool_errors,
-    streamed,
-)
+from rlm_local.spool.files import ZERO_BYTES, DiskFullError, SpoolFile, read_blocks, spool_errors
 from rlm_local.spool.index import FORMAT, IndexWriter, Manifest, RegionFile
 from rlm_local.spool.lines import read_lines
 from rlm_local.spool.sources import Source, source_errors
+from rlm_local.spool.textfile import TextFile, split
 from rlm_local.spool.utf8 import BadBytes, NotTextError, Storage, Utf8Reader, storage_of_utf8
 
 #: The most bytes a `str` may hold where sizes are signed 32-bit numbers, its header included.
@@ -40,7 +35,6 @@ HEADER_BYTES = 32  # PyCompactUnicodeObject takes 28 on wasm32
 ALIGNMENT = 16
 
 MANIFEST = "manifest.json"
-_RAW = "raw"  # a source's bytes as they came, while it is being spooled
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -100,7 +94,7 @@ class SpoolWriter:
                 raise _change(source) from error
             if not (source.in_folder and isinstance(error, NotTextError)):
                 raise
-            self._drop_raw()
+            self._new_path().unlink(missing_ok=True)  # what there was of it
             self._skipped.append(source.name)
 
     def add_text(self, name: str, text: str) -> None:
@@ -109,13 +103,12 @@ class SpoolWriter:
             text, data = self._encoded(name, text)
             self._pack_text(name, text, storage_of_utf8(data), len(data))
             return
-        storage = Storage.ASCII
-        for piece in _slices(text):
-            _, data = self._encoded(name, piece)
-            storage = max(storage, storage_of_utf8(data))
-            self._bytes += len(data)
-        pieces = (self._encoded(name, piece)[0] for piece in _slices(text))
-        self._write_parts(name, pieces, len(text), storage)
+        with closing(self._new_text()) as file:
+            for piece in _slices(text):
+                piece, data = self._encoded(name, piece)
+                file.append(piece, max(file.storage, storage_of_utf8(data)))
+                self._bytes += len(data)
+            self._add_regions(name, file)
 
     def finish(self, skipped: Iterable[str] = ()) -> Manifest:
         """Write the index and, last of all, the manifest. `skipped`: more names left out."""
@@ -162,66 +155,55 @@ class SpoolWriter:
             _refuse_change(source, file, file.tell())
 
     def _add_large(self, source: Source, stdin: BinaryIO | None) -> None:
-        """Copy a text block by block, check the copy, and transcode it unless it is ASCII."""
+        """Spool a text block by block."""
         reader = Utf8Reader(source.label, self._bad_bytes)
-        with SpoolFile(self._folder / _RAW) as raw:
-            with source.open(stdin) as file:
-                for block in copied(file, raw) if source.stamp else streamed(file.read, raw):
-                    reader.decode(block)
-                    self._advance(len(block))
-                _refuse_change(source, file, raw.size)
-            reader.decode(b"", final=True)
-            self._bytes += reader.bytes
-            if reader.storage is Storage.ASCII and raw.size == reader.chars <= STR_BYTES:
-                raw.rename(self._folder / f"text-{len(self._regions)}")
-                self._add_parts(source.name, [self._add_region(raw)], Storage.ASCII)
-                return
-            if self._total:
-                self._total += raw.size
-            pieces = self._decoded(raw, source.label)
-            self._write_parts(source.name, pieces, reader.chars, reader.storage)
-        self._drop_raw()
-
-    def _decoded(self, raw: SpoolFile, label: str) -> Iterator[str]:
-        reader = Utf8Reader(label, self._bad_bytes)
-        for block in raw.read_blocks():
-            yield reader.decode(block)
-            if self._total:
+        with closing(self._new_text()) as text, source.open(stdin) as file:
+            if source.stamp:
+                for done in text.copy(file, reader):
+                    self._advance(done)
+            for block in read_blocks(file):
+                text.append(reader.decode(block), reader.storage)
                 self._advance(len(block))
-        yield reader.decode(b"", final=True)
+            text.append(reader.decode(b"", final=True), reader.storage)
+            _refuse_change(source, file, reader.offset)
+            self._bytes += reader.bytes
+            self._add_regions(source.name, text)
 
-    def _drop_raw(self) -> None:
-        with spool_errors(self._folder):
-            (self._folder / _RAW).unlink(missing_ok=True)
+    def _new_text(self) -> TextFile:
+        return TextFile(self._new_path())
 
-    def _write_parts(self, name: str, pieces: Iterable[str], chars: int, storage: Storage) -> None:
-        """Write a text of `chars` characters into files of its own, one for each `str`."""
-        parts = []
-        part = self._new_part()
+    def _new_path(self) -> Path:
+        return self._folder / f"text-{len(self._regions)}"
+
+    def _add_regions(self, name: str, text: TextFile) -> None:
+        """Enter a finished text: as one region, or as several if it is too long for a `str`."""
+        kind, storage = text.storage.kind, text.storage
+        if text.file.size <= STR_BYTES:
+            self._index.add(name, self._add_region(text.file), 0, text.chars, storage)
+            return
+        whole = self._folder / "whole"
+        text.file.rename(whole)
+        parts: list[tuple[int, int]] = []  # region, characters
+        part = SpoolFile(self._new_path())
         try:
-            for piece, ends in split(pieces, chars, STR_BYTES // storage.kind):
+            for piece, ends in split(text.pieces(), text.chars, STR_BYTES // kind):
                 part.write(piece.encode(storage.codec))
                 if ends:
-                    parts.append(self._add_region(part))
-                    part = self._new_part()
-            parts.append(self._add_region(part))
+                    parts.append((self._add_region(part), part.size // kind))
+                    part = SpoolFile(self._new_path())
+            parts.append((self._add_region(part), part.size // kind))
         finally:
             part.close()
-        self._add_parts(name, parts, storage)
+        with spool_errors(whole):
+            whole.unlink()
+        for number, (region, chars) in enumerate(parts, 1):
+            self._index.add(f"{name}[{number}/{len(parts)}]", region, 0, chars, storage)
 
-    def _new_part(self) -> SpoolFile:
-        return SpoolFile(self._folder / f"text-{len(self._regions)}")
-
-    def _add_region(self, file: SpoolFile) -> tuple[int, int]:
-        """Enter a finished file as a region: its number, and the bytes of its text."""
+    def _add_region(self, file: SpoolFile) -> int:
+        """Enter a finished file as a region; its number."""
         self._regions.append(RegionFile(file=file.path.name, length=file.pad()))
         file.close()
-        return len(self._regions) - 1, file.size
-
-    def _add_parts(self, name: str, parts: list[tuple[int, int]], storage: Storage) -> None:
-        for number, (region, size) in enumerate(parts, 1):
-            title = name if len(parts) == 1 else f"{name}[{number}/{len(parts)}]"
-            self._index.add(title, region, 0, size // storage.kind, storage)
+        return len(self._regions) - 1
 
     def _pack_text(self, name: str, text: str, storage: Storage, size: int) -> None:
         if self._pack is None:
@@ -282,33 +264,6 @@ class _Pack:
     def _flush(self) -> None:
         self._file.write(self._buffer)
         self._buffer.clear()
-
-
-def split(pieces: Iterable[str], chars: int, most: int) -> Iterator[tuple[str, bool]]:
-    """Split a text of `chars` characters into parts of at most `most`.
-
-    `pieces` are the text; they come out again, some of them cut, each with
-    whether a part ends with it (the last part's end is not told). A part ends
-    at the end of a line if there is one shortly before the limit.
-    """
-    near = min(files.BLOCK_BYTES, most // 4)
-    left, room = chars, most
-    for whole in pieces:
-        piece = whole
-        while left > room and len(piece) > room - near:
-            cut = piece.rfind("\n", max(0, room - 2 * near), room) + 1
-            if not cut:
-                if len(piece) < room:
-                    break
-                cut = room
-            yield piece[:cut], True
-            piece = piece[cut:]
-            left -= cut
-            room = most
-        if piece:
-            yield piece, False
-            left -= len(piece)
-            room -= len(piece)
 
 
 def _left_out(count: int) -> str:

@@ -18,7 +18,7 @@ from rlm_local.spool.writer import SourceChangedError
 from tests.spool.contract import check
 
 #: The calls by which the spool takes space on a disk.
-TAKING_SPACE = ["open", "mkdir", "write", "copy_file_range", "ftruncate", "rename"]
+TAKING_SPACE = ["open", "mkdir", "pwrite", "copy_file_range", "ftruncate", "rename"]
 
 
 class Disk:
@@ -244,7 +244,7 @@ def test_an_interrupt_leaves_nothing(docs: Path, tmp_path: Path, shape: str) -> 
 # --------------------------------------------------------------- ways of copying
 
 
-def no_range(source: int, target: int, count: int) -> int:
+def no_range(source: int, target: int, count: int, *, offset_dst: int) -> int:
     raise OSError(errno.EXDEV, "Invalid cross-device link")
 
 
@@ -255,13 +255,13 @@ class RangeThatGivesUp:
         self.calls = calls
         self.last = last
 
-    def __call__(self, source: int, target: int, count: int) -> int:
+    def __call__(self, source: int, target: int, count: int, *, offset_dst: int) -> int:
         if self.calls == 0:
             if self.last is None:
                 raise OSError(errno.EIO, "Input/output error")
             return self.last
         self.calls -= 1
-        return COPY_RANGE(source, target, min(count, 7))
+        return COPY_RANGE(source, target, min(count, 7), offset_dst=offset_dst)
 
 
 COPY_RANGE = os.copy_file_range

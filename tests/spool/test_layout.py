@@ -15,7 +15,7 @@ import rlm_local.prompt
 from rlm_local.errors import PromptError
 from rlm_local.prompt import open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.spool import files, store, writer
-from rlm_local.spool.writer import split
+from rlm_local.spool.textfile import split
 from tests.spool.contract import check
 
 # Texts of each width, often long enough to cross several blocks of the patched size.
