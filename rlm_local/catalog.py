@@ -32,6 +32,7 @@ from rlm_local.paths import cache_folder
 from rlm_local.records import Record
 
 CATALOGUE = "catalog.toml"
+DEFAULT_MODEL = "rlm-nano"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,16 +19,15 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
 
+from rlm_local.catalog import DEFAULT_MODEL
 from rlm_local.errors import ConfigError
 from rlm_local.limits import Limits
-from rlm_local.records import Record
+from rlm_local.records import Mode, Record
 from rlm_local.units import parse_bytes, parse_seconds
-
-Mode = Literal["auto", "direct", "rlm"]
 
 
 class Config(Record, frozen=True):
@@ -38,7 +37,7 @@ class Config(Record, frozen=True):
     leaves the choice to the engine.
     """
 
-    model: str = "rlm-nano"
+    model: str = DEFAULT_MODEL
     mode: Mode = "auto"
     seed: int = 0
     replace_bad_bytes: bool = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
@@ -29,6 +28,7 @@ from rlm_local.records import (
     Completion,
     Event,
     Message,
+    Mode,
     Observation,
     Ran,
     Replied,
@@ -41,7 +41,6 @@ from rlm_local.records import (
 from rlm_local.sandbox import Repl, Sandbox
 from rlm_local.subcalls import SubCalls
 
-Mode = Literal["auto", "direct", "rlm"]
 Recorder = Callable[[Event], None]
 
 #: Consecutive turns that bring nothing new before the run is ended.

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rlm_local import runtime
+from rlm_local.catalog import DEFAULT_MODEL
 from rlm_local.errors import GuestTrapped, ModelError, RlmError
 from rlm_local.limits import Limits
 from rlm_local.paths import cache_folder, data_folder
@@ -33,7 +34,7 @@ class Check(Record, frozen=True):
     exit_code: int = 0
 
 
-def examine(model: str = runtime.DEFAULT_MODEL) -> Iterator[Check]:
+def examine(model: str = DEFAULT_MODEL) -> Iterator[Check]:
     """Every check, as it is made. `model`: the one to load and have write a few tokens."""
     yield _check("python", _python)
     for library in LIBRARIES:

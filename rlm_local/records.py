@@ -17,6 +17,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of the records: immutable, keyword-only, unknown fields refused."""
 
 
+#: How a question is asked: the prompt given to the model, or worked on in the REPL, or as it fits.
+Mode = Literal["auto", "direct", "rlm"]
+
+
 class StopReason(StrEnum):
     """Why a run ended. All but `ANSWERED` come with the best partial answer."""
 

@@ -14,18 +14,15 @@ from types import TracebackType
 from typing import BinaryIO, Generic, Protocol, Self, TypeVar, cast, get_args
 
 from rlm_local import controller
-from rlm_local.catalog import verified
-from rlm_local.controller import Mode
+from rlm_local.catalog import DEFAULT_MODEL, verified
 from rlm_local.errors import RlmError, UsageError
 from rlm_local.limits import Limits
 from rlm_local.model import Model
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
-from rlm_local.records import Answer, Event
+from rlm_local.records import Answer, Event, Mode
 from rlm_local.runs import RunStore
 from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
-
-DEFAULT_MODEL = "rlm-nano"
 
 #: A text; several texts, by name or not; files and folders; or a prompt that is open already.
 Context = str | Sequence[str] | Mapping[str, str] | Path | Sequence[Path] | Prompt

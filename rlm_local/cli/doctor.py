@@ -13,8 +13,8 @@ from rlm_local.cli.printing import print_json, print_text
 @json_option("Print a JSON array of checks.")
 def doctor(model: str | None, as_json: bool) -> int:
     """Check that everything is here and works, part by part."""
+    from rlm_local.catalog import DEFAULT_MODEL
     from rlm_local.doctor import examine
-    from rlm_local.runtime import DEFAULT_MODEL
 
     checks = []
     for check in examine(model or DEFAULT_MODEL):
