@@ -10,7 +10,6 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -22,7 +21,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from rlm_local.records import Event, Ran, Replied, RunEnded, RunStarted, SubCalled, TurnStarted
-from rlm_local.units import format_seconds
+from rlm_local.units import format_bytes, format_seconds
 from rlm_local.views import (
     SHOWN_LINES,
     QuietView,
@@ -60,15 +59,18 @@ class TerminalView(QuietView):
             self._bars = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                DownloadColumn(binary_units=True),
+                TextColumn("{task.fields[size]}"),
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
             )
             self._bars.start()
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total or None)
-        self._bars.update(self._tasks[stage], completed=done, total=total or None)
+            self._tasks[stage] = self._bars.add_task(stage, total=total or None, size="")
+        size = f"{format_bytes(done)} of {format_bytes(total)}" if total else format_bytes(done)
+        self._bars.update(
+            self._tasks[stage], completed=done, total=total or None, size=size if done else ""
+        )
 
     def event(self, event: Event) -> None:
         self._tally.add(event)

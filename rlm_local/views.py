@@ -53,7 +53,9 @@ class View(Protocol):
     After `close` everything that it was told of has been shown.
     """
 
-    def progress(self, stage: str, done: int, total: int) -> None: ...
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` bytes; a total of 0 is not known, and both 0 is a mere notice."""
+        ...
 
     def event(self, event: Event) -> None: ...
 
@@ -182,6 +184,13 @@ class PlainView(QuietView):
         self._stream = stream
         self._lines = lines
         self._tally = Tally()
+        self._stages: set[str] = set()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Say once what is being done, where it is more than reading and loading."""
+        if done == total == 0 and stage not in self._stages:
+            self._stages.add(stage)
+            self._write(stage)
 
     def event(self, event: Event) -> None:
         self._tally.add(event)

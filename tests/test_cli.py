@@ -424,3 +424,14 @@ def test_a_reader_that_goes_away_is_no_error(text: str):
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (141, b"")
     os.close(writing)
+
+
+def test_closed_streams_are_no_error(text: str):
+    turns = json.dumps([FINISH])
+    line = f"{sys.executable} -m tests.scripted_cli '{turns}' ask --mode rlm q"
+    for closed, code in ((f"{text} <&-", 0), (f"{text} >&-", 0), (f"{text} 2>&-", 0), ("<&-", 2)):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{line} {closed}"], capture_output=True, cwd=ROOT, timeout=60
+        )
+        assert done.returncode == code, done.stderr
+        assert b"Traceback" not in done.stderr

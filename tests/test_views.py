@@ -85,7 +85,8 @@ def watch(view: View, text: str) -> None:
     with view:
         view.progress("reading", 10, 100)
         view.progress("reading", 100, 100)
-        view.progress("loading", 0, 0)
+        view.progress("compiling", 0, 0)
+        view.progress("compiling", 0, 0)
         for event in events(text):
             view.event(event)
 
@@ -94,6 +95,7 @@ def test_plain_lines_tell_the_whole_run():
     stream = io.StringIO()
     watch(PlainView(stream), "this")
     assert stream.getvalue().splitlines() == [
+        "compiling",
         "run 20260101-000000-000-aaaa: m on 40,000,000 characters (rlm): why this?",
         "turn 1 (left: 10m00s, 19 turns, 2,000 sub-calls, 4,000,000 tokens)",
         "  I think this.",

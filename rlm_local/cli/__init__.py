@@ -27,6 +27,7 @@ from rlm_local.errors import RlmError, UsageError
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. SIGTERM and SIGHUP keep what there is, as Ctrl-C does."""
+    _stand_in_for_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     received: list[int] = []
@@ -76,6 +77,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         complain(f"{error.filename or 'input or output'}: {error.strerror}")
         return RlmError.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Where a standard stream came closed, put the null device: else a file that we open,
+    such as the run's record, would get its number and what is written to it."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
