@@ -29,7 +29,7 @@ from rlm_local.records import Message
 # as the user must be stopped by text.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}### {{ message.role | capitalize }}:\n"
-    "{{ message.content }}\n\n{% endfor %}### Assistant:\n"
+    "{{ message.content }}\n\n{% endfor %}{{ '### Assistant:\n' }}"
 )
 PLAIN_STOPS = ("\n### User:", "\n### System:")
 # Code points that Unicode reserves for internal use: no text should hold them.

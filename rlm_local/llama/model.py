@@ -87,6 +87,11 @@ class LlamaModel:
     def memory_plan(self) -> MemoryPlan:
         return self._plan
 
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._worker.pid
+
     def complete(
         self, requests: Sequence[Request], *, deadline: float, token_limit: int
     ) -> list[Completion]:

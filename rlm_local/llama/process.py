@@ -98,6 +98,7 @@ class WorkerProcess:
             reply = self._received.get(timeout=max(0.0, min(left, threading.TIMEOUT_MAX)))
         except queue.Empty:
             self._process.kill()
+            self._process.wait()
             self.death = WorkerDied(
                 "the model's process did not answer in time and was stopped",
                 hint="try again; a smaller model answers faster",

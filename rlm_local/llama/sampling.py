@@ -22,11 +22,11 @@ class Sampler:
         self._random = np.random.default_rng(seed & (1 << 64) - 1)
 
     def __call__(self, logits: Logits) -> int:
-        scaled = logits / np.float32(self._temperature)
-        scaled -= scaled.max()
-        likely = np.flatnonzero(scaled >= np.log(MIN_P))
-        if not likely.size:  # not a number anywhere: there is nothing to choose between
+        top = logits.max()
+        if not np.isfinite(top):  # damaged weights: there is nothing to choose between
             return int(logits.argmax())
+        scaled = (logits - top) / np.float32(self._temperature)
+        likely = np.flatnonzero(scaled >= np.log(MIN_P))
         weights = np.exp(scaled[likely].astype(np.float64)).cumsum()
         drawn = int(np.searchsorted(weights, self._random.random() * weights[-1], side="right"))
         return int(likely[min(drawn, likely.size - 1)])

@@ -42,45 +42,68 @@ _LONGEST_WAIT = 3600.0  # seconds; a wait in `select` must be finite
 
 
 class Listener:
-    """Reads the parent's commands. `stop` is what a deadline or a cancellation calls."""
+    """Reads the parent's commands into a queue, and stops the decode when it must."""
 
     def __init__(self, pipe: int) -> None:
-        self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self.native: Native | None = None
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._pipe = pipe
+        self._alarm, self._wake = os.pipe()  # a byte here: the deadline has changed
+        self._lock = threading.Lock()
+        self._native: Native | None = None
         self._deadline = math.inf
         self._current = 0
+        self._cancelled: set[int] = set()
         threading.Thread(target=self._run, name="listener", daemon=True).start()
+
+    def attach(self, native: Native) -> None:
+        """Whose decode to stop."""
+        self._native = native
+
+    def next_command(self) -> Command:
+        """The next command; waits for it. From here on its deadline and cancellation count."""
+        command = self._commands.get()
+        if isinstance(command, Complete) and self._native is not None:
+            with self._lock:
+                self._native.resume()
+                self._current = command.id
+                self._deadline = command.deadline
+                # Parents number their calls upwards: what came before is over.
+                self._cancelled = {number for number in self._cancelled if number >= command.id}
+                if command.id in self._cancelled:
+                    self._stop()
+            os.write(self._wake, b"!")
+        return command
 
     def _run(self) -> None:
         try:
             while True:
                 wait = min(self._deadline - time.monotonic(), _LONGEST_WAIT)
-                if select.select([self._pipe], [], [], max(0.0, wait))[0]:
-                    self._handle(protocol.receive_command(self._pipe))
-                elif time.monotonic() >= self._deadline:
-                    self._stop()
+                ready = select.select([self._pipe, self._alarm], [], [], max(0.0, wait))[0]
+                if self._alarm in ready:
+                    os.read(self._alarm, 64)
+                if self._pipe in ready:
+                    self._take(protocol.receive_command(self._pipe))
+                with self._lock:
+                    if time.monotonic() >= self._deadline:
+                        self._stop()
         except protocol.Closed:
             # The parent is done, or dead. There is nothing to save, and the main
             # thread may be deep inside llama.cpp.
             os._exit(0)
 
-    def _handle(self, command: Command) -> None:
-        if isinstance(command, Cancel):
+    def _take(self, command: Command) -> None:
+        if not isinstance(command, Cancel):
+            self._commands.put(command)
+            return
+        with self._lock:
+            self._cancelled.add(command.id)
             if command.id == self._current:
                 self._stop()
-            return
-        if isinstance(command, Complete) and self.native is not None:
-            # Before the main thread can see it, so that no abort is lost.
-            self.native.resume()
-            self._current = command.id
-            self._deadline = command.deadline
-        self.commands.put(command)
 
     def _stop(self) -> None:
         self._deadline = math.inf
-        if self.native is not None:
-            self.native.abort()
+        if self._native is not None:
+            self._native.abort()
 
 
 class Worker:
@@ -156,7 +179,7 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     listener = Listener(command_pipe)
-    load = listener.commands.get()
+    load = listener.next_command()
     if not isinstance(load, Load):
         sys.exit("the first command was not to load a model")
     try:
@@ -164,11 +187,10 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     except ModelError as error:
         protocol.send(reply_pipe, protocol.Failed(id=0, message=str(error), hint=error.hint))
         sys.exit(1)
-    listener.native = worker.native
+    listener.attach(worker.native)
     protocol.send(reply_pipe, protocol.Loaded())
     while True:
-        command = listener.commands.get()
-        protocol.send(reply_pipe, _answer(worker, command))
+        protocol.send(reply_pipe, _answer(worker, listener.next_command()))
 
 
 def _answer(worker: Worker, command: Command) -> protocol.Reply:

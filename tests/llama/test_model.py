@@ -1,0 +1,460 @@
+"""A real model in its real process: replies, limits, and every way for it to end."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import models
+from rlm_local.errors import (
+    ConfigError,
+    ModelError,
+    ModelFileError,
+    ModelMemoryError,
+    WindowError,
+    WorkerDied,
+)
+from rlm_local.limits import MIB
+from rlm_local.llama import LlamaModel, verify
+from rlm_local.records import Completion, Message, Request
+from tests.llama import build
+from tests.llama.conftest import MEMORY
+
+PLENTY = 1 << 40
+LONG = "the question is in the text and the answer is in the line " * 8
+
+
+def ask(text: str, *, system: str = "", **how: object) -> Request:
+    messages = (Message("user", text),)
+    if system:
+        messages = (Message("system", system), *messages)
+    return Request(messages=messages, **{"max_tokens": 24, **how})  # type: ignore[arg-type]
+
+
+def complete(
+    model: LlamaModel, *requests: Request, seconds: float = 60.0, token_limit: int = PLENTY
+) -> list[Completion]:
+    deadline = time.monotonic() + seconds
+    return model.complete(requests, deadline=deadline, token_limit=token_limit)
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+def gone(pid: int, within: float = 5.0) -> bool:
+    """Whether the process ends, and leaves no zombie, in time."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+# -------------------------------------------------------------- completions
+
+
+def test_info(model: LlamaModel, tiny_path: Path) -> None:
+    assert model.info.name == "random-tiny"
+    assert model.info.path == str(tiny_path)
+    assert model.info.context_tokens == 1_024
+    assert model.info.profile == "generic"
+    assert model.info.file_bytes == tiny_path.stat().st_size
+
+
+def test_a_completion_and_its_figures(model: LlamaModel) -> None:
+    (completion,) = complete(model, ask("What is in the text?", max_tokens=16))
+    assert completion.finish in ("length", "stop")
+    assert 0 < completion.completion_tokens <= 16
+    assert completion.text
+    assert completion.prompt_tokens > 10
+    assert 0 < completion.seconds < 60
+
+
+def test_no_requests(model: LlamaModel) -> None:
+    assert complete(model) == []
+
+
+def test_the_same_text_with_and_without_cache(tiny_path: Path, model: LlamaModel) -> None:
+    turns = [ask(LONG, dialogue="equal"), ask(LONG + " more", dialogue="equal")]
+    warm = [complete(model, turn)[0] for turn in turns]
+    assert warm[0].cached_tokens < warm[1].cached_tokens
+    assert warm[1].cached_tokens > 0.9 * warm[0].prompt_tokens
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as fresh:
+        (cold,) = complete(fresh, turns[1])
+    assert cold.cached_tokens == 0
+    assert cold.text == warm[1].text
+
+
+def test_a_turn_prefills_only_what_is_new(model: LlamaModel) -> None:
+    first = ask(LONG * 3, dialogue="turns")
+    (reply,) = complete(model, first)
+    complete(model, *[ask(f"{LONG} number {n}") for n in range(6)])  # sub-calls in between
+    more = (*first.messages, Message("assistant", reply.text), Message("user", "Go on."))
+    (second,) = complete(model, Request(messages=more, max_tokens=8, dialogue="turns"))
+    # Random weights write tokens that a tokenizer would not, so the reply may be new too.
+    new = second.prompt_tokens - second.cached_tokens
+    assert second.cached_tokens >= reply.prompt_tokens
+    assert new <= model.count_tokens(reply.text) + 24
+
+
+def test_a_batch_shares_its_prefix(model: LlamaModel) -> None:
+    requests = [ask(f"{n} {n + 1}", system=LONG) for n in range(40)]
+    completions = complete(model, *requests)
+    assert len(completions) == 40
+    shared = model.count_tokens(LONG)
+    assert sum(c.cached_tokens >= shared for c in completions) >= 39
+
+
+def test_a_batch_in_order(model: LlamaModel) -> None:
+    requests = [ask("word " * (n + 1), max_tokens=4) for n in range(20)]
+    counts = [c.prompt_tokens for c in complete(model, *requests)]
+    assert counts == sorted(counts)
+    assert len(set(counts)) == 20
+
+
+def test_more_than_the_cells_hold(tiny_path: Path) -> None:
+    with LlamaModel(tiny_path, memory_bytes=MEMORY, context_tokens=512) as small:
+        requests = [ask(f"{n} " + "text line " * 150, max_tokens=100) for n in range(30)]
+        completions = complete(small, *requests)
+    assert {c.finish for c in completions} <= {"stop", "length"}
+
+
+def test_temperature_and_seed(model: LlamaModel) -> None:
+    def texts(seed: int) -> list[str]:
+        return [c.text for c in complete(model, ask("Say.", temperature=1.0, seed=seed))]
+
+    assert texts(1) == texts(1)
+    assert texts(1) != texts(2)
+
+
+def test_special_tokens_in_a_document_are_text(model: LlamaModel) -> None:
+    """Each is spelled by several tokens, and nothing ends or begins with them."""
+    plain, injected = "a" * 10, "<|im_end|>"
+    figures = [complete(model, ask(text, max_tokens=1))[0].prompt_tokens for text in ("", plain)]
+    (completion,) = complete(model, ask(injected, max_tokens=1))
+    assert completion.prompt_tokens - figures[0] >= 6
+    assert model.count_tokens(injected) >= 6
+
+
+def test_text_of_any_kind(model: LlamaModel) -> None:
+    texts = ["", "\0", "é€😀", "\ud800 alone", "\ufdd0<|im_end|>", "\r\n\t", "`" * 50]
+    for completion in complete(model, *map(ask, texts)):
+        completion.text.encode()  # no surrogates come back
+    assert model.count_tokens("\ud800") > 0
+
+
+def test_count_tokens(model: LlamaModel) -> None:
+    assert model.count_tokens("") == 0
+    assert model.count_tokens("the") == 1
+    assert model.count_tokens("the" * 2_000) == 2_000
+
+
+def test_stop_at_the_plain_formats_next_turn(tmp_path: Path) -> None:
+    shape = models.without_template(models.SHAPES["tiny"])
+    with LlamaModel(models.write(shape, tmp_path / "base.gguf"), memory_bytes=MEMORY) as base:
+        (completion,) = complete(base, ask("What?"))
+    assert completion.completion_tokens > 0
+
+
+# ------------------------------------------------------------------- limits
+
+
+def test_a_prompt_that_does_not_fit(model: LlamaModel) -> None:
+    with pytest.raises(WindowError) as caught:
+        complete(model, ask("ok"), ask("the " * 2_000))
+    assert caught.value.index == 1
+    assert caught.value.tokens > 2_000
+    assert caught.value.fits == 1_024 - 24
+
+
+def test_a_prompt_that_just_fits(model: LlamaModel) -> None:
+    with pytest.raises(WindowError) as caught:
+        complete(model, ask("the" * 1_500, max_tokens=100))
+    over = caught.value.tokens - caught.value.fits
+    (completion,) = complete(model, ask("the" * (1_500 - over), max_tokens=100))
+    assert completion.prompt_tokens == caught.value.fits
+    assert completion.completion_tokens <= 32
+    with pytest.raises(WindowError):
+        complete(model, ask("the" * (1_501 - over), max_tokens=100))
+
+
+def test_a_huge_prompt_is_refused_soon(model: LlamaModel) -> None:
+    with pytest.raises(WindowError) as caught:
+        complete(model, ask("the text " * 3_000_000))
+    assert caught.value.tokens > 3_000_000
+
+
+def test_the_token_limit(model: LlamaModel) -> None:
+    completions = complete(model, *[ask(f"{n} {LONG}") for n in range(10)], token_limit=150)
+    assert sum(c.work_tokens for c in completions) == 150
+    assert "tokens" in {c.finish for c in completions}
+
+
+def test_no_time_at_all(model: LlamaModel) -> None:
+    completions = complete(model, ask(LONG), seconds=-1.0)
+    assert [(c.finish, c.text) for c in completions] == [("deadline", "")]
+    assert complete(model, ask("again"))[0].finish != "deadline"
+
+
+@pytest.fixture(scope="module")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaModel]:
+    """Tens of milliseconds a token, a second or more for a long prompt."""
+    shape = models.Shape("slow", 768, 6, 12, 4, 4_096, 2_048, 4_096, models.F16)
+    path = models.write(shape, tmp_path_factory.mktemp("models") / "slow.gguf")
+    with LlamaModel(path, memory_bytes=MEMORY, threads=1) as loaded:
+        yield loaded
+
+
+def test_deadline_in_the_prompt(slow_model: LlamaModel) -> None:
+    request = ask(LONG * 30)
+    completions: list[Completion] = []
+    took = seconds_of(lambda: completions.extend(complete(slow_model, request, seconds=0.3)))
+    assert (completions[0].finish, completions[0].completion_tokens) == ("deadline", 0)
+    assert 0.25 < took < 0.8
+    assert complete(slow_model, ask("x", max_tokens=2))[0].completion_tokens > 0
+
+
+def test_deadline_in_the_reply(slow_model: LlamaModel) -> None:
+    completions: list[Completion] = []
+    requests = [ask(f"number {n}", max_tokens=3_000) for n in range(4)]
+    took = seconds_of(lambda: completions.extend(complete(slow_model, *requests, seconds=1.0)))
+    assert {c.finish for c in completions} == {"deadline"}
+    assert max(c.completion_tokens for c in completions) > 1
+    assert completions[0].text
+    assert 0.9 < took < 1.5
+
+
+def test_cancel_from_another_thread(slow_model: LlamaModel) -> None:
+    threading.Timer(0.3, slow_model.cancel).start()
+    completions: list[Completion] = []
+    took = seconds_of(lambda: completions.extend(complete(slow_model, ask("x", max_tokens=3_000))))
+    assert completions[0].finish == "deadline"
+    assert took < 1.0
+    slow_model.cancel()  # nothing runs: nothing happens
+    assert complete(slow_model, ask("y", max_tokens=2))[0].finish != "deadline"
+
+
+def test_an_endless_deadline(model: LlamaModel) -> None:
+    assert model.complete([ask("x")], deadline=math.inf, token_limit=PLENTY)[0].text
+
+
+# ------------------------------------------------------- files that are bad
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (None, "there is no model file"),
+        (b"", "is empty"),
+        (b"not a model, but text that is long enough", "not a GGUF file"),
+        (build.gguf()[:-100], "cut short"),
+        (build.gguf(build.metadata(eos=None)), "end token"),
+    ],
+)
+def test_a_bad_file(tmp_path: Path, raw: bytes | None, message: str) -> None:
+    path = tmp_path / "model.gguf"
+    if raw is not None:
+        path.write_bytes(raw)
+    with pytest.raises(ModelFileError, match=message):
+        LlamaModel(path, memory_bytes=MEMORY)
+
+
+def test_too_large_for_the_limit(tiny_path: Path) -> None:
+    with pytest.raises(ModelMemoryError, match="the limit is 16 MiB"):
+        LlamaModel(tiny_path, memory_bytes=16 * MIB)
+
+
+def test_a_window_that_the_model_does_not_have(tiny_path: Path) -> None:
+    with pytest.raises(ConfigError, match="512 to 1,024"):
+        LlamaModel(tiny_path, memory_bytes=MEMORY, context_tokens=2_000)
+
+
+def test_what_only_llama_cpp_refuses(tmp_path: Path) -> None:
+    entries = build.metadata(architecture=("general.architecture", build.STRING, "llamb"))
+    entries = [(key.replace("llama.", "llamb."), kind, content) for key, kind, content in entries]
+    path = build.written(tmp_path, build.gguf(entries))
+    with pytest.raises(ModelError, match="cannot load") as caught:
+        LlamaModel(path, memory_bytes=MEMORY)
+    assert "unknown model architecture" in str(caught.value)
+
+
+def test_a_template_that_is_invalid(tmp_path: Path) -> None:
+    entries = [*build.metadata(), ("tokenizer.chat_template", build.STRING, "{% for %}")]
+    with pytest.raises(ModelError, match="template is invalid"):
+        LlamaModel(build.written(tmp_path, build.gguf(entries)), memory_bytes=MEMORY)
+
+
+def test_a_file_made_by_hand_loads(tmp_path: Path) -> None:
+    """So that what the other files lack is why they are refused."""
+    with LlamaModel(build.written(tmp_path, build.gguf()), memory_bytes=MEMORY) as zeros:
+        assert complete(zeros, ask("x"))[0].completion_tokens > 0
+
+
+def test_verify(tiny_path: Path, tmp_path: Path) -> None:
+    assert verify(tiny_path, memory_bytes=MEMORY).name == "random-tiny"
+    raw = bytearray(tiny_path.read_bytes())
+    raw[-1_000:] = b"\xff" * 1_000  # halves that are no numbers
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(raw)
+    with pytest.raises(ModelError, match="cannot load"):
+        verify(damaged, memory_bytes=MEMORY)
+
+
+# ------------------------------------------------------ ends of the process
+
+
+def test_close_twice_leaves_no_process(tiny_path: Path) -> None:
+    model = LlamaModel(tiny_path, memory_bytes=MEMORY)
+    pid = model.pid
+    model.close()
+    assert gone(pid, within=0.0) or gone(pid)
+    model.close()
+    with pytest.raises(ModelError, match="was closed"):
+        complete(model, ask("x"))
+    with pytest.raises(ModelError, match="was closed"):
+        model.count_tokens("x")
+    model.cancel()
+
+
+def test_progress(tiny_path: Path) -> None:
+    seen: list[float] = []
+    LlamaModel(tiny_path, memory_bytes=MEMORY, progress=seen.append).close()
+    assert seen == sorted(seen)
+    assert seen
+    assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
+def test_killed_while_it_decodes(tiny_path: Path, how: signal.Signals) -> None:
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as model:
+        pid = model.pid
+        endless = [ask(f"{n}", max_tokens=900) for n in range(200)]
+        timer = threading.Timer(0.2, os.kill, (pid, how))
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(WorkerDied, match=how.name):
+            complete(model, *endless)
+        assert time.monotonic() - began < 2.0
+        assert gone(pid)
+        # Once, a new worker takes its place.
+        assert complete(model, ask("x"))[0].text
+        os.kill(model.pid, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(WorkerDied):
+                complete(model, ask("x"))
+
+
+def test_killed_while_it_is_idle(tiny_path: Path) -> None:
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as model:
+        os.kill(model.pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            complete(model, ask("x"))
+        assert model.count_tokens("the") == 1
+
+
+def test_its_last_words_are_in_the_error(tmp_path: Path) -> None:
+    """llama.cpp aborts on what the header's check cannot know."""
+    with LlamaModel(build.written(tmp_path, build.gguf()), memory_bytes=MEMORY) as model:
+        model._worker._lines.append("GGML_ASSERT(n > 0) failed")
+        os.kill(model.pid, signal.SIGABRT)
+        with pytest.raises(WorkerDied, match=r"GGML_ASSERT\(n > 0\) failed"):
+            complete(model, ask("x"))
+
+
+def test_a_worker_that_hangs_is_killed(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlm_local.llama.model.GRACE_SECONDS", 0.3)
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as model:
+        pid = model.pid
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(WorkerDied, match="did not answer in time"):
+            complete(model, ask("x"), seconds=0.1)
+        assert gone(pid)
+
+
+def test_closed_while_it_decodes(tiny_path: Path) -> None:
+    model = LlamaModel(tiny_path, memory_bytes=MEMORY)
+    endless = [ask(f"{n}", max_tokens=900) for n in range(200)]
+    threading.Timer(0.2, model.close).start()
+    with pytest.raises(ModelError, match="was closed"):
+        complete(model, *endless)
+
+
+def test_ctrl_c_is_not_the_workers(tiny_path: Path) -> None:
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as model:
+        os.kill(model.pid, signal.SIGINT)
+        assert complete(model, ask("x"))[0].text
+
+
+def test_an_interrupted_call_leaves_a_usable_model(slow_model: LlamaModel) -> None:
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        complete(slow_model, ask("x", max_tokens=3_000))
+    began = time.monotonic()
+    assert complete(slow_model, ask("y", max_tokens=2))[0].completion_tokens == 2
+    assert time.monotonic() - began < 2.0
+
+
+ORPHAN = """
+import os, sys
+from pathlib import Path
+from rlm_local.llama import LlamaModel
+model = LlamaModel(Path(sys.argv[1]), memory_bytes=int(sys.argv[2]))
+print(model.pid, flush=True)
+os.kill(os.getpid(), int(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_worker_dies_with_its_parent(tiny_path: Path, how: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(tiny_path), str(MEMORY), str(int(how))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -how
+    assert gone(int(done.stdout))
+
+
+def test_a_folder_on_the_way_is_not_imported(
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker starts in the user's folder, where a numpy.py may lie."""
+    (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    LlamaModel(tiny_path, memory_bytes=MEMORY).close()
+
+
+def test_the_worker_imports_only_what_it_needs() -> None:
+    """Its start is part of every first answer."""
+    code = "import sys, rlm_local.llama.worker; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(run.stdout.split())
+    assert "llama_cpp.llama_cpp" in loaded
+    unwanted = {
+        "wasmtime",
+        "rich",
+        "click",
+        "mmap_ninja",
+        "llama_cpp.llama",
+        "diskcache",
+        "asyncio",
+    }
+    assert not loaded & unwanted

@@ -1,0 +1,51 @@
+"""Drawing tokens at a temperature."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from rlm_local.llama.sampling import Sampler
+
+LOGITS = np.log(np.array([0.6, 0.3, 0.08, 0.02], np.float32))
+
+
+def drawn(sampler: Sampler, count: int = 4_000) -> Counter[int]:
+    return Counter(sampler(LOGITS) for _ in range(count))
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    one, other = Sampler(1.0, 7), Sampler(1.0, 7)
+    assert [one(LOGITS) for _ in range(50)] == [other(LOGITS) for _ in range(50)]
+
+
+def test_another_seed_draws_otherwise() -> None:
+    one, other = Sampler(1.0, 7), Sampler(1.0, 8)
+    assert [one(LOGITS) for _ in range(50)] != [other(LOGITS) for _ in range(50)]
+
+
+def test_as_likely_as_the_logits_say() -> None:
+    counts = drawn(Sampler(1.0, 1))
+    assert abs(counts[0] / 4_000 - 0.6 / 0.98) < 0.03
+    assert abs(counts[1] / 4_000 - 0.3 / 0.98) < 0.03
+
+
+def test_the_unlikely_is_never_drawn() -> None:
+    assert 3 not in drawn(Sampler(1.0, 1))  # less than 0.05 of the likeliest
+
+
+def test_a_low_temperature_is_nearly_greedy() -> None:
+    assert drawn(Sampler(0.1, 1)).most_common(1)[0] == (0, 4_000)
+
+
+def test_a_negative_or_huge_seed() -> None:
+    for seed in (-1, 1 << 100, (1 << 32) - 1):
+        assert Sampler(1.0, seed)(LOGITS) in (0, 1, 2)
+
+
+def test_broken_logits_give_a_token() -> None:
+    sampler = Sampler(1.0, 1)
+    assert sampler(np.full(4, np.nan, np.float32)) in range(4)
+    assert sampler(np.array([np.inf, 0, 0, 0], np.float32)) in range(4)
+    assert sampler(np.full(4, -np.inf, np.float32)) in range(4)
