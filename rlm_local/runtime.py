@@ -293,7 +293,8 @@ class _Starting(Generic[Part]):
 
     def result(self) -> Part:
         """The part, waited for; or the error that its making raised."""
-        self._made.wait()
+        while not self._made.wait(0.2):
+            pass  # awake now and then: a signal may have gone to another thread
         if self._error is not None:
             raise self._error
         return cast("Part", self._part)
