@@ -1,0 +1,98 @@
+"""Questions for a needle, composed of a lead, a core and a tail."""
+
+from __future__ import annotations
+
+import random
+
+from models.nano.lexicon import Split
+
+_LEADS = ("",) * 4 + (
+    "According to the text, ",
+    "From the context: ",
+    "Hello! ",
+    "Quick question: ",
+    "In this file, ",
+)
+_CORES = (
+    "what is the {a} for {k}?",
+    "what is the {a} of {k}?",
+    "which {a} belongs to {k}?",
+    "find the {a} for {k}.",
+    "tell me the {a} of {k}.",
+    "what is {k}'s {a}?",
+    "{k}: what is the {a}?",
+    "look up {k} and give me its {a}.",
+    "I need the {a} that goes with {k}.",
+    "for {k}, which {a} is given?",
+    "what {a} was {k} given?",
+    "return the {a} of {k}.",
+    "the {a} for {k} is what?",
+    "where it speaks of {k}, what is the {a}?",
+    "{a} of {k}?",
+    "{a} for {k}",
+    'get the {a} of "{k}".',
+    "what does it say is the {a} of {k}?",
+    "extract the {a} recorded for {k}.",
+    "do you know the {a} of {k}?",
+    "search for {k}. What is its {a}?",
+    "who can tell me which {a} {k} has?",
+    "what is the special magic {a} for {k} mentioned in the provided text?",
+    "what are all the special magic {a}s for {k} mentioned in the provided text?",
+)
+_TAILS = ("",) * 4 + (
+    " Answer with the value only.",
+    " Be brief.",
+    " Thank you.",
+    " It is somewhere in the text.",
+    " Give just the {a}.",
+)
+
+_HELD_LEADS = ("", "", "Having read everything: ", "I wonder, ")
+_HELD_CORES = (
+    "which {a} has been noted down for {k}?",
+    "could you dig out the {a} connected with {k}?",
+    "{k} should have a {a}; which one?",
+    "name the {a} under which {k} is listed.",
+    "somewhere {k} appears together with a {a}. Quote it.",
+    "how does the {a} of {k} read?",
+    "please show {k}'s {a}",
+    "given {k}, report the matching {a}.",
+)
+_HELD_TAILS = ("", "", " No explanation, please.", " One value is enough.")
+
+#: What a value of each kind may be called, and what a value of any kind may be.
+_ATTRIBUTES = {
+    "number": "access code;badge number;locker number;ticket number;serial number;pin;"
+    "account number;reference number;magic number;room key;phone number;number",
+    "word": "password;code word;secret word;magic word;call sign;nickname;alias;word",
+    "uuid": "session id;device id;magic uuid;tracking id;request id;uuid",
+}
+_ANY = "code;id;identifier;key;tag;secret;label;value;reference;token;entry"
+_HELD_ATTRIBUTES = {
+    "number": "invoice number;member number;passcode;file number",
+    "word": "keyword;codename;watchword",
+    "uuid": "guid;object id;transaction id",
+}
+_HELD_ANY = "credential;handle;signature"
+
+
+def attribute(kind: str, rng: random.Random, split: Split) -> str:
+    """What the value is called, in the question and in the text."""
+    table, any_kind = (_HELD_ATTRIBUTES, _HELD_ANY) if split == "held" else (_ATTRIBUTES, _ANY)
+    return rng.choice((any_kind if rng.random() < 0.35 else table[kind]).split(";"))
+
+
+def tells_kind(name: str) -> bool:
+    """Whether a value called so can be of one kind only."""
+    return name not in f"{_ANY};{_HELD_ANY}".split(";")
+
+
+def ask(key: str, name: str, rng: random.Random, split: Split) -> str:
+    """A question for the value called `name` of `key`."""
+    if split == "held":
+        leads, cores, tails = _HELD_LEADS, _HELD_CORES, _HELD_TAILS
+    else:
+        leads, cores, tails = _LEADS, _CORES, _TAILS
+    text = rng.choice(leads) + rng.choice(cores) + rng.choice(tails)
+    text = text.format(a=name, k=key)
+    return text[0].upper() + text[1:] if rng.random() < 0.8 else text

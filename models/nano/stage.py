@@ -1,0 +1,95 @@
+"""Where dialogues are played: a task's prompt, spooled, in a fork of the real sandbox."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from models.nano.tasks import Task
+from models.nano.teacher import Ending
+from rlm_local import dialogue
+from rlm_local.limits import MIB
+from rlm_local.prompt import Prompt, prompt_from_text, prompt_from_texts
+from rlm_local.records import Message
+from rlm_local.sandbox import Repl, Sandbox
+
+
+class Scene(NamedTuple):
+    """A task ready to be played: the first messages, a REPL, and what FINAL hands over."""
+
+    opening: tuple[Message, ...]
+    repl: Repl
+    ending: Ending
+
+
+class Stage:
+    """Sets up one scene after the other in the same sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._spools = tempfile.TemporaryDirectory(prefix="rlm-nano-")
+
+    @classmethod
+    def real(cls) -> Self:
+        """A stage on the WebAssembly sandbox."""
+        from rlm_local.wasm import WasmSandbox
+
+        return cls(WasmSandbox())
+
+    @contextmanager
+    def scene(self, task: Task) -> Iterator[Scene]:
+        ending = Ending()
+        with (
+            self.prompt(task) as prompt,
+            self._sandbox.repl(
+                prompt,
+                question=task.question,
+                host=ending,
+                functions=(),
+                memory_bytes=512 * MIB,
+                output_chars=20_000,
+            ) as repl,
+        ):
+            yield Scene(first_messages(task.question, prompt), repl, ending)
+
+    def prompt(self, task: Task) -> Prompt:
+        """The task's texts as a spooled prompt."""
+        folder = Path(self._spools.name)
+        if task.single:
+            return prompt_from_text(task.texts[0], folder=folder)
+        return prompt_from_texts(task.texts, folder=folder)
+
+    def close(self) -> None:
+        self._sandbox.close()
+        self._spools.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def first_messages(question: str, prompt: Prompt) -> tuple[Message, ...]:
+    """The opening of the dialogue, as the controller writes it for the nano profile."""
+    profile = dialogue.profile_of("nano")
+    return dialogue.opening(
+        profile,
+        question,
+        dialogue.PromptFacts(
+            documents=len(prompt.documents),
+            single=prompt.single,
+            chars=prompt.chars,
+            head=prompt.preview(profile.head_chars),
+            call_chars=0,
+        ),
+    )
