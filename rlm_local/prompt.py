@@ -174,9 +174,9 @@ def open_prompt(
         except SourceChangedError:
             if not (key and may_retry):
                 raise
-        except DiskFullError:
+        except DiskFullError as error:
             if not (key and may_retry and store.evict(0)):
-                raise
+                raise store.full(listing.bytes) from error
         may_retry = False
 
 
@@ -246,14 +246,18 @@ def _spool(
 def _spool_texts(
     texts: Iterable[tuple[str, str]], *, single: bool, bad_bytes: BadBytes, folder: Path | None
 ) -> Prompt:
-    with ExitStack() as undo:
-        draft = undo.enter_context(Store(_folder(folder)).draft())
-        writer = SpoolWriter(draft.folder, single=single, bad_bytes=bad_bytes)
-        undo.enter_context(closing(writer))
-        for name, text in texts:
-            writer.add_text(name, text)
-        prompt = Prompt(draft, writer.finish())
-        undo.pop_all()
+    store = Store(_folder(folder))
+    try:
+        with ExitStack() as undo:
+            draft = undo.enter_context(store.draft())
+            writer = SpoolWriter(draft.folder, single=single, bad_bytes=bad_bytes)
+            undo.enter_context(closing(writer))
+            for name, text in texts:
+                writer.add_text(name, text)
+            prompt = Prompt(draft, writer.finish())
+            undo.pop_all()
+    except DiskFullError as error:
+        raise store.full() from error
     return prompt
 
 

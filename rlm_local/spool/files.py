@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 from rlm_local.errors import PromptError
 
 #: Bytes read, checked and written at a time; a multiple of 4, the widest character.
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 18
 
 #: Regions are mapped on page boundaries; 64 KiB is a multiple of every page size in use.
 PAGE_BYTES = 65_536
@@ -37,10 +37,7 @@ def spool_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFullError(
-                f"the disk is full: the prompt's spool does not fit into {path.parent}",
-                hint="free some space, or name a folder on another disk with RLM_LOCAL_CACHE",
-            ) from error
+            raise DiskFullError(f"the disk is full: {path} cannot be written") from error
         reason = error.strerror or str(error)
         raise PromptError(f"the prompt's spool {path} cannot be written: {reason}") from error
 

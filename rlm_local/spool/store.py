@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from rlm_local.errors import PromptError
-from rlm_local.spool.files import spool_errors
+from rlm_local.spool.files import DiskFullError, spool_errors
 
 #: Spools beyond this many bytes are removed, least recently used first.
 STORE_BYTES = 16 << 30
@@ -110,6 +110,16 @@ class Store:
                 raise
         draft.folder = folder
         draft.temporary = False
+
+    def full(self, wanted: int = 0) -> DiskFullError:
+        """The error of a disk that is full, with its figures. `wanted`: bytes of the sources."""
+        disk = os.statvfs(self._root)
+        needs = f", and the prompt takes {wanted:,} or more" if wanted else ""
+        return DiskFullError(
+            f"the disk is full: {disk.f_bavail * disk.f_frsize:,} bytes are free in "
+            f"{self._root}{needs}",
+            hint="free some space, or name a folder on another disk with RLM_LOCAL_CACHE",
+        )
 
     def evict(self, limit_bytes: int | None = None) -> int:
         """Remove what crashes left, and what is beyond the limit; the number of bytes freed.

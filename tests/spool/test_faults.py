@@ -21,6 +21,9 @@ from tests.spool.contract import check
 TAKING_SPACE = ["open", "mkdir", "pwrite", "copy_file_range", "ftruncate", "rename"]
 
 
+FULL = r"the disk is full: [\d,]+ bytes are free in .*/spool, and the prompt takes \d+ or more"
+
+
 class Disk:
     """Stands before calls of `os`, counts those that take space, and fails from the nth on."""
 
@@ -96,7 +99,7 @@ def test_a_disk_that_is_full_at_any_moment(
             disk = Disk(patch, code)
             disk.fail_at = moment
             try:
-                with no_leaks(spool), pytest.raises(DiskFullError, match="the disk is full") as it:
+                with no_leaks(spool), pytest.raises(DiskFullError, match=FULL) as it:
                     open_prompt(paths, folder=spool).close()
             except pytest.fail.Exception:  # it came to its end before that moment
                 break
@@ -125,6 +128,14 @@ def test_space_is_made_by_what_is_not_in_use(
     with open_prompt([docs], folder=spool) as prompt:
         assert len(check(prompt)) == 2
         assert [path for path in spool.iterdir() if path != prompt.regions[0].path.parent] == []
+
+
+def test_texts_in_memory_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    Disk(monkeypatch).fail_at = 5
+    with no_leaks(spool), pytest.raises(DiskFullError, match=r"the disk is full: .*/spool$"):
+        prompt_from_texts(["a", "b"], folder=spool)
 
 
 def test_another_fault_of_the_disk_is_told(
