@@ -163,8 +163,11 @@ class Documents(Sequence[Document]):
     def __iter__(self) -> Iterator[Document]:
         for first in range(0, len(self), _ROWS_AT_ONCE):
             rows = self._table[first : first + _ROWS_AT_ONCE].tolist()
-            names = self._names[first : first + _ROWS_AT_ONCE]
-            yield from map(_document, names, rows)
+            # Many times as fast as asking for each name.
+            starts = self._names.starts[first : first + _ROWS_AT_ONCE].tolist()
+            ends = self._names.ends[first : first + _ROWS_AT_ONCE].tolist()
+            for row, start, end in zip(rows, starts, ends, strict=True):
+                yield _document(self._names.buffer[start:end].decode(), row)
 
     def close(self) -> None:
         """Unmap the table. Closing twice is harmless."""
