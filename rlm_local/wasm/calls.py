@@ -6,12 +6,14 @@ import time
 
 import msgspec
 
-from rlm_local.errors import SandboxError
 from rlm_local.sandbox import GuestRaise, HostFunctions
 from rlm_local.wasm.cell import Cell
-from rlm_local.wasm.instance import HostEnds
+from rlm_local.wasm.instance import GuestFault
 
 FINAL = "final"
+#: A prompt for a model is far shorter than this.
+MAX_REQUEST_BYTES = 64 << 20
+_TOO_LONG = f"a host call may have {MAX_REQUEST_BYTES:,} bytes, not {{:,}}; split the text"
 #: A final text comes in pieces; this bounds what the host gathers for one.
 MAX_FINAL_CHARS = 256 << 20
 
@@ -43,7 +45,9 @@ class HostCalls:
         """The reply to one request. Whatever but GuestRaise the host raises, it raises."""
         cell = self.cell
         if cell is None:
-            raise SandboxError("the guest called the host outside of a cell")
+            raise GuestFault("it called the host outside of a cell")
+        if len(message) > MAX_REQUEST_BYTES:
+            return self._encode({"error": ["ValueError", _TOO_LONG.format(len(message))]})
         started = time.monotonic()
         try:
             request = self._decode(message)
@@ -55,7 +59,7 @@ class HostCalls:
         finally:
             cell.host_seconds += time.monotonic() - started
         if cell.killed:
-            raise HostEnds
+            raise GuestFault("it was interrupted from outside")
         return self._encode(reply)
 
     def _result(self, request: Request) -> object:

@@ -113,8 +113,11 @@ class EpochCallback:
 
     def __init__(self, decide: Callable[[int], str | None]) -> None:
         def enter(_context: object, data: int, delta: Any, kind: Any) -> int:
-            verdict = decide(data)
-            delta[0], kind[0] = 1, _CONTINUE
+            try:
+                verdict = decide(data)
+                delta[0], kind[0] = 1, _CONTINUE
+            except BaseException as error:  # noqa: BLE001 - nothing may pass through C
+                verdict = f"the host failed: {error!r}"
             return 0 if verdict is None else _error_address(verdict)
 
         self._callback = _EPOCH_CALLBACK(enter)  # kept: C does not

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from enum import Enum, auto
 
@@ -32,7 +31,7 @@ class Cell:
         self._deadline = deadline
         self._cell_seconds = cell_seconds
         self._interrupted_at: float | None = None
-        self._killed = threading.Event()
+        self.killed = False
 
     @property
     def due(self) -> float:
@@ -49,7 +48,7 @@ class Cell:
     def verdict(self) -> Verdict:
         """What to do now; says INTERRUPT only once."""
         now = time.monotonic()
-        if self._killed.is_set():
+        if self.killed:
             self.stopped_because = "it was interrupted from outside"
             return Verdict.STOP
         if now < self.due:
@@ -67,8 +66,4 @@ class Cell:
 
     def kill(self) -> None:
         """From any thread: the next verdict is STOP."""
-        self._killed.set()
-
-    @property
-    def killed(self) -> bool:
-        return self._killed.is_set()
+        self.killed = True

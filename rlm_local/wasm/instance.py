@@ -20,12 +20,9 @@ from rlm_local.wasm.guest import Guest
 from rlm_local.wasm.memory import GuestMemory
 from rlm_local.wasm.watch import Watch
 
-#: A host call larger than this is refused.
-MAX_REQUEST_BYTES = 64 << 20
 
-
-class HostEnds(Exception):
-    """Raised in a callback to stop the guest; what is to be raised outside is kept elsewhere."""
+class GuestFault(Exception):
+    """Raised in a callback to stop the guest for good, for a reason that is the guest's."""
 
 
 class Instance:
@@ -162,20 +159,22 @@ def _keep(instance: Instance | None, error: BaseException) -> None:
 
 
 def _call(instance: Instance, request: int, length: int, reply: int, room: int) -> int:
-    if length > MAX_REQUEST_BYTES:
-        raise SandboxError(
-            f"the guest made a host call of {length:,} bytes, and the most is {MAX_REQUEST_BYTES:,}"
-        )
-    instance.reply = instance.answer(instance.memory.read(request, length))
-    if len(instance.reply) <= room:
-        instance.memory.write(reply, instance.reply)
-    return len(instance.reply)
+    try:
+        # The length is checked against the memory, which is checked against its limit.
+        message = instance.memory.read(request, length)
+    except SandboxError as error:
+        raise GuestFault(str(error)) from error
+    instance.reply = instance.answer(message)
+    return _reply(instance, reply, room) if len(instance.reply) <= room else len(instance.reply)
 
 
 def _reply(instance: Instance, address: int, room: int) -> int:
     if len(instance.reply) > room:
         return -1
-    instance.memory.write(address, instance.reply)
+    try:
+        instance.memory.write(address, instance.reply)
+    except SandboxError as error:
+        raise GuestFault(str(error)) from error
     return len(instance.reply)
 
 

@@ -56,13 +56,13 @@ class Mailbox(NamedTuple):
             raise SandboxError(f"the guest's result has {self.result_len:,} bytes")
         return memory.read(self.result_ptr, self.result_len)
 
-    def stdout(self, memory: GuestMemory) -> str:
-        """What was kept of stdout."""
-        return _text(memory.read(self.out_ptr, min(self.out_len, self.out_cap)))
+    def stdout(self, memory: GuestMemory, most: int) -> str:
+        """What was kept of stdout, of `most` bytes."""
+        return _text(memory.read(self.out_ptr, min(self.out_len, most)))
 
-    def stderr(self, memory: GuestMemory) -> str:
-        """What was kept of stderr."""
-        return _text(memory.read(self.err_ptr, min(self.err_len, self.err_cap)))
+    def stderr(self, memory: GuestMemory, most: int) -> str:
+        """What was kept of stderr, of `most` bytes."""
+        return _text(memory.read(self.err_ptr, min(self.err_len, most)))
 
     def lower_caps(self, memory: GuestMemory, address: int, size: int) -> None:
         """Keep at most `size` bytes of stdout, and of stderr."""

@@ -18,7 +18,7 @@ from rlm_local.sandbox import HostFunctions
 from rlm_local.wasm import capi, mapping, preview1
 from rlm_local.wasm.calls import HostCalls
 from rlm_local.wasm.cell import Cell
-from rlm_local.wasm.instance import Host, HostEnds, Instance
+from rlm_local.wasm.instance import GuestFault, Host, Instance
 from rlm_local.wasm.mailbox import Mailbox
 from rlm_local.wasm.memory import ADDRESS_SPACE, WASM_PAGE
 from rlm_local.wasm.snapshot import Snapshot
@@ -30,6 +30,7 @@ _REASONS = {
     wasmtime.TrapCode.STACK_OVERFLOW: "its stack overflowed, which a very deep recursion does",
     wasmtime.TrapCode.UNREACHABLE: "its process ended, as os.abort and os._exit do",
 }
+_MOST_BYTES_PER_CHAR = 4  # of UTF-8
 #: How long an interrupted wait gives the guest to stop.
 _STOP_SECONDS = 1.0
 
@@ -100,6 +101,8 @@ class WasmRepl:
             output_chars=output_chars,
         )
         self._output_chars = output_chars
+        # The bootstrap has cut what it shows, unless the cell has changed the bootstrap.
+        self._most_shown = 2 * output_chars + 1000
         self._calls = HostCalls(host, frozenset(functions))
         self._decode = msgspec.json.Decoder(CellResult).decode
         self._thread = GuestThread()
@@ -178,7 +181,7 @@ class WasmRepl:
             at = self._snapshot.head.mailbox
             box = Mailbox.read(instance.memory, at)
             instance.interrupt = lambda: box.interrupt(instance.memory)
-            box.lower_caps(instance.memory, at, 4 * self._output_chars)
+            box.lower_caps(instance.memory, at, _MOST_BYTES_PER_CHAR * self._output_chars)
             self._set_up(instance)
         except capi.Trapped as trap:
             instance.close()
@@ -212,13 +215,15 @@ class WasmRepl:
         try:
             if self._hand_over(instance, "rlm_exec", code.encode("utf-8", "surrogatepass")):
                 trapped = "its Python could not report on the cell"
-        except HostEnds:
-            trapped = "interrupted"
         except capi.Trapped as trap:
             trapped = _REASONS.get(trap.code, str(trap))
-        except BaseException:
-            self._drop()
-            raise
+        except GuestFault as fault:
+            trapped = str(fault)
+        except BaseException as error:
+            if error is instance.raised or not isinstance(error, SandboxError):
+                self._drop()
+                raise  # a host function's, or worse
+            trapped = f"its Python is damaged ({error})"
         finally:
             seconds = time.monotonic() - began - cell.host_seconds
             watch.disarm(instance.number)
@@ -231,7 +236,8 @@ class WasmRepl:
         box, result = None, None
         try:
             box = Mailbox.read(memory, self._snapshot.head.mailbox)
-            stdout, stderr = box.stdout(memory), box.stderr(memory)
+            most = _MOST_BYTES_PER_CHAR * self._output_chars
+            stdout, stderr = box.stdout(memory, most), box.stderr(memory, most)
             if not trapped:
                 result = self._decode(box.result(memory))
                 if result.exhausted:
@@ -243,13 +249,13 @@ class WasmRepl:
             failure: GuestError | None = _stopped(cell, trapped, stderr)
             self._drop()
         else:
-            failure = _explained(result.error, cell)
+            failure = _explained(result.error, cell, self._most_shown)
         return Observation(
             stdout=stdout[: self._output_chars],
             stderr=stderr[: self._output_chars],
             stdout_chars=box.out_chars if box else 0,
             stderr_chars=box.err_chars if box else 0,
-            value=result.value if result else None,
+            value=result.value[: self._most_shown] if result and result.value else None,
             error=failure,
             partial=result.partial if result else None,
             seconds=seconds,
@@ -285,11 +291,12 @@ def _stopped(cell: Cell, reason: str, stderr: str) -> GuestError:
     )
 
 
-def _explained(error: GuestError | None, cell: Cell) -> GuestError | None:
-    """The guest's error; a KeyboardInterrupt that we sent says why."""
-    if error is None or error.type != "KeyboardInterrupt" or not cell.interrupted:
-        return error
-    message = f"the cell was interrupted: {cell.stopped_because}"
-    return msgspec.structs.replace(
-        error, message=message, traceback=f"{error.traceback}: {message}"
-    )
+def _explained(error: GuestError | None, cell: Cell, most: int) -> GuestError | None:
+    """The guest's error, in at most `most` characters; an interrupt of ours says why."""
+    if error is None:
+        return None
+    message, traceback = error.message[:most], error.traceback[:most]
+    if error.type == "KeyboardInterrupt" and cell.interrupted:
+        message = f"the cell was interrupted: {cell.stopped_because}"
+        traceback = f"{traceback}: {message}"
+    return GuestError(type=error.type[:most], message=message, traceback=traceback)

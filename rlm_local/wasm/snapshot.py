@@ -103,7 +103,9 @@ def make(host: Host, path: Path) -> None:
         except capi.Trapped as trap:
             raise SandboxError(f"the guest's Python did not start: {trap}") from trap
         if failed:
-            words = Mailbox.read(instance.memory, mailbox).stderr(instance.memory).strip()
+            words = (
+                Mailbox.read(instance.memory, mailbox).stderr(instance.memory, HEAD_BYTES).strip()
+            )
             raise SandboxError(f"the guest's Python did not start: {words or 'no reason given'}")
         head = Head(
             format=FORMAT,

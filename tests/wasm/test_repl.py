@@ -170,6 +170,33 @@ def test_a_host_value_that_is_no_json_is_the_host_s_error(fork: Fork) -> None:
         guest.run("llm_query('x')")
 
 
+def test_a_host_call_that_is_too_long_is_an_ordinary_error(fork: Fork) -> None:
+    guest = fork("x" * (70 << 20), memory_bytes=512 << 20)
+    ran = guest.run("llm_query(context)")
+    assert ran.error is not None
+    assert ran.error.type == "ValueError"
+    assert ran.error.message == (
+        "a host call may have 67,108,864 bytes, not 73,400,360; split the text"
+    )
+    assert guest.calls == []
+    small = fork("x" * (70 << 20), memory_bytes=128 << 20)
+    ran = small.run("llm_query(context)")
+    assert ran.error is not None
+    assert ran.error.type == "MemoryError"
+    assert small.value("len(context)") == str(70 << 20)
+
+
+def test_a_bootstrap_that_was_tampered_with_cannot_show_more(fork: Fork) -> None:
+    guest = fork(output_chars=100)
+    guest.run("import _rlm_bootstrap as b; b.shown = lambda value, cap: 'x' * 10**6")
+    shown = guest.value("1")
+    assert shown is not None
+    assert len(shown) == 1200
+    guest.run("b._session.execute = lambda source: {'value': 5, 'error': None}")
+    assert guest.run("1").restarted
+    assert guest.value("1") == "1"
+
+
 def test_functions_that_were_not_given_are_not_there(fork: Fork) -> None:
     guest = fork(functions=["llm_query"])
     assert guest.value("'llm_query_batched' in globals()") == "False"
