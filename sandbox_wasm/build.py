@@ -30,7 +30,7 @@ def build(*, source_path: Path | None, build_python: str, jobs: int) -> Path:
             archive = source.tarball(folder, source_path)
             tools = toolchain.prepare(folder)
             python = native.build_python(folder, archive, named=build_python, jobs=jobs)
-            print(f"build Python: {python}", flush=True)
+            print(f"guest: building with {python}", flush=True)
             libpython = cpython.libpython(folder, archive, tools, python, jobs)
             kept = link.link(folder, libpython, tools, python)
         # For those who look for a guest without this recipe at hand.

@@ -42,7 +42,7 @@ def lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("another build holds the cache; waiting for it", flush=True)
+            print("guest: another build holds the cache; waiting for it", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -100,12 +100,12 @@ def _build(
     log = folder / "libpython.log"
     log.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".cpython-") as name:
-        print(f"libpython: unpacking CPython {source.VERSION}", flush=True)
+        print(f"guest: unpacking CPython {source.VERSION}", flush=True)
         tree = source.unpack(archive, Path(name))
         build = Path(name) / "build"
         build.mkdir()
         environment = {**toolchain.environment, **_settings(tree, build, toolchain)}
-        print("libpython: configure (a minute or two)", flush=True)
+        print("guest: configuring CPython (a minute or two)", flush=True)
         configure: list[str | Path] = [
             tree / "configure",
             "-q",
@@ -115,7 +115,7 @@ def _build(
             *CONFIGURE,
         ]
         run(configure, log, folder=build, environment=environment)
-        print(f"libpython: make -j{jobs} (minutes)", flush=True)
+        print(f"guest: compiling CPython with {jobs} jobs (minutes)", flush=True)
         run(["make", f"-j{jobs}", *LIBRARIES], log, folder=build, environment=environment)
         with cache.fresh_folder(final) as fresh:
             _keep(tree, build, fresh)

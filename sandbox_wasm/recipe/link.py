@@ -60,7 +60,7 @@ def link(folder: Path, libpython: Libpython, toolchain: Toolchain, build_python:
     final = folder / key()
     log = folder / "link.log"
     log.unlink(missing_ok=True)
-    print("link: compiling the glue and linking", flush=True)
+    print("guest: compiling the glue and linking", flush=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".link-") as name:
         bootstrap = Path(name) / "bootstrap.bin"
         run([build_python, "-I", _FREEZE, "module", BOOTSTRAP, "_rlm_bootstrap", bootstrap], log)
@@ -85,7 +85,7 @@ def _frozen_stdlib(folder: Path, libpython: Libpython, build_python: Path) -> Pa
     key = cache.digest_of({"libpython": libpython.key, "freeze": cache.file_digest(_FREEZE)})
     final = folder / f"stdlib-{key}"
     if not final.is_dir():
-        print("stdlib: compiling to bytecode", flush=True)
+        print("guest: compiling the standard library to bytecode", flush=True)
         with cache.fresh_folder(final) as fresh:
             command: list[str | Path] = [
                 build_python,

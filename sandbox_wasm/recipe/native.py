@@ -75,7 +75,7 @@ def _built(folder: Path, archive: Path, jobs: int) -> Path:
             f"there is no Python {MINOR} here, and no C compiler with make to build one",
             hint=f"install python{MINOR}, or a C compiler and make",
         )
-    print(f"build Python: building one of version {source.VERSION} first (minutes)", flush=True)
+    print(f"guest: building a native Python {source.VERSION} to build with (minutes)", flush=True)
     log = folder / "native.log"
     log.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".native-") as name:

@@ -7,6 +7,7 @@ SHA-256 is checked each time, so it does not matter who handed it over.
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -47,12 +48,12 @@ def tarball(folder: Path, named: Path | None) -> Path:
         return kept
     refusals = []
     for origin, fetch in (("python.org", _from_python_org), ("Debian", _from_debian)):
-        print(f"source: fetching CPython {VERSION} from {origin}", flush=True)
+        print(f"guest: fetching CPython {VERSION} from {origin}", flush=True)
         try:
             fetch(kept)
             return kept
         except BuildError as error:
-            print(f"source: {error}", flush=True)
+            print(f"guest: {error}", flush=True)
             refusals.append(f"{origin}: {error}")
     raise BuildError(
         f"the source of CPython {VERSION} could not be fetched ({'; '.join(refusals)})",
@@ -85,16 +86,19 @@ def _from_python_org(target: Path) -> None:
         request.add_header("Range", f"bytes={have}-")
     try:
         with urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as reply:
-            mode = "ab" if have and reply.status == 206 else "wb"
-            with open(part, mode) as file:
+            goes_on = have > 0 and reply.status == 206
+            size = (have if goes_on else 0) + int(reply.headers.get("Content-Length", 0))
+            with open(part, "ab" if goes_on else "wb") as file:
                 while chunk := reply.read(_CHUNK_BYTES):
                     file.write(chunk)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # `part` is no beginning of the file
             part.unlink()
         raise BuildError(f"it answered {error.code}") from error
-    except OSError as error:  # URLError and time-outs among them
+    except (OSError, http.client.HTTPException) as error:  # time-outs among them
         raise BuildError(f"it cannot be reached ({error})") from error
+    if part.stat().st_size < size:
+        raise BuildError(f"the connection broke after {part.stat().st_size:,} of {size:,} bytes")
     _publish(part, target)
 
 

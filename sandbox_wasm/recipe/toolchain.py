@@ -86,7 +86,7 @@ def _installed_zig(folder: Path) -> Path:
     zig = target / "ziglang" / "zig"
     if _working(zig):
         return zig
-    print(f"toolchain: installing ziglang {ZIG_VERSION} with pip", flush=True)
+    print(f"guest: installing ziglang {ZIG_VERSION} with pip", flush=True)
     with cache.fresh_folder(target) as fresh, tempfile.TemporaryDirectory(dir=folder) as scratch:
         log = folder / "zig.log"
         log.unlink(missing_ok=True)

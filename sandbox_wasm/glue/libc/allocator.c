@@ -31,7 +31,7 @@
 /* The heap grows by this much at least. */
 #define GROWTH (1u << 20)
 
-/* Chunks of one bin that are looked at before a larger one is cut. */
+/* Chunks of one bin that are looked at before another way is tried. */
 #define TRIES 32u
 
 #define IN_USE 1u
@@ -51,8 +51,11 @@ struct chunk {
 #define SMALL_BINS (SMALL / UNIT)
 #define BINS (SMALL_BINS + 8 * (32 - 10))
 
+#define WORDS ((BINS + 31) / 32)
+
 static struct chunk *bins[BINS];
-static uint32_t filled[(BINS + 31) / 32];
+/* One bit for each bin that is not empty; one word more, read at the end of a search. */
+static uint32_t filled[WORDS + 1];
 /* Where the newest piece of heap ends: just behind its end mark. NULL: no heap yet. */
 static uint8_t *heap_end;
 
@@ -121,13 +124,26 @@ put(struct chunk *chunk, uint32_t size)
     after(chunk)->before = size;
     after(chunk)->head &= ~BEFORE_IN_USE;
     unsigned bin = bin_of(size);
-    chunk->previous = NULL;
-    chunk->next = bins[bin];
-    if (chunk->next != NULL) {
-        chunk->next->previous = chunk;
+    struct chunk *previous = NULL;
+    struct chunk *next = bins[bin];
+    if (size >= SMALL) {
+        /* By address, as far as a few steps take it. */
+        for (unsigned tries = TRIES; next != NULL && next < chunk && tries != 0; tries--) {
+            previous = next;
+            next = next->next;
+        }
     }
-    bins[bin] = chunk;
-    filled[bin / 32] |= 1u << bin % 32;
+    chunk->previous = previous;
+    chunk->next = next;
+    if (next != NULL) {
+        next->previous = chunk;
+    }
+    if (previous != NULL) {
+        previous->next = chunk;
+    } else {
+        bins[bin] = chunk;
+        filled[bin / 32] |= 1u << bin % 32;
+    }
 }
 
 static void
@@ -157,35 +173,47 @@ first_fit(struct chunk *chunk, uint32_t size, unsigned tries)
     return chunk;
 }
 
-/* A chunk of the first filled bin from `bin` on, or NULL. */
+/* The first chunk of the first filled bin from `bin` on, or NULL. */
 static struct chunk *
-first_from(unsigned bin)
+smallest_from(unsigned bin)
 {
-    unsigned word = bin / 32;
-    uint32_t bits = word < sizeof filled / sizeof *filled ? filled[word] >> bin % 32 << bin % 32
-                                                          : 0;
-    while (bits == 0) {
-        if (++word >= sizeof filled / sizeof *filled) {
-            return NULL;
+    uint32_t bits = filled[bin / 32] >> bin % 32 << bin % 32;
+    for (unsigned word = bin / 32; word < WORDS; bits = filled[++word]) {
+        if (bits != 0) {
+            return bins[word * 32 + __builtin_ctz(bits)];
         }
-        bits = filled[word];
     }
-    return bins[word * 32 + __builtin_ctz(bits)];
+    return NULL;
 }
 
-/* A free chunk of at least `size` bytes, or NULL. All in a higher bin are large enough;
- * the rest of a long bin is looked through only before the memory would be grown. */
+/* The chunk with the lowest address among `best` and the first ones of the filled bins
+ * from `bin` on, or NULL. */
+static struct chunk *
+lowest_from(unsigned bin, struct chunk *best)
+{
+    uint32_t bits = filled[bin / 32] >> bin % 32 << bin % 32;
+    for (unsigned word = bin / 32; word < WORDS; bits = filled[++word]) {
+        for (; bits != 0; bits &= bits - 1) {
+            struct chunk *chunk = bins[word * 32 + __builtin_ctz(bits)];
+            best = best == NULL || chunk < best ? chunk : best;
+        }
+    }
+    return best;
+}
+
+/* A free chunk of at least `size` bytes, or NULL.
+ *
+ * Large ones are taken from as low as can be, so that what outlives a bomb lies
+ * together and the rest of the memory stays in one piece. All chunks in a higher bin
+ * are large enough; the whole of the own bin is looked through only at the end. */
 static struct chunk *
 find(uint32_t size)
 {
     unsigned bin = bin_of(size);
     if (size < SMALL) {
-        return first_from(bin);
+        return smallest_from(bin);
     }
-    struct chunk *chunk = first_fit(bins[bin], size, TRIES);
-    if (chunk == NULL) {
-        chunk = first_from(bin + 1);
-    }
+    struct chunk *chunk = lowest_from(bin + 1, first_fit(bins[bin], size, TRIES));
     return chunk != NULL ? chunk : first_fit(bins[bin], size, UINT32_MAX);
 }
 
