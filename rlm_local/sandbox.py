@@ -52,8 +52,9 @@ class Sandbox(Protocol):
         """Fork a Python with `prompt` mapped as `context`.
 
         `functions` are the names that the guest gets as host functions.
-        `memory_bytes` bounds what the guest may use beside the mapped prompt,
-        `output_chars` what is kept of stdout, of stderr and of a shown value.
+        `memory_bytes` bounds what the guest may use beside the mapped prompt, its
+        Python of some 30 MB included; `output_chars` what is kept of stdout, of
+        stderr and of a shown value. `seed` is where its randomness starts.
         Raises AddressSpaceError, GuestMissing, SandboxError.
         """
         ...
@@ -68,11 +69,11 @@ class Repl(Protocol):
         """Run one cell and say what it gave.
 
         An exception of the code is data in the `Observation`. After
-        `cell_seconds` the code gets a KeyboardInterrupt and its variables
-        survive; if it goes on all the same, the guest is stopped for good and a
-        fresh one takes its place (`Observation.restarted`). At `deadline`
-        (`time.monotonic`) likewise. An exception that a host function raised
-        comes out as it is.
+        `cell_seconds`, host calls not counted, the code gets a KeyboardInterrupt
+        and its variables survive; if it goes on all the same, the guest is
+        stopped for good and a fresh one takes its place (`Observation.restarted`).
+        At `deadline` (`time.monotonic`) likewise. An exception that a host
+        function raised comes out as it is.
         """
         ...
 
