@@ -164,9 +164,10 @@ class Runtime:
             return prompt_from_texts(context, bad_bytes=bad_bytes)
         texts = [item for item in context if isinstance(item, str)]
         paths = [item for item in context if isinstance(item, Path)]
-        if texts and paths:
+        if len(context) not in (len(texts), len(paths)):
+            kinds = sorted({type(item).__name__ for item in context})
             raise UsageError(
-                "the context mixes texts and paths",
+                f"the context holds {', '.join(kinds)}",
                 hint="give only str, for texts, or only Path, for files",
             )
         if texts:

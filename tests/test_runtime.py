@@ -91,7 +91,9 @@ def test_a_prompt_may_be_asked_about_many_times(made: list[FakeSandbox]):
     [
         (" ", "text", "auto", "the question is empty"),
         ("q", "text", "fast", "there is no mode 'fast'"),
-        ("q", ["text", Path("x")], "auto", "mixes texts and paths"),
+        ("q", ["text", Path("x")], "auto", "the context holds PosixPath, str"),
+        ("q", ["text", 3], "auto", "the context holds int, str"),
+        ("q", b"text", "auto", "the context holds int"),
     ],
 )
 def test_what_cannot_be_asked(

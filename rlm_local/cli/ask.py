@@ -188,5 +188,5 @@ def demo(size: int, seed: int | None) -> int:
         click.echo(f"wrote {format_bytes(path.stat().st_size)} of text: {made.question}", err=True)
         answer = _answer(made.question, [path], Config(mode="rlm"), _view("steps"))
     right = answer.text.strip() == made.answer
-    click.echo("right" if right else f"wrong: it is {made.answer}", err=True)
+    click.echo("right" if right else f"not found: it is {made.answer}", err=True)
     return 0 if right else exit_code(answer.stop) or 1
