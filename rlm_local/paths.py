@@ -25,16 +25,16 @@ def cache_folder(name: str) -> Path:
     Raises ConfigError if it cannot be made or belongs to another user.
     """
     root = os.environ.get(_CACHE) or platformdirs.user_cache_path("rlm-local")
-    return private_folder(Path(root).absolute() / name, variable=_CACHE)
+    return _private(Path(root).absolute() / name, variable=_CACHE)
 
 
 def data_folder(name: str) -> Path:
     """The data folder `name` ('runs', …), made if missing; errors as `cache_folder`."""
     root = os.environ.get(_DATA) or platformdirs.user_data_path("rlm-local")
-    return private_folder(Path(root).absolute() / name, variable=_DATA)
+    return _private(Path(root).absolute() / name, variable=_DATA)
 
 
-def private_folder(folder: Path, *, variable: str = _CACHE) -> Path:
+def _private(folder: Path, *, variable: str) -> Path:
     """`folder`, made if missing, with mode 0700 whatever it was before.
 
     `variable` is the environment variable that an error names as the way out.

@@ -34,8 +34,8 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from rlm_local.paths import cache_folder, private_folder
-from rlm_local.spool.files import DiskFullError
+from rlm_local.paths import cache_folder
+from rlm_local.spool.files import DiskFullError, spool_errors
 from rlm_local.spool.index import FORMAT, Document, Documents, Manifest, Region
 from rlm_local.spool.sources import Listing, expand, path_text
 from rlm_local.spool.store import Lease, Store
@@ -311,7 +311,11 @@ def _settle(listing: Listing) -> None:
 
 
 def _folder(folder: Path | None) -> Path:
-    return cache_folder("spool") if folder is None else private_folder(folder.absolute())
+    if folder is None:
+        return cache_folder("spool")
+    with spool_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder.absolute()
 
 
 def _release(documents: Documents, lease: Lease) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from rlm_local.errors import ConfigError, PromptError
-from rlm_local.paths import cache_folder, data_folder, private_folder
+from rlm_local.paths import cache_folder, data_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.spool import files
+from rlm_local.spool.store import Store
 from tests.spool.contract import check
 
 
@@ -376,10 +377,24 @@ def test_folders_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_folder_of_someone_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 12_345)
-    with pytest.raises(ConfigError, match="belongs to another user") as caught:
-        private_folder(tmp_path)
+    with pytest.raises(ConfigError, match="spool belongs to another user") as caught:
+        cache_folder("spool")
     assert "RLM_LOCAL_CACHE" in caught.value.hint
+
+
+def test_a_folder_of_the_caller_s_choice_stays_as_it_is(tmp_path: Path, note: Path) -> None:
+    """It may hold anything else, and be open to others; what is put there is not."""
+    folder = tmp_path / "shared"
+    (folder / "mine").mkdir(parents=True)
+    folder.chmod(0o755)
+    (folder / "lock").touch()
+    with open_prompt([note], folder=folder) as prompt:
+        assert prompt.regions[0].path.parent.stat().st_mode & 0o777 == 0o700
+    Store(folder).evict(0)
+    assert spools(folder) == ["lock", "mine"]
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_folder_that_cannot_be_made(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:

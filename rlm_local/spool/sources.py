@@ -134,7 +134,10 @@ def expand(paths: Sequence[Path]) -> Listing:
             if stat.S_ISDIR(found.st_mode):
                 _expand_folder(path, base, sources, skipped)
                 continue
-        lasting = stat.S_ISREG(found.st_mode)
+            lasting = stat.S_ISREG(found.st_mode)
+            if lasting and found.st_size == 0:  # so do the files in /proc say, and have text
+                with path.open("rb") as file:
+                    lasting = not file.read(1)
         form: Literal["text", "lines"] = "lines" if lasting and _is_jsonl(path) else "text"
         stamp = Stamp.of(found) if lasting else None
         sources.append(Source(str(path), _name(path, base), form, stamp))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from contextlib import suppress
@@ -29,24 +30,31 @@ STORE_SPOOLS = 200
 _LOCK = "lock"
 _DRAFT = "draft-"
 _DOOMED = "doomed-"
+_KEY = re.compile("[0-9a-f]{32}")
 
 
 class Lease:
-    """The use of a spool's folder, until it is closed. `temporary`: it goes with its user."""
+    """The use of a spool's folder, until it is closed. `temporary`: it goes with its user.
+
+    It belongs to the process that made it: closed in a fork of that, it leaves
+    the folder and its lock alone.
+    """
 
     def __init__(self, folder: Path, lock: int, *, temporary: bool = False) -> None:
         self.folder = folder
         self.temporary = temporary
         self._lock = lock
+        self._process = os.getpid()
 
     def close(self) -> None:
         """Give the folder up. Closing twice is harmless."""
         if self._lock < 0:
             return
         lock, self._lock = self._lock, -1
-        if self.temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)  # what stays is evicted later
-        fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a fork may share the file
+        if os.getpid() == self._process:
+            if self.temporary:
+                shutil.rmtree(self.folder, ignore_errors=True)  # what stays is evicted later
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a fork may share the file
         os.close(lock)
 
     def __enter__(self) -> Self:
@@ -62,7 +70,7 @@ class Lease:
 
 
 class Store:
-    """All spools below `root`, a folder that only the user can read.
+    """All spools below `root`. Their names, keys, are 32 hexadecimal digits.
 
     `limit_bytes` bounds the disk space they take, as far as they are not in use.
     """
@@ -135,7 +143,7 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
                 elif folder.name.startswith(_DRAFT):
                     freed += _evict(folder) or 0
-                else:
+                elif _KEY.fullmatch(folder.name):  # nothing else is ours
                     spools.append((_last_used(folder), _disk_bytes(folder), folder))
         count, kept = len(spools), sum(size for _, size, _ in spools)
         for _, size, folder in sorted(spools):
@@ -177,7 +185,7 @@ def _evict(folder: Path) -> int | None:
     if lock is None:
         # In use, or without a lock: one that is only just being made, or was never finished.
         with suppress(OSError):
-            folder.rmdir()
+            folder.rmdir()  # if it is empty
         return None
     try:
         size = _disk_bytes(folder)

@@ -38,7 +38,7 @@ MANIFEST = "manifest.json"
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-#: Called with the bytes done and the bytes to do, which may grow; 0 if not known.
+#: Called with the bytes done and the bytes to do, 0 if that is not known.
 Progress = Callable[[int, int], None]
 
 
@@ -94,7 +94,8 @@ class SpoolWriter:
                 raise _change(source) from error
             if not (source.in_folder and isinstance(error, NotTextError)):
                 raise
-            self._new_path().unlink(missing_ok=True)  # what there was of it
+            with spool_errors(self._folder):
+                self._new_path().unlink(missing_ok=True)  # what there was of it
             self._skipped.append(source.name)
 
     def add_text(self, name: str, text: str) -> None:

@@ -74,6 +74,13 @@ def test_streams(tree: Path) -> None:
     assert expand([Path("-")]).single
 
 
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="there is no /proc")
+def test_a_file_that_has_text_and_no_size_is_a_stream(tree: Path) -> None:
+    assert expand([Path("/proc/version")]).sources[0].stamp is None
+    (tree / "notes.txt").write_text("")
+    assert expand([tree / "notes.txt"]).lasting
+
+
 def test_what_cannot_be_a_text_in_a_folder_is_skipped(tree: Path) -> None:
     docs = tree / "docs"
     os.mkfifo(docs / "pipe")

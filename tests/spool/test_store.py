@@ -15,6 +15,7 @@ from rlm_local.spool import store as module
 from rlm_local.spool.store import Lease, Store
 
 MIB = 1 << 20
+A, B, C, D = (letter * 32 for letter in "abcd")  # keys
 
 
 @pytest.fixture
@@ -50,55 +51,55 @@ def test_a_draft_goes_with_its_user(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_kept_draft_is_found(store: Store, tmp_path: Path) -> None:
-    assert store.find("key") is None
-    make(store, "key")
-    with find(store, "key") as lease:
+    assert store.find(A) is None
+    make(store, A)
+    with find(store, A) as lease:
         assert (lease.folder / "text-0").stat().st_size == MIB
-    assert keys(tmp_path) == ["key"]
+    assert keys(tmp_path) == [A]
 
 
 def test_the_second_of_two_equal_spools_is_temporary(store: Store, tmp_path: Path) -> None:
     first, second = store.draft(), store.draft()
-    store.keep(first, "key")
-    store.keep(second, "key")
-    assert first.folder == tmp_path / "key"
+    store.keep(first, A)
+    store.keep(second, A)
+    assert first.folder == tmp_path / A
     assert second.folder.is_dir()
     second.close()
     first.close()
-    assert keys(tmp_path) == ["key"]
+    assert keys(tmp_path) == [A]
 
 
 def test_the_least_recently_used_go_first(store: Store, tmp_path: Path) -> None:
-    for age, key in enumerate(["new", "middle", "old", "oldest"]):
+    for age, key in enumerate([A, B, C, D]):
         make(store, key, used=10**18 - age)
     assert store.evict() >= MIB
-    assert keys(tmp_path) == ["middle", "new"]
+    assert keys(tmp_path) == [A, B]
 
 
 def test_use_makes_a_spool_recent(store: Store, tmp_path: Path) -> None:
-    for age, key in enumerate(["new", "middle", "old", "oldest"]):
+    for age, key in enumerate([A, B, C, D]):
         make(store, key, used=10**18 - age)
-    find(store, "oldest").close()
+    find(store, D).close()
     store.evict()
-    assert keys(tmp_path) == ["new", "oldest"]
+    assert keys(tmp_path) == [A, D]
 
 
 def test_a_spool_in_use_is_not_evicted(store: Store, tmp_path: Path) -> None:
-    make(store, "key")
-    make(store, "other")
-    with find(store, "key"):
+    make(store, A)
+    make(store, B)
+    with find(store, A):
         store.evict(0)
-        assert keys(tmp_path) == ["key"]
+        assert keys(tmp_path) == [A]
     store.evict(0)
     assert keys(tmp_path) == []
 
 
 def test_a_spool_used_twice_is_in_use_until_both_are_done(store: Store, tmp_path: Path) -> None:
-    make(store, "key")
-    first, second = find(store, "key"), find(store, "key")
+    make(store, A)
+    first, second = find(store, A), find(store, A)
     first.close()
     store.evict(0)
-    assert keys(tmp_path) == ["key"]
+    assert keys(tmp_path) == [A]
     second.close()
     assert store.evict(0) >= MIB
 
@@ -107,10 +108,10 @@ def test_their_number_is_bounded(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STORE_SPOOLS", 2)
-    for age, key in enumerate("abc"):
+    for age, key in enumerate([A, B, C]):
         make(store, key, 0, used=10**18 - age)
     store.evict()
-    assert keys(tmp_path) == ["a", "b"]
+    assert keys(tmp_path) == [A, B]
 
 
 def test_a_draft_in_use_is_not_evicted(store: Store) -> None:
@@ -156,12 +157,26 @@ def test_a_draft_that_is_cleaned_away_as_it_is_made_is_made_again(
 
 
 def test_a_process_started_meanwhile_does_not_keep_the_lock(store: Store) -> None:
-    make(store, "key")
-    lease = find(store, "key")
+    make(store, A)
+    lease = find(store, A)
     with subprocess.Popen(["sleep", "30"], pass_fds=[lease._lock]) as child:
         lease.close()
         assert store.evict(0) >= MIB
         child.kill()
+
+
+def test_a_fork_leaves_its_parent_s_lease_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = store.draft()
+    copy = Lease(draft.folder, os.dup(draft._lock), temporary=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        copy.close()
+    store.evict(0)
+    assert draft.folder.is_dir()
+    draft.close()
+    assert not draft.folder.exists()
 
 
 def test_a_file_system_without_locks(
@@ -182,7 +197,7 @@ def test_many_at_once(store: Store, tmp_path: Path) -> None:
 
     def work(seed: int) -> None:
         for turn in range(30):
-            key = f"key-{(seed + turn) % 3}"
+            key = [A, B, C][(seed + turn) % 3]
             lease = store.find(key)
             if lease is None:
                 lease = store.draft()
