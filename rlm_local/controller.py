@@ -16,12 +16,13 @@ from rlm_local import dialogue
 from rlm_local.errors import (
     LimitReached,
     ModelError,
+    RlmError,
     SandboxError,
     UsageError,
     WindowError,
 )
 from rlm_local.limits import Budget, Limits
-from rlm_local.model import Model
+from rlm_local.model import Interrupted, Model
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     Answer,
@@ -90,16 +91,16 @@ def answer(
         else:
             run.direct(direct_text)
     except LimitReached as error:
-        stop, message = error.stop, str(error)
+        stop, message = error.stop, _with_hint(error)
     except _QuestionTooLongError as error:
         stop, message = StopReason.WINDOW, str(error)
         refusal = UsageError(str(error), hint=error.hint)
     except WindowError as error:
         stop, message = StopReason.WINDOW, f"the dialogue outgrew the window: {error}"
     except ModelError as error:
-        stop, message = StopReason.MODEL, str(error)
+        stop, message = StopReason.MODEL, _with_hint(error)
     except SandboxError as error:
-        stop, message = StopReason.SANDBOX, str(error)
+        stop, message = StopReason.SANDBOX, _with_hint(error)
     except KeyboardInterrupt:
         stop, message = StopReason.INTERRUPTED, "the run was interrupted"
     ended = Answer(
@@ -114,6 +115,10 @@ def answer(
     if refusal is not None:
         raise refusal
     return ended
+
+
+def _with_hint(error: RlmError) -> str:
+    return f"{error}; {error.hint}" if error.hint else str(error)
 
 
 class _QuestionTooLongError(WindowError):
@@ -161,7 +166,11 @@ class _Run:
     def direct(self, text: str) -> None:
         """Give the model the whole text, once."""
         self._turn = 1
-        completion = self._complete(dialogue.direct(self.question, text))
+        try:
+            completion = self._complete(dialogue.direct(self.question, text))
+        except Interrupted as interrupted:
+            self._latest = "".join(part.text for part in interrupted.completions).strip()
+            raise
         self._latest = completion.text.strip()
         self.record(Replied(turn=1, text=completion.text, code="", completion=completion))
         self._check(completion)
@@ -225,6 +234,9 @@ class _Run:
             [completion] = self.model.complete(
                 [request], deadline=self.budget.deadline, token_limit=self.budget.tokens_left
             )
+        except Interrupted as interrupted:
+            self.budget.charge_completions(interrupted.completions)
+            raise
         except WindowError as error:
             if self._turn > 1:
                 raise

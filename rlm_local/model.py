@@ -10,6 +10,14 @@ from rlm_local.errors import ModelError
 from rlm_local.records import Completion, ModelInfo, Request
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came while a model was completing. `completions`: what there was by then."""
+
+    def __init__(self, completions: Sequence[Completion]) -> None:
+        super().__init__()
+        self.completions = tuple(completions)
+
+
 class Model(Protocol):
     """A language model. One call at a time; `complete` may be called from any thread."""
 
@@ -26,7 +34,7 @@ class Model(Protocol):
         the sum of `work_tokens` over the batch; what it cuts has finish "tokens".
 
         Raises WindowError (a prompt does not fit; nothing was computed),
-        WorkerDied, ModelError.
+        WorkerDied, ModelError; Interrupted where Ctrl-C came in between.
         """
         ...
 

@@ -13,7 +13,7 @@ import pytest
 from rlm_local import controller, dialogue
 from rlm_local.errors import ModelError, UsageError, WindowError, WorkerDied
 from rlm_local.limits import Limits
-from rlm_local.model import ScriptedModel
+from rlm_local.model import Interrupted, ScriptedModel
 from rlm_local.prompt import prompt_from_text, prompt_from_texts
 from rlm_local.records import (
     Answer,
@@ -345,6 +345,15 @@ class TestFailures:
         answer = ask(ScriptedModel(interrupted))
         assert (answer.stop, answer.text) == (StopReason.INTERRUPTED, "found")
         assert isinstance(events[-1], RunEnded)
+
+    def test_ctrl_c_keeps_what_a_direct_answer_had_by_then(self, ask: Ask) -> None:
+        def interrupted(request: Request) -> str:
+            done = ScriptedModel(["The code is 47"]).complete([request], deadline=9, token_limit=9)
+            raise Interrupted(done)
+
+        answer = ask(ScriptedModel(interrupted), mode="direct")
+        assert (answer.stop, answer.text) == (StopReason.INTERRUPTED, "The code is 47")
+        assert answer.usage.completion_tokens == 4
 
     def test_a_cell_that_aborts_the_guest_loses_only_variables(self, ask: Ask) -> None:
         answer = ask(
