@@ -26,7 +26,9 @@ def build(*, source_path: Path | None, build_python: str, jobs: int) -> Path:
         kept = folder / link.key() / "guest.wasm"
         if kept.is_file():
             print(f"guest: found in the build cache ({kept.parent.name})", flush=True)
+            os.utime(kept)  # it is in use: not one of the oldest
         else:
+            cache.tidy(folder)
             archive = source.tarball(folder, source_path)
             tools = toolchain.prepare(folder)
             python = native.build_python(folder, archive, named=build_python, jobs=jobs)
@@ -71,6 +73,12 @@ def main() -> int:
     except BuildError as error:
         print(f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
         return 1
+    except OSError as error:  # no room, or no right to write
+        print(f"error: the build failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        return 130
     size = guest.stat().st_size / 1e6
     print(f"guest: {options.out or guest} ({size:.1f} MB, {time.monotonic() - started:.0f} s)")
     return 0

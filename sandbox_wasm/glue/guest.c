@@ -17,6 +17,7 @@
 #include "mailbox.h"
 #include "module.h"
 #include "stdlib_table.h"
+#include "str_count.h"
 
 #define EXPORTED(name) __attribute__((export_name(name)))
 
@@ -40,6 +41,7 @@ static PyStatus
 start_python(void)
 {
     PyImport_FrozenModules = stdlib_table;
+    str_count_install();
     if (PyImport_AppendInittab("_rlm", PyInit__rlm) < 0) {
         return PyStatus_NoMemory();
     }
@@ -206,15 +208,13 @@ forget_result(void)
     mailbox.result_len = 0;
 }
 
-/* A result that says which exception the bootstrap itself let through: an interrupt
- * or a MemoryError at a bad moment. Takes the raised exception. */
-static bool
-publish_exception(void)
+/* The report of last resort, when there is no memory for another. */
+static const char no_memory[] =
+    "{\"value\": null, \"error\": {\"type\": \"MemoryError\", \"message\": \"\", \"traceback\": \"\"}}";
+
+static PyObject *
+report_of(PyObject *error)
 {
-    PyObject *error = PyErr_GetRaisedException();
-    if (error == NULL) {
-        return false;
-    }
     PyObject *message = PyObject_Str(error);
     if (message == NULL) {
         PyErr_Clear();
@@ -222,11 +222,32 @@ publish_exception(void)
     PyObject *json = PyObject_CallFunction(
         dumps_function, "({s:O,s:{s:s,s:O,s:s}})", "value", Py_None, "error",
         "type", Py_TYPE(error)->tp_name, "message", message ? message : Py_None, "traceback", "");
-    Py_DECREF(error);
     Py_XDECREF(message);
     PyObject *bytes = json ? PyUnicode_AsEncodedString(json, "utf-8", "surrogatepass") : NULL;
     Py_XDECREF(json);
-    return publish(bytes);
+    return bytes;
+}
+
+/* Publishes which exception the bootstrap itself let through: an interrupt or a
+ * MemoryError at a bad moment. Takes the raised exception; false if there is none, or
+ * its report failed. */
+static bool
+publish_exception(void)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    if (error == NULL) {
+        return false;
+    }
+    bool was_memory = PyErr_GivenExceptionMatches(error, PyExc_MemoryError);
+    PyObject *report = report_of(error);
+    Py_DECREF(error);
+    if (report == NULL && was_memory) {
+        PyErr_Clear();
+        mailbox.result_ptr = (uint32_t)(uintptr_t)no_memory;
+        mailbox.result_len = sizeof no_memory - 1;
+        return true;
+    }
+    return publish(report);
 }
 
 EXPORTED("rlm_setup")

@@ -8,10 +8,15 @@ static const unsigned char bootstrap[] = {
 #embed "bootstrap.bin"
 };
 
+static const unsigned char shown[] = {
+#embed "shown.bin"
+};
+
 #define FROZEN(name, offset, size, is_package) {name, stdlib + offset, size, is_package},
 
 const struct _frozen stdlib_table[] = {
 #include "stdlib_modules.inc"
     {"_rlm_bootstrap", bootstrap, sizeof bootstrap, 0},
+    {"_rlm_shown", shown, sizeof shown, 0},
     {NULL, NULL, 0, 0},
 };

@@ -18,11 +18,21 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from recipe.errors import BuildError
+
 
 def root() -> Path:
-    """The build cache's folder, made if missing, readable by the user only."""
+    """The build cache's folder, made if missing, readable by the user only.
+
+    Raises BuildError if builds cannot work there.
+    """
     named = os.environ.get("RLM_LOCAL_CACHE")
-    folder = (Path(named) if named else _platform_cache() / "rlm-local") / "guest"
+    folder = (Path(named).absolute() if named else _platform_cache() / "rlm-local") / "guest"
+    if any(character.isspace() for character in str(folder)):
+        raise BuildError(
+            f"the build cache {folder} has a space in its path, which make cannot cope with",
+            hint="name another folder with RLM_LOCAL_CACHE",
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
@@ -45,6 +55,21 @@ def lock(folder: Path) -> Iterator[None]:
             print("guest: another build holds the cache; waiting for it", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def tidy(folder: Path, *, keep: int = 4) -> None:
+    """Remove what builds that were killed have left, and all but the newest `keep` guests
+    and libraries. Only while the cache is held by `lock`."""
+    for path in folder.glob(".*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for results in (
+        folder.glob("*/guest.wasm"),
+        folder.glob("libpython-*"),
+        folder.glob("stdlib-*"),
+    ):
+        newest_first = sorted(results, key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in newest_first[keep:]:
+            shutil.rmtree(path.parent if path.is_file() else path, ignore_errors=True)
 
 
 def digest_of(facts: Mapping[str, object]) -> str:

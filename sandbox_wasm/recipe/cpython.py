@@ -45,7 +45,9 @@ LIBRARIES = (
     "Modules/expat/libexpat.a",
 )
 #: Raise it when the steps below change in a way that the constants do not show.
-_RECIPE = 1
+_RECIPE = 2
+#: The day of the release, for __DATE__: the same inputs make the same guest.
+_SOURCE_DATE_EPOCH = "1749600000"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def _build(
         environment = {**toolchain.environment, **_settings(tree, build, toolchain)}
         print("guest: configuring CPython (a minute or two)", flush=True)
         configure: list[str | Path] = [
-            tree / "configure",
+            # By a relative path, which is what __FILE__ will say: not where this build was.
+            Path("..") / tree.name / "configure",
             "-q",
             f"--host={HOST}",
             f"--build={_build_triple(tree)}",
@@ -134,6 +137,7 @@ def _settings(tree: Path, build: Path, toolchain: Toolchain) -> dict[str, str]:
         "CONFIG_SITE": str(site),
         # No library of this machine is to be found.
         "PKG_CONFIG_LIBDIR": str(build / "nowhere"),
+        "SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH,
     }
 
 

@@ -40,7 +40,7 @@ LDFLAGS = (
 
 def key() -> str:
     """What identifies a guest: SHA-256 over libpython's key and all that is linked to it."""
-    inputs = sorted([*GLUE.rglob("*.[ch]"), BOOTSTRAP, _FREEZE])
+    inputs = sorted([*GLUE.rglob("*.[ch]"), *_own_modules().values(), _FREEZE])
     return cache.digest_of(
         {
             "libpython": cpython.key(),
@@ -62,8 +62,9 @@ def link(folder: Path, libpython: Libpython, toolchain: Toolchain, build_python:
     log.unlink(missing_ok=True)
     print("guest: compiling the glue and linking", flush=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".link-") as name:
-        bootstrap = Path(name) / "bootstrap.bin"
-        run([build_python, "-I", _FREEZE, "module", BOOTSTRAP, "_rlm_bootstrap", bootstrap], log)
+        for module, source in _own_modules().items():
+            frozen_module = Path(name) / f"{source.stem}.bin"
+            run([build_python, "-I", _FREEZE, "module", source, module, frozen_module], log)
         with cache.fresh_folder(final) as fresh:
             command: list[str | Path] = [toolchain.cc, *CFLAGS]
             command += [f"-I{path}" for path in (*libpython.include, frozen)]
@@ -72,6 +73,11 @@ def link(folder: Path, libpython: Libpython, toolchain: Toolchain, build_python:
             command += ["-o", fresh / "guest.wasm"]
             run(command, log, environment=toolchain.environment)
     return final / "guest.wasm"
+
+
+def _own_modules() -> dict[str, Path]:
+    """Our Python in the guest, by the names that it is imported under."""
+    return {"_rlm_bootstrap": BOOTSTRAP, "_rlm_shown": BOOTSTRAP.with_name("shown.py")}
 
 
 def _sources() -> list[Path]:

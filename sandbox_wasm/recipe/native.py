@@ -16,7 +16,7 @@ from pathlib import Path
 
 from recipe import cache, source
 from recipe.errors import BuildError
-from recipe.toolchain import run
+from recipe.toolchain import clean_environment, run
 
 MINOR = ".".join(source.VERSION.split(".")[:2])
 _PROBE = "import sys; print('%d.%d' % sys.version_info[:2], sys.implementation.name)"
@@ -82,7 +82,7 @@ def _built(folder: Path, archive: Path, jobs: int) -> Path:
         tree = source.unpack(archive, Path(name))
         # It only compiles and runs scripts: no extension that needs a library of the machine.
         configure = ["./configure", "-q", f"--prefix={final}", "--disable-test-modules"]
-        environment = {**os.environ, "CFLAGS": "-O1 -g0"}
+        environment = {**clean_environment(), "CFLAGS": "-O1 -g0"}
         run([*configure, "--without-ensurepip"], log, folder=tree, environment=environment)
         run(["make", f"-j{jobs}", "altinstall"], log, folder=tree, environment=environment)
     if not _runs(python):

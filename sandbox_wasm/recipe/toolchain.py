@@ -46,7 +46,7 @@ def prepare(folder: Path) -> Toolchain:
     _script(ranlib, f'exec {shlex.quote(str(zig))} ranlib "$@"\n')
     zig_cache = str(folder / "zig-cache")
     environment = {
-        **os.environ,
+        **clean_environment(),
         "ZIG_GLOBAL_CACHE_DIR": zig_cache,
         "ZIG_LOCAL_CACHE_DIR": zig_cache,
     }
@@ -68,6 +68,17 @@ def _script(path: Path, body: str) -> None:
     if not path.is_file() or path.read_text() != text:
         path.write_text(text)
         path.chmod(0o755)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what would change a build: compilers, flags, another make's
+    or another Python's settings."""
+    named = {"CC", "CPP", "CXX", "AR", "RANLIB", "LD", "LIBS", "CONFIG_SITE", "MAKELEVEL"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in named and not name.startswith("PYTHON") and not name.endswith("FLAGS")
+    }
 
 
 def _importable_zig() -> Path | None:

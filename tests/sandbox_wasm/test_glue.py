@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import wasmtime
 
-from tests.sandbox_wasm.bare import PAGE, BareGuest
+from tests.sandbox_wasm.bare import BareGuest
 
 Start = Callable[..., BareGuest]
 
@@ -232,96 +232,6 @@ def test_a_host_that_ends_the_cell_cannot_be_caught(start: Start) -> None:
     guest.setup(functions=["llm_query"])
     with pytest.raises(wasmtime.Trap):
         guest.run("try:\n    llm_query('x')\nexcept BaseException:\n    pass\nwhile True: pass")
-
-
-# -------------------------------------------------------------------- text in place
-
-
-def mapped(guest: BareGuest, text: str, kind: int, gap: int = 0) -> int:
-    """Put `text` in `kind` bytes a character into fresh pages, as a host would; its address."""
-    codec = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[kind]
-    data = text.encode(codec, "surrogatepass")
-    base = guest.grow(-(-(len(data) + gap) // PAGE) + 2)
-    guest.write(base + PAGE + gap, data)
-    return base + PAGE + gap
-
-
-TEXTS = [
-    ("plain ASCII, with a needle in it\n" * 50, 1, True),
-    ("Übergrößen, naïve café\n" * 50, 1, False),
-    ("кириллица и 中文\n" * 50, 2, False),
-    ("emoji 😀 and 𝔘nicode\n" * 50, 4, False),
-]
-
-
-@pytest.mark.parametrize(("text", "kind", "ascii_"), TEXTS)
-def test_a_mapped_text_is_a_str_like_any_other(
-    bare: BareGuest, text: str, kind: int, ascii_: bool
-) -> None:
-    place = mapped(bare, text, kind)
-    bare.run(f"import _rlm\nm = _rlm.text({place}, {len(text)}, {kind}, {ascii_})")
-    bare.run(f"s = {text!r}")
-    for claim in (
-        "type(m) is str and m == s and s == m and not m != s",
-        "hash(m) == hash(s) and {m: 1}[s] == 1 and {s: 1}[m] == 1",
-        "m[3:40] == s[3:40] and m[::-1] == s[::-1] and m[-1] == s[-1]",
-        "m.splitlines() == s.splitlines() and m.split() == s.split()",
-        "m.upper() == s.upper() and m + 'x' == s + 'x' and m * 2 == s * 2",
-        "m.encode() == s.encode() and list(m) == list(s) and repr(m) == repr(s)",
-        "__import__('re').findall(r'\\w+', m) == __import__('re').findall(r'\\w+', s)",
-        "__import__('json').dumps(m) == __import__('json').dumps(s)",
-        "m.isascii() is s.isascii() and max(m) == max(s) and f'{m:>9}' == s",
-        "__import__('sys').intern(m) == s",
-    ):
-        assert bare.value(claim) == "True", claim
-    bare.run("del m, s; import gc; gc.collect()")
-    read_back = bare.read(place, len(text) * kind)
-    assert read_back.decode({1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[kind]) == text
-
-
-def test_the_header_lies_in_the_room_before_the_text(bare: BareGuest) -> None:
-    place = mapped(bare, "abc" * 10, 1)
-    bare.write(place - 40, b"\xee" * 40)
-    assert bare.value(f"import _rlm; _rlm.text({place}, 30, 1, False)") == repr("abc" * 10)
-    assert bare.read(place - 40, 8) == b"\xee" * 8
-    assert bare.read(place, 34) == b"abc" * 10 + b"\0\0\0\0"
-
-
-def test_an_empty_text_is_the_empty_str(bare: BareGuest) -> None:
-    assert bare.value("import _rlm; _rlm.text(0, 0, 1, True) is ''") == "True"
-
-
-@pytest.mark.parametrize(
-    ("ptr", "chars", "kind", "ascii_"),
-    [
-        ("place", 5, 3, False),  # no such kind
-        ("place", 5, 2, True),  # ASCII is one byte a character
-        ("place", 5, 1, False),  # no zero after it
-        ("place + 1", 29, 1, True),  # its header would not be aligned
-        ("0", 5, 1, True),
-        ("16", 5, 1, True),
-        ("2**32 - 64", 100, 1, True),
-        ("place", 2**31 - 1, 4, False),
-        ("place", 2**32 - 1, 1, False),
-    ],
-)
-def test_a_text_that_cannot_be_one_is_refused(
-    bare: BareGuest, ptr: str, chars: int, kind: int, ascii_: bool
-) -> None:
-    place = mapped(bare, "abc" * 10, 1)
-    ran = bare.run(f"import _rlm; place = {place}; _rlm.text({ptr}, {chars}, {kind}, {ascii_})")
-    assert ran.error == "ValueError"
-
-
-def test_setup_binds_one_text_or_several(start: Start) -> None:
-    guest = start()
-    place = mapped(guest, "first", 1)
-    assert guest.setup(texts=[[place, 5, 1, True]], single=True, names=["a.txt"]) is None
-    assert guest.value("(context, context_names)") == "('first', ['a.txt'])"
-    guest = start()
-    texts = [[mapped(guest, "first", 1), 5, 1, True], [mapped(guest, "вторая", 2), 6, 2, False]]
-    assert guest.setup(texts=texts, single=False, names=["a", "b"], question="why?") is None
-    assert guest.value("(context, question)") == "(['first', 'вторая'], 'why?')"
 
 
 # ------------------------------------------------------------------------ determinism

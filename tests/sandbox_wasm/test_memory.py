@@ -83,6 +83,23 @@ def test_all_bombs_in_one_session_many_times(guest: BareGuest) -> None:
     assert guest.value("len(bytearray(16 << 20))") == str(16 * MIB)
 
 
+def test_the_report_itself_may_run_out_of_memory(guest: BareGuest) -> None:
+    code = """
+import json
+kept = []
+def hoard(*_, **__):
+    for size in (1 << 20, 1 << 16, 5000, 600, 100, 10, 1):
+        try:
+            while True: kept.append(bytes(size))
+        except MemoryError:
+            pass
+    raise MemoryError
+real, json.dumps = json.dumps, hoard
+"""
+    ran = guest.run(code)
+    assert (ran.status, ran.error) == (0, "MemoryError")
+
+
 @pytest.mark.parametrize(
     ("source", "error"),
     [

@@ -1,0 +1,45 @@
+"""The wheel carries the guest, and suits every platform."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox_wasm.conftest import SANDBOX
+
+ROOT = SANDBOX.parent
+PARTS = ("CMakeLists.txt", "README.md", "pyproject.toml", "rlm_local", "sandbox_wasm")
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_guest(tmp_path: Path, guest_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, tree / name, ignore=ignore)
+        else:
+            shutil.copy(source, tree)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path, tree]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("rlm_local/_guest/guest.wasm") == guest_path.read_bytes()
+        assert not [name for name in archive.namelist() if "sandbox_wasm" in name]
+
+
+def test_the_guest_does_not_say_where_it_was_built(guest_path: Path) -> None:
+    from recipe import cache
+
+    wasm = guest_path.read_bytes()
+    for trace in (str(cache.root()), str(ROOT)):
+        assert trace.encode() not in wasm, trace
