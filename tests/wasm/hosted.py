@@ -14,7 +14,7 @@ import pytest
 
 from rlm_local.sandbox import GuestRaise, HostFunctions
 
-BOOTSTRAP = Path(__file__).resolve().parents[2] / "sandbox_wasm" / "bootstrap.py"
+SANDBOX = Path(__file__).resolve().parents[2] / "sandbox_wasm"
 
 
 class HostedSession:
@@ -42,12 +42,8 @@ class HostedSession:
         patch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
         for stream in ("stdin", "stdout", "stderr"):
             patch.setattr(sys, stream, getattr(sys, stream))
-        spec = importlib.util.spec_from_file_location("_rlm_bootstrap", BOOTSTRAP)
-        assert spec is not None
-        assert spec.loader is not None
-        self.module: Any = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, spec.name, self.module)
-        spec.loader.exec_module(self.module)
+        self.shown = self._load(patch, "_rlm_shown", "shown.py")
+        self.module = self._load(patch, "_rlm_bootstrap", "bootstrap.py")
         setup = {
             "texts": [[0, len(text), number, text.isascii()] for number, text in enumerate(texts)],
             "single": single,
@@ -58,6 +54,16 @@ class HostedSession:
             "output_chars": output_chars,
         }
         self.module.setup(json.dumps(setup).encode())
+
+    @staticmethod
+    def _load(patch: pytest.MonkeyPatch, name: str, file: str) -> Any:
+        spec = importlib.util.spec_from_file_location(name, SANDBOX / file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        patch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
 
     def run(self, code: str) -> dict[str, Any]:
         """The cell's result, with `stdout` and `stderr` beside it."""

@@ -27,7 +27,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Callable[[object, int], str]]:
     with pytest.MonkeyPatch.context() as patch:
-        yield HostedSession(patch, ["text"], single=True).module.shown
+        yield HostedSession(patch, ["text"], single=True).shown.shown
 
 
 def test_a_traceback_shows_the_cell_and_not_the_machinery(start: Start) -> None:
