@@ -13,20 +13,13 @@ import pytest
 from tests.sandbox_wasm.conftest import SANDBOX
 
 ROOT = SANDBOX.parent
-PARTS = ("CMakeLists.txt", "README.md", "pyproject.toml", "rlm_local", "sandbox_wasm")
+NOT_SOURCES = (".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "out", "work")
 
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_guest(tmp_path: Path, guest_path: Path) -> None:
     tree = tmp_path / "tree"
-    tree.mkdir()
-    for name in PARTS:
-        source = ROOT / name
-        if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, tree / name, ignore=ignore)
-        else:
-            shutil.copy(source, tree)
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_SOURCES))
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path, tree]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
