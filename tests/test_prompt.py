@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,19 @@ def test_a_changed_file_is_read_again(note: Path, spool: Path) -> None:
     os.utime(other, ns=(stamp, stamp))
     other.replace(note)  # same path, size and time: another inode
     assert opened(note, spool) == (False, ["LONGER THAN BEFORE\n"])
+
+
+def test_a_file_is_left_to_settle(note: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where times are coarse, a write right after the spooling would not show."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    for age, naps in [(0, [0.02]), (5_000_000, [0.015]), (20_000_000, []), (-(10**12), [])]:
+        os.utime(note, ns=(now - age, now - age))
+        slept.clear()
+        opened(note, spool)
+        assert slept == naps
 
 
 def test_a_spool_is_of_what_was_asked(note: Path, spool: Path) -> None:

@@ -223,18 +223,17 @@ def test_a_source_that_is_cut_in_the_middle_of_a_copy(docs: Path, tmp_path: Path
 
 
 def test_a_change_is_the_reason_for_bad_content(tmp_path: Path) -> None:
-    """Half a line was there when the file was read, and the rest a moment later."""
+    """A file that was rewritten while it was read is half one thing, half another."""
     path = tmp_path / "docs.jsonl"
-    path.write_text('"first"\n"sec')
-    rest = ['ond"\n']
+    path.write_text('"first"\n{"text": ')
+    texts = ['"first"\n"and a second"\n']
 
-    def complete(done: int, total: int) -> None:
-        if rest:
-            with path.open("a") as file:
-                file.write(rest.pop())
+    def rewrite(done: int, total: int) -> None:
+        if texts:
+            path.write_text(texts.pop())
 
-    with open_prompt([path], folder=tmp_path / "spool", progress=complete) as prompt:
-        assert check(prompt) == ["first", "second"]
+    with open_prompt([path], folder=tmp_path / "spool", progress=rewrite) as prompt:
+        assert check(prompt) == ["first", "and a second"]
 
 
 # ------------------------------------------------------------- being interrupted

@@ -115,6 +115,8 @@ def test_one_text_in_memory(folder: Path, text: str) -> None:
     st.sampled_from(ALPHABETS).flatmap(lambda letters: st.text(letters, min_size=1)), st.booleans()
 )
 @example("x" * 1000, False)
+@example("x" * 160, True)
+@example("x" * 161, True)
 @example("line\n" * 200, False)
 @example("é€😀\n" * 50, True)
 def test_a_text_longer_than_a_str_is_cut(folder: Path, text: str, from_file: bool) -> None:
@@ -144,6 +146,7 @@ def test_a_text_longer_than_a_str_is_cut(folder: Path, text: str, from_file: boo
     st.integers(1, 150),
     st.integers(1, 100),
 )
+@example("\n" + "a" * 20, 8, 30)
 def test_split(text: str, most: int, piece: int) -> None:
     pieces = [text[start : start + piece] for start in range(0, len(text), piece)]
     parts = [""]

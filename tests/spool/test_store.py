@@ -156,6 +156,26 @@ def test_a_draft_that_is_cleaned_away_as_it_is_made_is_made_again(
         assert draft.folder not in interrupted
 
 
+def test_a_spool_made_anew_while_it_is_found(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock that was opened is of the spool that was evicted, not of the new one."""
+    make(store, A)
+    flock = module.fcntl.flock
+
+    def replace_first(lock: int, operation: int) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(module.fcntl, "flock", flock)
+            store.evict(0)
+            make(store, A)
+        flock(lock, operation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.fcntl, "flock", replace_first)
+        assert store.find(A) is None
+    find(store, A).close()
+
+
 def test_a_process_started_meanwhile_does_not_keep_the_lock(store: Store) -> None:
     make(store, A)
     lease = find(store, A)

@@ -80,6 +80,13 @@ def test_bad_bytes_are_replaced_as_python_does(data: bytes, size: int) -> None:
 
 
 @given(TEXTS)
+@example("\x7f")
+@example("\x80")
+@example("\xff")
+@example("\u0100")
+@example("\uffff")
+@example("\U00010000")
+@example("\U0010ffff")
 def test_storage_is_told_by_the_highest_byte(text: str) -> None:
     storage = storage_of_utf8(text.encode())
     assert (storage.kind, storage is Storage.ASCII) == width(text)
@@ -110,10 +117,11 @@ def test_a_nul_near_the_start_means_binary(place: int, size: int) -> None:
         read(data, size)
 
 
+@pytest.mark.parametrize("size", [1000, 4096, 1 << 20])
 @pytest.mark.parametrize("bad_bytes", ["error", "replace"])
-def test_a_nul_far_from_the_start_is_a_character(bad_bytes: str) -> None:
+def test_a_nul_far_from_the_start_is_a_character(bad_bytes: str, size: int) -> None:
     text = "x" * HEAD_BYTES + "\0y"
-    assert read(text.encode(), 4096, bad_bytes)[0] == text
+    assert read(text.encode(), size, bad_bytes)[0] == text
 
 
 def test_an_offset_counts_the_byte_order_mark() -> None:
