@@ -7,8 +7,8 @@ All figures of a row come from the same run, interleaved, as medians. Beside the
 sandbox: pydantic-monty (a subset of Python in a worker process), `exec` in this
 very process, which guards nothing, and a CPython subprocess that reads cells
 from a pipe, which guards little. `rss` is how far this process's resident
-memory rose; a fork's own pages, most of them shared with all forks, are the
-difference between the prompts' rows and the row with next to no prompt.
+memory rose: `fork_rss` for the whole fork, whose pages are mostly shared with all
+forks, `context_rss` beyond a fork over next to no prompt.
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ def cells(
 def contexts(sandbox: WasmSandbox, folder: Path, sizes: list[int]) -> list[dict[str, object]]:
     """Making a prompt of each size the variable `context`, its spool warm."""
     rows: list[dict[str, object]] = []
+    fork_alone = 0.0
     for size in sizes:
         source = write_text(folder / "text.txt", size)
         open_prompt([source], folder=folder / "spool").close()
@@ -174,6 +175,7 @@ def contexts(sandbox: WasmSandbox, folder: Path, sizes: list[int]) -> list[dict[
                 if run(repl, "len(context)") != str(size):
                     raise RuntimeError("the context is not the prompt")
                 repl.close()
+        fork_alone = fork_alone or statistics.median(growth)
         before = resident_bytes()
         began = time.perf_counter()
         text = source.read_text()
@@ -183,6 +185,7 @@ def contexts(sandbox: WasmSandbox, folder: Path, sizes: list[int]) -> list[dict[
                 "prompt_bytes": size,
                 "fork_with_context_ms": 1e3 * statistics.median(seconds),
                 "fork_rss_mb": statistics.median(growth) / MB,
+                "context_rss_mb": (statistics.median(growth) - fork_alone) / MB,
                 "read_text_ms": 1e3 * reading,
                 "read_text_rss_mb": (resident_bytes() - before) / MB,
             }
