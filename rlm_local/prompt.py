@@ -227,6 +227,7 @@ def _spool(
         writer = SpoolWriter(
             draft.folder,
             single=listing.single,
+            label=_label(listing, paths),
             bad_bytes=bad_bytes,
             total=listing.bytes if key else 0,
             progress=progress,
@@ -300,6 +301,13 @@ def _boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:  # not Linux
         return ""
+
+
+def _label(listing: Listing, paths: Sequence[Path]) -> str:
+    """What messages call the prompt as a whole."""
+    if len(paths) > 1:
+        return f"the {len(paths):,} sources"
+    return listing.sources[0].label if listing.single else path_text(str(paths[0]))
 
 
 def _settle(listing: Listing) -> None:

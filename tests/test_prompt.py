@@ -304,7 +304,7 @@ def test_a_prompt_outlives_the_change_of_its_source(note: Path, spool: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the prompt is empty"),
+        (b"", "the prompt is empty: there is no text in .*/bad.txt$"),
         (b"\xef\xbb\xbf", "the prompt is empty"),
         (b"abc\xffdef", r"bad.txt is not valid UTF-8: byte 0xff at offset 3 \(invalid start byte"),
         (b"abc\xe2\x82", r"byte 0xe2 at offset 3 \(unexpected end of data"),
@@ -346,7 +346,9 @@ def test_a_folder_of_pictures_is_empty(tmp_path: Path, spool: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "a.png").write_bytes(b"\x89PNG\0")
-    with pytest.raises(PromptError, match=r"the prompt is empty \(1 file that is no text was"):
+    with pytest.raises(
+        PromptError, match=r"is no text in .*/docs \(1 file that is no text was skip"
+    ):
         open_prompt([docs], folder=spool)
 
 

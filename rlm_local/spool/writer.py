@@ -49,8 +49,8 @@ class SourceChangedError(PromptError):
 class SpoolWriter:
     """Writes one prompt into the empty folder `folder`.
 
-    `single`: there will be one text. `total` is the size of the sources in
-    bytes, 0 if it is not known.
+    `single`: there will be one text. `label` says where it comes from, in
+    messages. `total` is the size of the sources in bytes, 0 if it is not known.
     """
 
     def __init__(
@@ -58,12 +58,14 @@ class SpoolWriter:
         folder: Path,
         *,
         single: bool,
+        label: str = "",
         bad_bytes: BadBytes = "error",
         total: int = 0,
         progress: Progress | None = None,
     ) -> None:
         self._folder = folder
         self._single = single
+        self._label = label
         self._bad_bytes = bad_bytes
         self._done = 0
         self._total = total
@@ -117,7 +119,7 @@ class SpoolWriter:
             self._regions[self._pack.region] = self._pack.finish()
         names = tuple(sorted([*skipped, *self._skipped]))
         if not self._index.chars:
-            raise PromptError(f"the prompt is empty{_left_out(len(names))}")
+            raise _empty(self._label, len(names))
         self._index.write(self._folder)
         manifest = Manifest(
             format=FORMAT,
@@ -267,11 +269,10 @@ class _Pack:
         self._buffer.clear()
 
 
-def _left_out(count: int) -> str:
-    if not count:
-        return ""
-    what = "1 file that is no text was" if count == 1 else f"{count:,} files that are no text were"
-    return f" ({what} skipped)"
+def _empty(label: str, skipped: int) -> PromptError:
+    where = f": there is no text in {label}" if label else ""
+    what = "1 file that is no text was" if skipped == 1 else f"{skipped:,} that are no text were"
+    return PromptError(f"the prompt is empty{where}" + (f" ({what} skipped)" if skipped else ""))
 
 
 def _slices(text: str) -> Iterator[str]:

@@ -141,6 +141,7 @@ def test_a_text_longer_than_a_str_is_cut(folder: Path, text: str, from_file: boo
         assert [document.name for document in documents] == names
 
 
+@settings(deadline=None)
 @given(
     st.text("ab\n", max_size=400),
     st.integers(1, 150),

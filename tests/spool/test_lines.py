@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_local.errors import PromptError
@@ -19,6 +19,7 @@ def read(data: bytes, bad_bytes: str = "error") -> list[tuple[str, str]]:
     return [(line.name, line.text) for line in found]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text()), st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n", " \n"]))
 def test_strings_come_back(texts: list[str], escape: bool, end: str) -> None:
     data = end.join(json.dumps(text, ensure_ascii=escape) for text in texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rlm_local.errors import PromptError
@@ -40,6 +40,7 @@ def read(data: bytes, size: int, bad_bytes: str = "error") -> tuple[str, Utf8Rea
     return text + reader.decode(b"", final=True), reader
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 9))
 @example("\ufeffabc", 1)
 @example("\ufeff\ufeff", 2)
@@ -55,6 +56,7 @@ def test_valid_text_comes_back(text: str, size: int) -> None:
     assert (reader.storage.kind, reader.storage is Storage.ASCII) == width(got)
 
 
+@settings(deadline=None)
 @given(NEARLY, st.integers(1, 9))
 @example(b"abc\xe2\x82", 3)
 @example(b"\xef\xbb", 1)
@@ -70,6 +72,7 @@ def test_the_same_bytes_are_refused_at_the_same_offset(data: bytes, size: int) -
         assert read(data, size)[0] == expected
 
 
+@settings(deadline=None)
 @given(NEARLY, st.integers(1, 9))
 @example(b"\xf0\x9f\x98", 1)
 def test_bad_bytes_are_replaced_as_python_does(data: bytes, size: int) -> None:
@@ -79,6 +82,7 @@ def test_bad_bytes_are_replaced_as_python_does(data: bytes, size: int) -> None:
     assert (reader.storage.kind, reader.storage is Storage.ASCII) == width(got)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example("\x7f")
 @example("\x80")
