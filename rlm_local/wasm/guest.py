@@ -25,6 +25,7 @@ from rlm_local.wasm.thread import WASM_STACK_BYTES
 
 NAME = "guest.wasm"
 VARIABLE = "RLM_LOCAL_GUEST"
+_KEPT = 4
 
 
 class Guest(NamedTuple):
@@ -88,6 +89,7 @@ def load(path: Path, *, notice: Callable[[str], None] = lambda _: None) -> Guest
                 hint="build the guest again",
             ) from error
         write_private(kept, module.serialize())
+        forget_old(kept.parent, "*.cwasm")
     return Guest(engine, module, digest)
 
 
@@ -121,6 +123,16 @@ def write_private(path: Path, data: bytes | bytearray) -> None:
             f"{path} cannot be written: {error.strerror}",
             hint="make room, or name another folder with RLM_LOCAL_CACHE",
         ) from error
+
+
+def forget_old(folder: Path, pattern: str) -> None:
+    """Remove all but the `_KEPT` cache files that were made last: each guest build adds one.
+
+    Who has one of them open goes on with it.
+    """
+    found = sorted(folder.glob(pattern), key=lambda path: path.lstat().st_mtime_ns)
+    for path in found[:-_KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _configuration() -> wasmtime.Config:

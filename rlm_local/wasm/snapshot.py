@@ -18,7 +18,7 @@ from rlm_local.errors import SandboxError
 from rlm_local.paths import cache_folder
 from rlm_local.records import Record
 from rlm_local.wasm import capi, preview1
-from rlm_local.wasm.guest import check_private
+from rlm_local.wasm.guest import check_private, forget_old
 from rlm_local.wasm.instance import Host, Instance
 from rlm_local.wasm.mailbox import Mailbox
 from rlm_local.wasm.memory import WASM_PAGE
@@ -89,6 +89,7 @@ def open_or_make(host: Host) -> Snapshot:
         except SandboxError:  # cut short or of another format: made again
             path.unlink()
     make(host, path)
+    forget_old(path.parent, "*.memory")
     return Snapshot(path, digest)
 
 

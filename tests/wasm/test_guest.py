@@ -112,6 +112,17 @@ def test_a_compiled_module_that_others_can_write_is_refused(cache: Path, tmp_pat
         guest.load(path)
 
 
+def test_compiled_modules_of_old_guests_are_forgotten(cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "guest.wasm"
+    for number in range(7):
+        path.write_bytes(wasmtime.wat2wasm(f'(module (func (export "f{number}")))'))
+        guest.load(path)
+    assert len(list((cache / "compiled").iterdir())) == 4
+    told: list[str] = []
+    guest.load(path, notice=told.append)
+    assert not told
+
+
 def test_a_link_in_place_of_a_compiled_module_is_refused(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "guest.wasm"
     path.write_bytes(EMPTY)
