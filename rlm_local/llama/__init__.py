@@ -16,13 +16,13 @@ or before using it. The files below it, from the parent's side to the worker's:
     engine     what the scheduler needs of the native side
     native     llama.cpp's C API
     modelfile  what a usable file holds
-    plan       how much memory it will take
+    memory     how much memory it will take
     gguf       the file format's header
 """
 
 from rlm_local.llama.model import LlamaModel
 from rlm_local.llama.modelfile import ModelFile, Special, inspect
-from rlm_local.llama.plan import MemoryPlan, plan
-from rlm_local.llama.verify import verify
+from rlm_local.llama.memory import MemoryPlan, plan
+from rlm_local.llama.verification import verify
 
 __all__ = ["LlamaModel", "MemoryPlan", "ModelFile", "Special", "inspect", "plan", "verify"]

@@ -16,7 +16,7 @@ import msgspec
 
 from rlm_local.errors import ModelError, WindowError, WorkerDied
 from rlm_local.llama.modelfile import ModelFile, inspect
-from rlm_local.llama.plan import MemoryPlan, plan
+from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.process import WorkerProcess
 from rlm_local.llama.protocol import (
     Cancel,
@@ -62,7 +62,7 @@ class LlamaModel:
             memory_bytes=min(memory_bytes, physical_bytes()),
             context_tokens=context_tokens,
         )
-        self._threads = threads or default_threads(self._file)
+        self.threads = threads or default_threads(self._file)
         self._progress = progress
         self._ids = itertools.count(1)
         self._running = 0  # the id of the `complete` under way
@@ -190,7 +190,7 @@ class LlamaModel:
         return self._worker
 
     def _start(self) -> WorkerProcess:
-        return start_worker(self._file, self._plan, self._threads, progress=self._progress)
+        return start_worker(self._file, self._plan, self.threads, progress=self._progress)
 
 
 def start_worker(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rlm_local.errors import ModelError
 from rlm_local.llama.engine import Logits, Outcome, Tokens
-from rlm_local.llama.plan import SEQUENCES
+from rlm_local.llama.memory import SEQUENCES
 
 
 def _bindings() -> Any:
@@ -41,7 +41,7 @@ _llama = _bindings()
 
 
 class Loading(NamedTuple):
-    """How to load a model: see `plan.MemoryPlan` for the figures."""
+    """How to load a model: see `memory.MemoryPlan` for the figures."""
 
     cells: int
     batch_tokens: int

@@ -28,7 +28,7 @@ from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.chat import Chat, ChatFormat
 from rlm_local.llama.native import Loading, Native
-from rlm_local.llama.plan import SEQUENCES, MemoryPlan
+from rlm_local.llama.memory import SEQUENCES, MemoryPlan
 from rlm_local.llama.protocol import Cancel, Command, Complete, Completed, Count, Counted, Load
 from rlm_local.llama.sampling import Sampler
 from rlm_local.llama.scheduler import Job, Scheduler

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rlm_local.errors import ConfigError, ModelMemoryError
 from rlm_local.limits import MIB
 from rlm_local.llama import ModelFile, inspect, plan
-from rlm_local.llama.plan import DEFAULT_CONTEXT_TOKENS
+from rlm_local.llama.memory import DEFAULT_CONTEXT_TOKENS
 
 
 @pytest.fixture(scope="module")
