@@ -20,9 +20,9 @@ or before using it. The files below it, from the parent's side to the worker's:
     gguf       the file format's header
 """
 
+from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.model import LlamaModel
 from rlm_local.llama.modelfile import ModelFile, Special, inspect
-from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.verification import verify
 
 __all__ = ["LlamaModel", "MemoryPlan", "ModelFile", "Special", "inspect", "plan", "verify"]

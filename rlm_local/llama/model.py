@@ -15,8 +15,8 @@ from typing import Self
 import msgspec
 
 from rlm_local.errors import ModelError, WindowError, WorkerDied
-from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.memory import MemoryPlan, plan
+from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.process import WorkerProcess
 from rlm_local.llama.protocol import (
     Cancel,

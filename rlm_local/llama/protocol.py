@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from rlm_local.llama.modelfile import Special
 from rlm_local.llama.memory import MemoryPlan
+from rlm_local.llama.modelfile import Special
 from rlm_local.records import Completion, Record, Request
 
 _LENGTH = struct.Struct("<I")

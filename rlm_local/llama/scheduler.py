@@ -104,7 +104,11 @@ class Scheduler:
 
     def run(self, jobs: Items[Job], *, token_limit: int) -> None:
         """Bring all `jobs` to an end. Raises ModelError; then none of them counts."""
-        self._queue.extend(jobs)
+        for job in jobs:
+            if job.max_tokens > 0:
+                self._queue.append(job)
+            else:
+                job.end("length")
         self._tokens_left = token_limit
         try:
             while self._queue or self._active:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, plan
 from rlm_local.llama.model import physical_bytes, start_worker
 from rlm_local.llama.modelfile import ModelFile, inspect
-from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, plan
 
 
 def verify(path: Path, *, memory_bytes: int) -> ModelFile:

@@ -27,8 +27,8 @@ from rlm_local.errors import ModelError, WindowError
 from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.chat import Chat, ChatFormat
-from rlm_local.llama.native import Loading, Native
 from rlm_local.llama.memory import SEQUENCES, MemoryPlan
+from rlm_local.llama.native import Loading, Native
 from rlm_local.llama.protocol import Cancel, Command, Complete, Completed, Count, Counted, Load
 from rlm_local.llama.sampling import Sampler
 from rlm_local.llama.scheduler import Job, Scheduler
@@ -176,8 +176,8 @@ class Worker:
 def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     # Ctrl-C is the parent's to handle: it ends us by closing the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_DATA, memory_bytes)
+    _limit(resource.RLIMIT_CORE, 0)  # the weights are on disk already
     listener = Listener(command_pipe)
     load = listener.next_command()
     if not isinstance(load, Load):
@@ -191,6 +191,12 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     protocol.send(reply_pipe, protocol.Loaded())
     while True:
         protocol.send(reply_pipe, _answer(worker, listener.next_command()))
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    if hard == resource.RLIM_INFINITY or most < hard:
+        resource.setrlimit(kind, (most, most))
 
 
 def _answer(worker: Worker, command: Command) -> protocol.Reply:

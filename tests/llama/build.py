@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from bench.models import byte_alphabet
 
@@ -117,3 +120,44 @@ def written(folder: Path, raw: bytes) -> Path:
     path = folder / "model.gguf"
     path.write_bytes(raw)
     return path
+
+
+def talker(folder: Path, said: list[bytes], *, template: str = "") -> Path:
+    """A model that says one thing: after a line break, each piece of `said` in turn.
+
+    Pieces are tokens of their own and must differ; after the last comes the end
+    token. Its layer adds nothing, so a token's embedding alone picks the next.
+    """
+    pieces = ["".join(LETTERS[byte] for byte in piece) for piece in said]
+    tokens = [*LETTERS, "<|end|>", *(piece for piece in pieces if piece not in LETTERS)]
+    states = [LETTERS[ord("\n")], *pieces, "<|end|>"]
+    assert len(set(states)) == len(states) <= WIDTH
+    embedding = np.zeros((len(tokens), WIDTH), np.float32)
+    output = np.zeros((len(tokens), WIDTH), np.float32)
+    for number, (state, following) in enumerate(pairwise(states)):
+        embedding[tokens.index(state), number] = 1.0
+        output[tokens.index(following), number] = 1.0
+    entries = metadata(
+        tokens=("tokenizer.ggml.tokens", ARRAY, (STRING, tokens)),
+        token_type=(
+            "tokenizer.ggml.token_type",
+            ARRAY,
+            (I32, [1] * 256 + [3] + [1] * (len(tokens) - 257)),
+        ),
+    )
+    if template:
+        entries.append(("tokenizer.chat_template", STRING, template))
+    table: list[TensorEntry] = []
+    data = b""
+    for name, shape, kind, _, size in tensors():
+        content = bytes(size)
+        if name == "token_embd.weight":
+            shape, content = (WIDTH, len(tokens)), embedding.tobytes()
+        elif name.endswith("norm.weight"):
+            content = np.ones(shape, np.float32).tobytes()
+        table.append((name, shape, kind, len(data), len(content)))
+        data += content + bytes(-len(content) % 32)
+    table.append(("output.weight", (WIDTH, len(tokens)), 0, len(data), output.nbytes))
+    data += output.tobytes()
+    header = gguf(entries, table)
+    return written(folder, header[: len(header) - len(data)] + data)

@@ -162,11 +162,70 @@ def test_count_tokens(model: LlamaModel) -> None:
     assert model.count_tokens("the" * 2_000) == 2_000
 
 
-def test_stop_at_the_plain_formats_next_turn(tmp_path: Path) -> None:
-    shape = models.without_template(models.SHAPES["tiny"])
-    with LlamaModel(models.write(shape, tmp_path / "base.gguf"), memory_bytes=MEMORY) as base:
-        (completion,) = complete(base, ask("What?"))
-    assert completion.completion_tokens > 0
+def says(folder: Path, said: list[bytes], *, template: str = "", **how: object) -> Completion:
+    """The reply of a model that says `said`."""
+    with LlamaModel(build.talker(folder, said, template=template), memory_bytes=MEMORY) as talker:
+        return complete(talker, ask("Well?", **how))[0]
+
+
+def test_a_reply_stops_at_the_end_token(tmp_path: Path) -> None:
+    completion = says(tmp_path, [b"Yes", b", it is", b"."])
+    assert (completion.text, completion.finish) == ("Yes, it is.", "stop")
+    assert completion.completion_tokens == 4
+
+
+def test_a_reply_stops_at_its_length(tmp_path: Path) -> None:
+    completion = says(tmp_path, [b"Yes", b", it is", b"."], max_tokens=2)
+    assert (completion.text, completion.finish) == ("Yes, it is", "length")
+
+
+def test_a_reply_stops_at_the_closing_fence(tmp_path: Path) -> None:
+    said = [b"Look:\n`", b"``repl\n", b"print(1)\n``", b"`", b"\nOutput:", b" 1"]
+    completion = says(tmp_path, said, stop="fence")
+    assert (completion.text, completion.finish) == ("Look:\n```repl\nprint(1)\n```", "stop")
+    assert says(tmp_path, said).text == b"".join(said).decode()
+
+
+def test_a_character_of_several_tokens(tmp_path: Path) -> None:
+    euro = [bytes([byte]) for byte in "€".encode()]
+    assert says(tmp_path, [b"5 ", *euro, b"!"]).text == "5 €!"
+    assert says(tmp_path, [b"5 ", *euro, b"!"], max_tokens=3).text == "5 \ufffd"
+
+
+def test_a_model_without_a_template_stops_before_the_users_turn(tmp_path: Path) -> None:
+    completion = says(tmp_path, [b"Yes.", b"\n###", b" User", b": and", b" then?"])
+    assert (completion.text, completion.finish) == ("Yes.", "stop")
+
+
+TEMPLATES = {
+    "memory": ("{{ 'x' * 10**10 }}", "MemoryError"),
+    "no roles": ("{{ raise_exception('no') }}", "no"),
+}
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_template_that_fails(tmp_path: Path, kind: str) -> None:
+    template, message = TEMPLATES[kind]
+    with (
+        LlamaModel(build.talker(tmp_path, [b"x"], template=template), memory_bytes=MEMORY) as model,
+        pytest.raises(ModelError, match=message),
+    ):
+        complete(model, ask("x"))
+
+
+def test_a_template_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlm_local.llama.model.GRACE_SECONDS", 0.3)
+    loop = "{% for n in range(99999) %}"
+    path = build.talker(tmp_path, [b"x"], template=loop + loop + "{% endfor %}{% endfor %}")
+    with LlamaModel(path, memory_bytes=MEMORY) as model:
+        with pytest.raises(WorkerDied, match="did not answer in time"):
+            complete(model, ask("x"), seconds=0.1)
+        assert gone(model.pid)
+
+
+def test_no_tokens_wanted(model: LlamaModel) -> None:
+    (completion,) = complete(model, ask("x", max_tokens=0))
+    assert (completion.text, completion.finish, completion.work_tokens) == ("", "length", 0)
 
 
 # ------------------------------------------------------------------- limits
