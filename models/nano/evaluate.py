@@ -175,7 +175,7 @@ def evaluate(arguments: argparse.Namespace, folder: Path) -> dict[int, list[Resu
     with Runtime(model=arguments.model, limits=limits, store=RunStore(folder)) as runtime:
         for length in arguments.lengths:
             for n in range(arguments.runs):
-                seed = arguments.seed + 1000 * len(results) + n
+                seed = arguments.seed + length + n
                 task = needle_task(seed, split, length, unique_chars=8_000_000)
                 result = run(runtime, task)
                 results.setdefault(length, []).append(result)

@@ -67,7 +67,7 @@ def generate(
 ) -> Counter[str]:
     """Bring the file at `path` to `count` lines; a line `null` is a task without a way."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = sum(1 for _ in path.open()) if path.exists() else 0
+    done = _whole_lines(path)
     tally: Counter[str] = Counter()
     started = time.monotonic()
     with path.open("a") as file:
@@ -83,6 +83,18 @@ def generate(
                     f"{n + 1:,} of {count:,} dialogues, {rate:.0f}/s", file=sys.stderr, flush=True
                 )
     return tally
+
+
+def _whole_lines(path: Path) -> int:
+    """How many lines the file has, once a last one that was cut short is taken off."""
+    if not path.exists():
+        return 0
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        with path.open("r+b") as file:
+            file.truncate(end)
+    return content.count(b"\n")
 
 
 def main() -> None:

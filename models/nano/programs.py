@@ -1,8 +1,9 @@
 """The cells that the model learns to write and to choose among.
 
-None of them spells a key or a value: `LOCATE` takes the phrases of the question
-that occur in the text and ranks the passages around the rarest of them; `final`
-takes the value out of a passage that the model has seen.
+None of them spells a key or a value. `LOCATE` takes the phrases of the question
+that occur in the text, ranks the passages around the rarest and defines `nearest`,
+which finds the value of a given form that stands closest to a key; `final` says,
+once the passages have been seen, what form the value has.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from __future__ import annotations
 #: one that begins with it (two pointers, a pass over the text for each step), and that
 #: one less its last word. Phrases
 #: that occur thousands of times say nothing and are dropped; passages around the others
-#: are ranked by the phrases near them, long and rare ones counting most. Upper and lower
-#: case are the same up to a length of which the guest can hold a copy.
+#: are ranked by the phrases in their line or sentence, long and rare ones counting most.
+#: Case, hyphens and underscores do not matter, up to a length of which the guest can hold
+#: a copy.
 LOCATE = """\
-import re
+import math, re
 docs = [context] if isinstance(context, str) else context
 small = sum(map(len, docs)) < 50000000
 def fold(t):
-    return "".join(c.lower() for c in chunks(t, 1000000)) if small else t
+    parts = (c.lower().replace("_", " ").replace("-", " ") for c in chunks(t, 1000000))
+    return "".join(parts) if small else t
 def places(p, t):
     k, found = t.find(p), []
     while k >= 0 and len(found) < 1000:
@@ -42,44 +45,37 @@ def locate():
                 at = [(d, k) for d, k in at if is_word(texts[d], k, k + len(p))]
                 if at:
                     spots[p], weight[p] = at, len(p) ** 2 / len(at)
-    for p in sorted(weight, key=weight.get)[-8:]:
+    for p in sorted(weight, key=weight.get)[-12:]:
         for d, k in spots[p]:
-            near = texts[d][max(0, k - 150):k + len(p) + 150]
+            t, end = texts[d], k + len(p)
+            near = re.split(r"\\n|\\. ", t[max(0, k - 150):k])[-1] + p
+            near += re.split(r"\\n|\\. ", t[end:end + 150])[0]
             score = weight[p] + sum(weight[s] for s in weight if s in near)
             ranked.append((score, d, k, p))
-    for _, d, k, p in sorted(ranked, reverse=True):
+    for score, d, k, p in sorted(ranked, reverse=True):
         if len(hits) < 12 and all(e != d or abs(k - l) > 60 for e, l, *_ in hits):
             t, end = docs[d], k + len(p)
-            hits.append((d, k, t[max(0, k - 90):k], t[k:end], t[end:end + 110]))
+            hits.append((d, k, score, t[max(0, k - 200):k], t[k:end], t[end:end + 200]))
     return [hit[2:] for hit in hits]
-def show(n):
-    for i, (before, key, after) in enumerate(hits[n:n + 3], n):
-        print(i, repr(before), "[" + key + "]", repr(after))
+def far(gap):
+    return len(gap) + 60 * gap.count("\\n") + 150 * gap.count("\\n\\n") + 120 * gap.count(". ")
+def nearest(pattern):
+    found = []
+    for score, before, key, after in hits:
+        doubt = 50 * math.log2(hits[0][0] / score)
+        for m in re.finditer(pattern, before):
+            found.append((doubt + far(before[m.end():]), m[0]))
+        for m in re.finditer(pattern, after):
+            found.append((doubt + far(after[:m.start()]), m[0]))
+    return min(f for f in found if f[1] not in question)[1]
 hits = locate()
-show(0)"""
-
-#: How many passages `show` prints, and how many `locate` keeps.
-SHOWN = 3
-KEPT = 12
+for _, before, key, after in hits[:3]:
+    print(repr(before[-50:]), "[" + key + "]", repr(after[:70]))"""
 
 
-def more(start: int) -> str:
-    """The cell that shows the next passages."""
-    return f"show({start})"
-
-
-def final(pattern: str, hit: int, side: str, index: int) -> str:
-    """The cell that ends the run with a value out of passage `hit`.
-
-    `side` is "before" or "after" the key; `index` counts the values there that
-    the question does not name itself: 0 is the first after the key, -1 the last
-    before it.
-    """
-    part = {"before": 0, "after": 2}[side]
-    return (
-        f'values = [v for v in re.findall(r"{pattern}", hits[{hit}][{part}]) '
-        f"if v not in question]\nFINAL(values[{index}])"
-    )
+def final(pattern: str) -> str:
+    """The cell that ends the run with the value of that form that is nearest to the key."""
+    return f'FINAL(nearest(r"{pattern}"))'
 
 
 def turn(cell: str) -> str:

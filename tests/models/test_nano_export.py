@@ -27,7 +27,7 @@ TEXT = chat.render(
         Message(
             "user", "What is the code for Amber-9?\ncontext: str, 40182 chars\nThe old café is"
         ),
-        Message("assistant", "```repl\nhits = locate()\nshow(0)\n```"),
+        Message("assistant", "```repl\nhits = locate()\nprint(hits[0])\n```"),
         Message("user", "0 'the code for ' [Amber-9] ' is 4819203.\\nIt rained\\t'"),
     ]
 )
