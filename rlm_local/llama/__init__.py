@@ -17,6 +17,7 @@ or before using it. The files below it, from the parent's side to the worker's:
     native     llama.cpp's C API
     modelfile  what a usable file holds
     memory     how much memory it will take
+    threads    how many threads it gets
     gguf       the file format's header
 """
 

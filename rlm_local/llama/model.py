@@ -31,12 +31,12 @@ from rlm_local.llama.protocol import (
     Reply,
     TooLong,
 )
+from rlm_local.llama.threads import default_threads
 from rlm_local.records import Completion, Message, ModelInfo, Request
 
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop
 _TEXT_SECONDS = 600.0  # for tokenizing one text
-SMALL_PARAMETERS = 30_000_000
 
 
 class LlamaModel:
@@ -62,7 +62,7 @@ class LlamaModel:
             memory_bytes=min(memory_bytes, physical_bytes()),
             context_tokens=context_tokens,
         )
-        self.threads = threads or default_threads(self._file)
+        self.threads = threads or default_threads(self._file.parameters)
         self._progress = progress
         self._ids = itertools.count(1)
         self._running = 0  # the id of the `complete` under way
@@ -234,16 +234,6 @@ def start_worker(
         if not loaded:
             worker.close()
     return worker
-
-
-def default_threads(file: ModelFile) -> int:
-    """Cores that this process may use; one for a small model, whose steps are so short
-    that waiting for other threads costs more than they compute."""
-    if file.parameters < SMALL_PARAMETERS:
-        return 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def physical_bytes() -> int:

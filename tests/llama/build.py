@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -78,13 +79,16 @@ def tensors() -> list[TensorEntry]:
         "blk.0.ffn_up.weight": (WIDTH, 64),
         "blk.0.ffn_down.weight": (64, WIDTH),
     }
+    return packed([(name, shape, 0, 0, 0) for name, shape in shapes.items()])
+
+
+def packed(table: list[TensorEntry]) -> list[TensorEntry]:
+    """The entries with their f32 sizes, one after the other."""
     entries: list[TensorEntry] = []
     offset = 0
-    for name, shape in shapes.items():
-        size = 4
-        for extent in shape:
-            size *= extent
-        entries.append((name, shape, 0, offset, size))
+    for name, shape, kind, *_ in table:
+        size = 4 * math.prod(shape)
+        entries.append((name, shape, kind, offset, size))
         offset += -(-size // 32) * 32
     return entries
 
