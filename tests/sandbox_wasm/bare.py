@@ -73,8 +73,10 @@ class BareGuest:
         *,
         host: Callable[[bytes], bytes | None] = lambda request: b'{"ok": null}',
         memory_bytes: int = 1 << 30,
+        random_byte: int = 1,
     ) -> None:
         self.host = host
+        self.random_byte = random_byte
         self.now_ns = 10**18
         self._pending = b""
         self._thread = GuestThread()
@@ -209,7 +211,7 @@ class BareGuest:
         return 0
 
     def _random_get(self, place: int, length: int) -> int:
-        self.write(place, bytes(range(1, 256))[:length].ljust(length, b"\1"))
+        self.write(place, bytes([self.random_byte]) * length)
         return 0
 
     def _poll_oneoff(self, subscriptions: int, events: int, count: int, happened: int) -> int:
