@@ -13,6 +13,7 @@ import platform
 import stat
 import tempfile
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,9 +48,10 @@ def find() -> Path:
                 hint=f"unset {VARIABLE}, or build the guest",
             )
         return Path(named)
-    packaged = Path(__file__).parent.parent / "_guest" / NAME
+    # Through the resources, since an editable install keeps it apart from the sources.
+    packaged = resources.files("rlm_local") / "_guest" / NAME
     if packaged.is_file():
-        return packaged
+        return Path(str(packaged))
     built = _last_built(cache_folder("guest"))
     if built.is_file():
         return built
