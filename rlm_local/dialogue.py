@@ -116,7 +116,7 @@ PROFILES = {
             system=_NANO_SYSTEM,
             opening="short",
             direct=False,
-            head_chars=60,
+            head_chars=0,
             output_chars=900,
         ),
     )
@@ -133,9 +133,11 @@ def profile_of(name: str) -> Profile:
 
 def opening(profile: Profile, question: str, facts: PromptFacts) -> tuple[Message, ...]:
     """The messages that start a root dialogue. Their size does not grow with the prompt."""
+    if profile.opening == "short":  # alike at every length: a tiny model is put off by figures
+        return (
+            Message("user", f"{question}\ncontext: {'str' if facts.single else 'list of str'}"),
+        )
     kind = "str" if facts.single else f"list of {facts.documents:,} str"
-    if profile.opening == "short":
-        return (Message("user", f"{question}\ncontext: {kind}, {facts.chars} chars\n{facts.head}"),)
     with_calls = facts.call_chars > 0
     system = profile.system.format(
         calls=_CALLS.format(call_chars=facts.call_chars) if with_calls else "",

@@ -1,9 +1,8 @@
 """The cells that the model learns to write and to choose among.
 
 None of them spells a key or a value. `LOCATE` takes the phrases of the question
-that occur in the text, ranks the passages around the rarest and defines `nearest`,
-which finds the value of a given form that stands closest to a key; `final` says,
-once the passages have been seen, what form the value has.
+that occur in the text, ranks the passages around the rarest, and shows for each form
+that a value can have the one nearest to a key; `final` says which form is asked for.
 """
 
 from __future__ import annotations
@@ -58,24 +57,32 @@ def locate():
             hits.append((d, k, score, t[max(0, k - 200):k], t[k:end], t[end:end + 200]))
     return [hit[2:] for hit in hits]
 def far(gap):
-    return len(gap) + 60 * gap.count("\\n") + 150 * gap.count("\\n\\n") + 120 * gap.count(". ")
-def nearest(pattern):
-    found = []
+    ends = re.findall(r"\\n|(?<![.\\s])[.!?] ", gap)
+    return len(gap) + 120 * len(ends) + 150 * gap.count("\\n\\n")
+forms = {
+    "number": r"\\b\\d{5,}\\b",
+    "word": r"\\b[a-z]+-[a-z]+\\b",
+    "uuid": r"\\b[0-9a-f]{8}-[0-9a-f-]{27}\\b",
+}
+def nearest(form):
+    found = [(9999, None)]
     for score, before, key, after in hits:
-        doubt = 50 * math.log2(hits[0][0] / score)
-        for m in re.finditer(pattern, before):
+        doubt = round(50 * math.log2(hits[0][0] / score))
+        for m in re.finditer(forms[form], before):
             found.append((doubt + far(before[m.end():]), m[0]))
-        for m in re.finditer(pattern, after):
+        for m in re.finditer(forms[form], after):
             found.append((doubt + far(after[:m.start()]), m[0]))
-    return min(f for f in found if f[1] not in question)[1]
+    return min(f for f in found if str(f[1]) not in question)
 hits = locate()
-for _, before, key, after in hits[:3]:
-    print(repr(before[-50:]), "[" + key + "]", repr(after[:70]))"""
+for _, before, key, after in hits[:2]:
+    print(repr(before[-50:]), "[" + key + "]", repr(after[:70]))
+for form in sorted(forms, key=nearest):
+    print(form, *nearest(form))"""
 
 
-def final(pattern: str) -> str:
+def final(form: str) -> str:
     """The cell that ends the run with the value of that form that is nearest to the key."""
-    return f'FINAL(nearest(r"{pattern}"))'
+    return f'FINAL(nearest("{form}")[1])'
 
 
 def turn(cell: str) -> str:

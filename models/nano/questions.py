@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import random
 
-from models.nano.lexicon import Split
+from models.nano import haystacks
+from models.nano.lexicon import (
+    ADJECTIVES,
+    ADVERBS,
+    FIRST_NAMES,
+    NOUNS,
+    Split,
+    pseudo_word,
+    words,
+)
 
 _LEADS = ("",) * 4 + (
     "According to the text, ",
@@ -78,13 +87,22 @@ _HELD_ANY = "credential;handle;signature"
 
 def attribute(kind: str, rng: random.Random, split: Split) -> str:
     """What the value is called, in the question and in the text."""
+    if split == "train" and rng.random() < 0.15:
+        return _invented_name(rng)
     table, any_kind = (_HELD_ATTRIBUTES, _HELD_ANY) if split == "held" else (_ATTRIBUTES, _ANY)
     return rng.choice((any_kind if rng.random() < 0.35 else table[kind]).split(";"))
 
 
+def _invented_name(rng: random.Random) -> str:
+    """A name that says nothing of the kind: that can only be seen from the text."""
+    noun = rng.choice(words(NOUNS, "train"))
+    return rng.choice((pseudo_word(rng), noun, f"{rng.choice(words(ADJECTIVES, 'train'))} {noun}"))
+
+
 def tells_kind(name: str) -> bool:
     """Whether a value called so can be of one kind only."""
-    return name not in f"{_ANY};{_HELD_ANY}".split(";")
+    tables = (*_ATTRIBUTES.values(), *_HELD_ATTRIBUTES.values())
+    return any(name in names.split(";") for names in tables)
 
 
 def ask(key: str, name: str, rng: random.Random, split: Split) -> str:
@@ -93,6 +111,28 @@ def ask(key: str, name: str, rng: random.Random, split: Split) -> str:
         leads, cores, tails = _HELD_LEADS, _HELD_CORES, _HELD_TAILS
     else:
         leads, cores, tails = _LEADS, _CORES, _TAILS
-    text = rng.choice(leads) + rng.choice(cores) + rng.choice(tails)
+    lead, tail = rng.choice(leads), rng.choice(tails)
+    if split == "train" and rng.random() < 0.35:
+        lead = _aside(rng)
+    if split == "train" and rng.random() < 0.2:
+        tail = " " + _aside(rng).strip()
+    text = lead + rng.choice(cores) + tail
     text = text.format(a=name, k=key)
     return text[0].upper() + text[1:] if rng.random() < 0.8 else text
+
+
+def _aside(rng: random.Random) -> str:
+    """Words before or after a question that have nothing to do with it."""
+    name, noun = rng.choice(words(FIRST_NAMES, "train")), rng.choice(words(NOUNS, "train"))
+    adverb = rng.choice(ADVERBS.split())
+    return rng.choice(
+        (
+            lambda: haystacks.essay(rng, "train")() + " ",
+            lambda: f"{name} asks: ",
+            lambda: f"{adverb.capitalize()}, ",
+            lambda: f"{pseudo_word(rng)} {pseudo_word(rng)}: ",
+            lambda: f"For {name} and the {noun}, {adverb}: ",
+            lambda: f"We {adverb} ask: ",
+            lambda: f"With the {noun} in mind, ",
+        )
+    )()

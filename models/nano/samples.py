@@ -54,7 +54,7 @@ def row(messages: Sequence[dict[str, object]], tokenizer: Tokenizer) -> Row:
 _FIRST = programs.turn(programs.LOCATE)
 _KEPT = 24  # tokens of the first cell that stay at both ends
 #: The first cell is long and soon known by heart: the choices after it count more.
-FIRST_WEIGHT = 0.2
+FIRST_WEIGHT = 0.5
 
 
 def read(paths: Sequence[Path], tokenizer: Tokenizer, window: int) -> list[Row]:

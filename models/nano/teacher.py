@@ -1,8 +1,8 @@
 """The policy whose turns the model learns: it sees what the model sees, and the answer.
 
 It locates the passages and ends the run with the value of the right form. A part
-of its dialogues first tries a form of which there is no value, and shows what
-follows. Nothing it writes contains a key or a value.
+of its dialogues first tries a form that there is not, and shows what follows.
+Nothing it writes contains a key or a value.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from models.nano import programs, values
+from models.nano import programs
 from models.nano.tasks import Task
 from rlm_local import dialogue
 from rlm_local.records import Message, Observation
 from rlm_local.sandbox import Repl
 
 #: How often a dialogue has a first attempt that goes wrong, and its correction.
-MISSTEPS = 0.08
+MISSTEPS = 0.05
+#: Forms that a careless model might ask for.
+_NO_FORMS = ("date", "name", "code", "text", "id")
 
 
 @dataclass
@@ -62,14 +64,11 @@ def play(
         episode.steps.append(step)
 
     run("locate", programs.LOCATE)
-    nearest = finder(task)
     if rng.random() < MISSTEPS:
-        absent = [kind for kind in values.KINDS if nearest(values.PATTERNS[kind]) is None]
-        if absent:
-            run("misstep", programs.final(values.PATTERNS[rng.choice(absent)]), learn=False)
-    if nearest(values.PATTERNS[task.kind]) != task.gold:
+        run("misstep", programs.final(rng.choice(_NO_FORMS)), learn=False)
+    if finder(task)(task.kind) != task.gold:
         return None
-    run("final", programs.final(values.PATTERNS[task.kind]))
+    run("final", programs.final(task.kind))
     del episode.messages[-1], episode.learn[-1]
     episode.answer = ending.text
     return episode
@@ -80,7 +79,7 @@ def execute(repl: Repl, cell: str) -> Observation:
 
 
 def finder(task: Task) -> Callable[[str], str | None]:
-    """What `nearest` gives in the guest, by the same cell run here; None where it raises.
+    """What `nearest` gives in the guest, by the same cell run here; None if there is nothing.
 
     (Trying it in the guest would be a cell more, and the dialogue would show it.)
     """
@@ -91,12 +90,5 @@ def finder(task: Task) -> Callable[[str], str | None]:
     }
     with contextlib.redirect_stdout(io.StringIO()):
         exec(programs.LOCATE, variables)
-    nearest = cast("Callable[[str], str]", variables["nearest"])
-
-    def find(pattern: str) -> str | None:
-        try:
-            return nearest(pattern)
-        except ValueError:
-            return None
-
-    return find
+    nearest = cast("Callable[[str], tuple[float, str | None]]", variables["nearest"])
+    return lambda form: nearest(form)[1]

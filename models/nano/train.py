@@ -40,14 +40,14 @@ class Plan:
 
     seed: int = 1
     rows: int = 8
-    steps: int = 600
+    steps: int = 500
     muon_rate: float = 0.01
     adam_rate: float = 0.003
     decay: float = 0.05
     warm: int = 40
     fall: float = 0.4  # the last part of the run, in which rates fall
-    whole: float = 0.35  # the last part of the run, in which no batch is shortened
-    short: float = 0.6  # before it, the share of batches that are
+    whole: float = 0.4  # the last part of the run, in which no batch is shortened
+    short: float = 0.4  # before it, the share of batches that are
 
 
 def rate(step: int, plan: Plan) -> float:
