@@ -32,10 +32,12 @@ from rlm_local.llama.protocol import (
     TooLong,
 )
 from rlm_local.llama.threads import default_threads
+from rlm_local.model import Interrupted
 from rlm_local.records import Completion, Message, ModelInfo, Request
 
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop
+INTERRUPT_SECONDS = 3.0  # after Ctrl-C, for what there is to come back
 _TEXT_SECONDS = 600.0  # for tokenizing one text
 
 
@@ -114,9 +116,13 @@ class LlamaModel:
             try:
                 reply = self._ask(command, until=max(deadline, time.monotonic()) + GRACE_SECONDS)
                 answered = True
+            except KeyboardInterrupt:
+                self._cancel(command.id)
+                answered = True
+                raise Interrupted(self._rest(command.id)) from None
             finally:
                 self._running = 0
-                if not answered:  # this thread was interrupted, or the call refused
+                if not answered:  # the call was refused, or this thread was ended
                     self._cancel(command.id)
         if not isinstance(reply, Completed):
             raise ModelError(f"the worker answered with {type(reply).__name__}")
@@ -153,6 +159,19 @@ class LlamaModel:
         self.close()
 
     # --------------------------------------------------------------- worker
+
+    def _rest(self, number: int) -> tuple[Completion, ...]:
+        """What a cancelled call had completed, if the worker says so soon."""
+        until = time.monotonic() + INTERRUPT_SECONDS
+        try:
+            while True:
+                reply = self._worker.receive(until=until)
+                if isinstance(reply, Completed) and reply.id == number:
+                    return reply.completions
+                if isinstance(reply, Failed | TooLong) and reply.id == number:
+                    return ()
+        except WorkerDied:
+            return ()
 
     def _cancel(self, number: int) -> None:
         with contextlib.suppress(WorkerDied):  # then there is nothing left to cancel

@@ -25,6 +25,7 @@ from rlm_local.errors import (
 )
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel, verify
+from rlm_local.model import Interrupted
 from rlm_local.records import Completion, Message, Request
 from tests.llama import build
 from tests.llama.conftest import MEMORY
@@ -465,8 +466,10 @@ def test_ctrl_c_is_not_the_workers(tiny_path: Path) -> None:
 def test_an_interrupted_call_leaves_a_usable_model(slow_model: LlamaModel) -> None:
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted) as caught:
         complete(slow_model, ask("x", max_tokens=3_000))
+    [part] = caught.value.completions
+    assert (part.finish, part.completion_tokens < 3_000) == ("deadline", True)
     began = time.monotonic()
     assert complete(slow_model, ask("y", max_tokens=2))[0].completion_tokens == 2
     assert time.monotonic() - began < 2.0
