@@ -9,7 +9,6 @@ wall time does. Results go to bench/out/engine.json.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -20,6 +19,7 @@ from statistics import median
 from typing import NamedTuple
 
 from bench import models
+from bench.report import report
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel
 from rlm_local.records import Completion, Message, Request
@@ -27,12 +27,14 @@ from rlm_local.records import Completion, Message, Request
 CALLS = 64
 NEW_TOKENS = 32
 # Words that are one token each in the vocabulary of bench.models.
-WORDS = " the of and to in is that it was for on are as with they at be this from have".split(" ")[1:]
+WORDS = [
+    *("the", "of", "and", "to", "in", "is", "that", "it", "was", "for"),
+    *("on", "are", "as", "with", "they", "at", "be", "this", "from", "have"),
+]
 PREFIX = " ".join(WORDS * 25)  # 500 tokens
 TAIL_WORDS = 20  # with the template's own tokens about 28
 ROUNDS = 3
 MEMORY = 4096 * MIB
-OUT = Path(__file__).parent / "out" / "engine.json"
 
 
 class Measured(NamedTuple):
@@ -45,13 +47,11 @@ class Measured(NamedTuple):
 
 def main(names: list[str]) -> None:
     results = {name: measure(name) for name in names or ["5m", "50m"]}
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(results, indent=2))
-    width = max(len(figure) for figures in results.values() for figure in figures)
-    print(f"{'':<{width}}", *(f"{name:>12}" for name in results))
-    for figure in next(iter(results.values())):
-        cells = (results[name].get(figure) for name in results)
-        print(f"{figure:<{width}}", *(f"{cell:>12,.3f}" if cell else f"{'':>12}" for cell in cells))
+    figures = next(iter(results.values()))
+    report(
+        "engine",
+        [{"figure": figure, **{n: results[n][figure] for n in results}} for figure in figures],
+    )
 
 
 def measure(name: str) -> dict[str, float]:
@@ -111,10 +111,8 @@ def tail(series: int, call: int) -> str:
 def ours(model: LlamaModel, texts: list[str], *, together: bool) -> Measured:
     requests = [request(text) for text in texts]
     cpu, began = cpu_seconds(model.pid), time.perf_counter()
-    if together:
-        done = complete(model, *requests)
-    else:
-        done = [complete(model, one)[0] for one in requests]
+    groups = [requests] if together else [[one] for one in requests]
+    done = [completion for group in groups for completion in complete(model, *group)]
     wall = time.perf_counter() - began
     return Measured(
         wall, cpu_seconds(model.pid) - cpu, sum(completion.completion_tokens for completion in done)
@@ -155,8 +153,8 @@ def turns(model: LlamaModel) -> dict[str, float]:
     again = [timed(lambda: complete(model, long)) for _ in range(20)]
     return {
         "round trip, ms": 1000 * median(round_trips),
-        f"first turn of {window // 2:,} tokens or so, ms": 1000 * first,
-        "the same turn again, one token computed, ms": 1000 * median(again),
+        "first turn, half a window, ms": 1000 * first,
+        "again, one token computed, ms": 1000 * median(again),
     }
 
 

@@ -15,7 +15,7 @@ from rlm_local.llama.cells import CellLedger
 from rlm_local.llama.engine import Memory, Tokens
 
 WORTH_SHARING = 16  # a shorter common prefix is computed anew
-_RECENT = 2  # one-off prompts that are kept whole, in case the next one is alike
+_RECENT = 1  # one-off prompts that are kept whole, in case the next one is alike
 _PREFIXES = 8  # their shared beginnings that are kept
 
 

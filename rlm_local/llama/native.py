@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import sys
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from rlm_local.errors import ModelError
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.memory import SEQUENCES
+from rlm_local.llama.threads import Governor
 
 
 def _bindings() -> Any:
@@ -41,7 +43,7 @@ _llama = _bindings()
 
 
 class Loading(NamedTuple):
-    """How to load a model: see `memory.MemoryPlan` for the figures."""
+    """How to load a model: see `memory.MemoryPlan` for the figures. `threads`: at most."""
 
     cells: int
     batch_tokens: int
@@ -114,6 +116,7 @@ class Native:
         self._flag = ctypes.create_string_buffer(2)  # "" or "\1": see _start
         self._context = self._start(how)
         self._memory = _llama.llama_get_memory(self._context)
+        self._governor = Governor(how.threads)
         self._capacity = how.batch_tokens
         self._outputs_max = SEQUENCES
         self._count = 0
@@ -218,7 +221,11 @@ class Native:
 
     def decode(self) -> Outcome:
         self._batch.n_tokens = self._count
+        wall, cpu = time.perf_counter(), time.process_time()
         outcome: int = _llama.llama_decode(self._context, self._batch)
+        if self._governor.measured(time.perf_counter() - wall, time.process_time() - cpu):
+            threads = self._governor.threads
+            _llama.llama_set_n_threads(self._context, threads, threads)
         self._rows, self._count, self._outputs = self._outputs, 0, 0
         if outcome not in set(Outcome):
             raise ModelError(f"llama.cpp failed to decode a batch (code {outcome})")
@@ -250,6 +257,11 @@ class Native:
     def remove(self, sequence: int, start: int) -> None:
         if not _llama.llama_memory_seq_rm(self._memory, sequence, start, -1):
             raise ModelError("llama.cpp cannot shorten a sequence of this model")
+
+
+def uses_gpu() -> bool:
+    """Whether this build of llama.cpp can compute on a GPU."""
+    return bool(_llama.llama_supports_gpu_offload())
 
 
 def _pointer(array: NDArray[Any], kind: Any) -> Any:

@@ -10,6 +10,9 @@ import os
 from pathlib import Path
 
 SMALL_PARAMETERS = 30_000_000  # below, a step is shorter than the wait for other threads
+WINDOW_SECONDS = 0.1  # of decoding, before it is judged
+ENOUGH = 0.6  # of the CPU time that the threads could use
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 16.0  # seconds of decoding before the full number is retried
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
@@ -41,3 +44,41 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+class Governor:
+    """Fewer threads while other programs need the cores, more when they are free.
+
+    Threads that wait for each other use no CPU time. So where the process gets much
+    less of it than its threads could use, some of them have no core, and all wait
+    for those. The full number is tried again after a while, then less and less often.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.threads = most
+        self._most = most
+        self._wall = 0.0
+        self._cpu = 0.0
+        self._pause = FIRST_PAUSE
+        self._retry_in = 0.0
+
+    def measured(self, wall: float, cpu: float) -> bool:
+        """Take note of a batch's wall and CPU seconds; True if `threads` has changed."""
+        if self._most == 1:
+            return False
+        self._wall += wall
+        self._cpu += cpu
+        if self._wall < WINDOW_SECONDS:
+            return False
+        wall, cpu, self._wall, self._cpu = self._wall, self._cpu, 0.0, 0.0
+        before = self.threads
+        self._retry_in -= wall
+        if before > 1 and cpu < ENOUGH * before * wall:
+            self.threads = max(1, before // 2)
+            self._retry_in = self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        elif before == self._most:
+            self._pause = FIRST_PAUSE
+        elif self._retry_in <= 0:
+            self.threads = self._most
+        return self.threads != before

@@ -28,7 +28,7 @@ from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.chat import Chat, ChatFormat
 from rlm_local.llama.memory import SEQUENCES, MemoryPlan
-from rlm_local.llama.native import Loading, Native
+from rlm_local.llama.native import Loading, Native, uses_gpu
 from rlm_local.llama.protocol import Cancel, Command, Complete, Completed, Count, Counted, Load
 from rlm_local.llama.sampling import Sampler
 from rlm_local.llama.scheduler import Job, Scheduler
@@ -176,7 +176,8 @@ class Worker:
 def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     # Ctrl-C is the parent's to handle: it ends us by closing the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _limit(resource.RLIMIT_DATA, memory_bytes)
+    if not uses_gpu():  # GPU drivers reserve far more than they use
+        _limit(resource.RLIMIT_DATA, memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)  # the weights are on disk already
     listener = Listener(command_pipe)
     load = listener.next_command()
