@@ -168,15 +168,15 @@ def test_a_limit_ends_with_3_and_the_partial_answer(run: Run, script: Script, te
     script(cell("print('so far')"))
     code, out, err = run("ask", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, out) == (3, "so far\n")
-    assert "turns (the run used all its 1 turns without an answer)" in err
+    assert "turns (the run used all its 1 turns without an answer; raise turns)" in err
     script(cell("print('so far')"))
     code, out, err = run("ask", "-q", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, out) == (3, "so far\n")
-    assert err == "error: turns: the run used all its 1 turns without an answer\n"
+    assert err == "error: turns: the run used all its 1 turns without an answer; raise turns\n"
     script(cell("print('so far')"))
     code, out, err = run("ask", "--json", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, err) == (3, "")
-    assert json.loads(out)["message"] == "the run used all its 1 turns without an answer"
+    assert json.loads(out)["message"] == "the run used all its 1 turns without an answer; raise turns"
 
 
 def test_no_partial_answer_prints_nothing(run: Run, script: Script, text: str):
