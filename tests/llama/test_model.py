@@ -31,6 +31,8 @@ from tests.llama import build
 from tests.llama.conftest import MEMORY
 
 PLENTY = 1 << 40
+# Seconds: far less than what is cut short would take, far more than a busy machine adds.
+SOON = 10.0
 LONG = "the question is in the text and the answer is in the line " * 8
 
 
@@ -288,18 +290,19 @@ def test_deadline_in_the_prompt(slow_model: LlamaModel) -> None:
     completions: list[Completion] = []
     took = seconds_of(lambda: completions.extend(complete(slow_model, request, seconds=0.3)))
     assert (completions[0].finish, completions[0].completion_tokens) == ("deadline", 0)
-    assert 0.25 < took < 0.8
+    assert completions[0].prompt_tokens < slow_model.count_tokens(LONG * 30)
+    assert 0.25 < took < SOON
     assert complete(slow_model, ask("x", max_tokens=2))[0].completion_tokens > 0
 
 
 def test_deadline_in_the_reply(slow_model: LlamaModel) -> None:
     completions: list[Completion] = []
     requests = [ask(f"number {n}", max_tokens=3_000) for n in range(4)]
-    took = seconds_of(lambda: completions.extend(complete(slow_model, *requests, seconds=1.0)))
+    took = seconds_of(lambda: completions.extend(complete(slow_model, *requests, seconds=3.0)))
     assert {c.finish for c in completions} == {"deadline"}
     assert max(c.completion_tokens for c in completions) > 1
     assert completions[0].text
-    assert 0.9 < took < 1.5
+    assert 2.9 < took < SOON
 
 
 def test_cancel_from_another_thread(slow_model: LlamaModel) -> None:
@@ -307,7 +310,7 @@ def test_cancel_from_another_thread(slow_model: LlamaModel) -> None:
     completions: list[Completion] = []
     took = seconds_of(lambda: completions.extend(complete(slow_model, ask("x", max_tokens=3_000))))
     assert completions[0].finish == "deadline"
-    assert took < 1.0
+    assert took < SOON
     slow_model.cancel()  # nothing runs: nothing happens
     assert complete(slow_model, ask("y", max_tokens=2))[0].finish != "deadline"
 
@@ -412,7 +415,7 @@ def test_killed_while_it_decodes(tiny_path: Path, how: signal.Signals) -> None:
         began = time.monotonic()
         with pytest.raises(WorkerDied, match=how.name):
             complete(model, *endless)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < SOON
         assert gone(pid)
         # Once, a new worker takes its place.
         assert complete(model, ask("x"))[0].text
@@ -472,7 +475,7 @@ def test_an_interrupted_call_leaves_a_usable_model(slow_model: LlamaModel) -> No
     assert (part.finish, part.completion_tokens < 3_000) == ("deadline", True)
     began = time.monotonic()
     assert complete(slow_model, ask("y", max_tokens=2))[0].completion_tokens == 2
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < SOON
 
 
 ORPHAN = """
