@@ -69,7 +69,7 @@ class Listener:
                 self._deadline = command.deadline
                 # Parents number their calls upwards: what came before is over.
                 self._cancelled = {number for number in self._cancelled if number >= command.id}
-                if command.id in self._cancelled:
+                if command.id in self._cancelled or time.monotonic() >= command.deadline:
                     self._stop()
             os.write(self._wake, b"!")
         return command
