@@ -8,6 +8,7 @@ head), never given it, and of each cell's output it sees a constant-size part.
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from typing import Literal
 
@@ -248,7 +249,7 @@ def _final_cell(kind: str, content: str) -> str:
         return f"FINAL_VAR({literal or repr(content)})"
     if literal is not None:
         return f"FINAL({literal})"
-    if content.isidentifier():  # FINAL(result), meant as the variable if there is one
+    if content.isidentifier() and not keyword.iskeyword(content):  # FINAL(result), meant as the variable if there is one
         return f"FINAL({content} if {content!r} in globals() else {content!r})"
     return f"FINAL({content!r})"
 

@@ -176,7 +176,8 @@ def test_a_limit_ends_with_3_and_the_partial_answer(run: Run, script: Script, te
     script(cell("print('so far')"))
     code, out, err = run("ask", "--json", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, err) == (3, "")
-    assert json.loads(out)["message"] == "the run used all its 1 turns without an answer; raise turns"
+    message = json.loads(out)["message"]
+    assert message == "the run used all its 1 turns without an answer; raise turns"
 
 
 def test_no_partial_answer_prints_nothing(run: Run, script: Script, text: str):

@@ -60,6 +60,7 @@ class TestReading:
             ("FINAL(42)", "42"),
             ("**FINAL(Oslo)**", "Oslo"),
             ("FINAL(no end", "no end"),
+            ("FINAL(else)", "else"),
         ],
     )
     def test_final_in_text(self, text: str, answer: str) -> None:
