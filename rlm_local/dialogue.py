@@ -249,7 +249,8 @@ def _final_cell(kind: str, content: str) -> str:
         return f"FINAL_VAR({literal or repr(content)})"
     if literal is not None:
         return f"FINAL({literal})"
-    if content.isidentifier() and not keyword.iskeyword(content):  # FINAL(result), meant as the variable if there is one
+    # FINAL(result) is meant as the variable, if there is one.
+    if content.isidentifier() and not keyword.iskeyword(content):
         return f"FINAL({content} if {content!r} in globals() else {content!r})"
     return f"FINAL({content!r})"
 

@@ -38,6 +38,7 @@ from rlm_local.records import Completion, Message, ModelInfo, Request
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop
 INTERRUPT_SECONDS = 3.0  # after Ctrl-C, for what there is to come back
+INTERRUPT_SECONDS = 2.0  # after Ctrl-C, to come back with what there is
 _TEXT_SECONDS = 600.0  # for tokenizing one text
 
 
@@ -112,21 +113,13 @@ class LlamaModel:
         )
         with self._call_lock:
             self._running = command.id
-            answered = False
             try:
                 reply = self._ask(command, until=max(deadline, time.monotonic()) + GRACE_SECONDS)
-                answered = True
-            except KeyboardInterrupt:
-                self._cancel(command.id)
-                answered = True
-                raise Interrupted(self._rest(command.id)) from None
+            except KeyboardInterrupt as interrupt:
+                raise self._interrupted(command.id) from interrupt
             finally:
                 self._running = 0
-                if not answered:  # the call was refused, or this thread was ended
-                    self._cancel(command.id)
-        if not isinstance(reply, Completed):
-            raise ModelError(f"the worker answered with {type(reply).__name__}")
-        return list(reply.completions)
+        return _completions(reply)
 
     def count_tokens(self, text: str) -> int:
         """See `Model.count_tokens`."""
@@ -177,16 +170,20 @@ class LlamaModel:
         with contextlib.suppress(WorkerDied):  # then there is nothing left to cancel
             self._worker.send(Cancel(id=number))
 
+    def _interrupted(self, number: int) -> Interrupted:
+        """What the call under way has made until now. A second Ctrl-C does not wait for it."""
+        self._cancel(number)
+        try:
+            reply = self._await(number, until=time.monotonic() + INTERRUPT_SECONDS)
+        except ModelError:
+            return Interrupted(())
+        return Interrupted(reply.completions if isinstance(reply, Completed) else ())
+
     def _ask(self, command: Complete | Count, *, until: float) -> Reply:
         """Send `command` and wait for its reply."""
         try:
-            worker = self._living_worker()
-            worker.send(command)
-            while True:
-                reply = worker.receive(until=until)
-                # A reply to a call that was interrupted is nobody's.
-                if isinstance(reply, Loading | Loaded) or reply.id == command.id:
-                    break
+            self._living_worker().send(command)
+            reply = self._await(command.id, until=until)
         except WorkerDied:
             if self._closed:
                 raise ModelError("the model was closed") from None
@@ -196,6 +193,13 @@ class LlamaModel:
         if isinstance(reply, Failed):
             raise ModelError(reply.message, hint=reply.hint)
         return reply
+
+    def _await(self, number: int, *, until: float) -> Reply:
+        """The reply to call `number`. Replies to calls that were interrupted are nobody's."""
+        while True:
+            reply = self._worker.receive(until=until)
+            if not isinstance(reply, Loading | Loaded) and reply.id == number:
+                return reply
 
     def _living_worker(self) -> WorkerProcess:
         if self._closed:
@@ -253,6 +257,12 @@ def start_worker(
         if not loaded:
             worker.close()
     return worker
+
+
+def _completions(reply: Reply) -> list[Completion]:
+    if not isinstance(reply, Completed):
+        raise ModelError(f"the worker answered with {type(reply).__name__}")
+    return list(reply.completions)
 
 
 def physical_bytes() -> int:
