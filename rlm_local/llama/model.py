@@ -38,7 +38,6 @@ from rlm_local.records import Completion, Message, ModelInfo, Request
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop
 INTERRUPT_SECONDS = 3.0  # after Ctrl-C, for what there is to come back
-INTERRUPT_SECONDS = 2.0  # after Ctrl-C, to come back with what there is
 _TEXT_SECONDS = 600.0  # for tokenizing one text
 
 
@@ -152,19 +151,6 @@ class LlamaModel:
         self.close()
 
     # --------------------------------------------------------------- worker
-
-    def _rest(self, number: int) -> tuple[Completion, ...]:
-        """What a cancelled call had completed, if the worker says so soon."""
-        until = time.monotonic() + INTERRUPT_SECONDS
-        try:
-            while True:
-                reply = self._worker.receive(until=until)
-                if isinstance(reply, Completed) and reply.id == number:
-                    return reply.completions
-                if isinstance(reply, Failed | TooLong) and reply.id == number:
-                    return ()
-        except WorkerDied:
-            return ()
 
     def _cancel(self, number: int) -> None:
         with contextlib.suppress(WorkerDied):  # then there is nothing left to cancel
