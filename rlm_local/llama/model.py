@@ -232,6 +232,7 @@ def start_worker(
         while not loaded:
             reply = worker.receive(until=time.monotonic() + LOAD_SECONDS)
             if isinstance(reply, Failed):
+                worker.close()  # so that all it wrote has been read
                 raise ModelError(
                     worker.with_last_words(reply.message),
                     hint=reply.hint or "use another conversion of the model",
