@@ -27,6 +27,16 @@ bench: $(READY)  ## every benchmark; tables on the terminal, JSON in bench/out/
 	$(BIN)/pip install -q -e '.[bench]'
 	for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
+# Every step goes on where it was stopped; the files are in models/nano/work/.
+nano: $(READY)  ## train the default model anew, and evaluate it: about an hour on 2 cores
+	$(BIN)/pip install -q -e '.[train]'
+	for seed in 1 2; do $(BIN)/python -m models.nano.generate --count 4000 --seed $$seed \
+	  --out models/nano/work/dialogues-$$seed.jsonl & done; wait
+	$(BIN)/python -m models.nano.tokenizer --data models/nano/work/dialogues-1.jsonl --count 1000
+	$(BIN)/python -m models.nano.train --data models/nano/work/dialogues-[12].jsonl
+	$(BIN)/python -m models.nano.export --data 'generate seeds 1, 2; 4000 each'
+	$(BIN)/python -m models.nano.evaluate
+
 clean:  ## remove the environment; the caches stay
 	rm -rf .venv build
 

@@ -87,7 +87,7 @@ _HELD_ANY = "credential;handle;signature"
 
 def attribute(kind: str, rng: random.Random, split: Split) -> str:
     """What the value is called, in the question and in the text."""
-    if split == "train" and rng.random() < 0.15:
+    if split == "train" and rng.random() < 0.3:
         return _invented_name(rng)
     table, any_kind = (_HELD_ATTRIBUTES, _HELD_ANY) if split == "held" else (_ATTRIBUTES, _ANY)
     return rng.choice((any_kind if rng.random() < 0.35 else table[kind]).split(";"))
@@ -111,6 +111,8 @@ def ask(key: str, name: str, rng: random.Random, split: Split) -> str:
         leads, cores, tails = _HELD_LEADS, _HELD_CORES, _HELD_TAILS
     else:
         leads, cores, tails = _LEADS, _CORES, _TAILS
+    if split == "train" and rng.random() < 0.25:
+        return _scrambled(key, name, rng)
     lead, tail = rng.choice(leads), rng.choice(tails)
     if split == "train" and rng.random() < 0.35:
         lead = _aside(rng)
@@ -119,6 +121,24 @@ def ask(key: str, name: str, rng: random.Random, split: Split) -> str:
     text = lead + rng.choice(cores) + tail
     text = text.format(a=name, k=key)
     return text[0].upper() + text[1:] if rng.random() < 0.8 else text
+
+
+def _scrambled(key: str, name: str, rng: random.Random) -> str:
+    """Name and key among words in any order: what counts is that they are there."""
+    pool = words(ADJECTIVES, "train") + words(NOUNS, "train") + ADVERBS.split() + _SMALL.split()
+    filler = [
+        pseudo_word(rng) if rng.random() < 0.2 else rng.choice(pool)
+        for _ in range(rng.randint(2, 14))
+    ]
+    for part in (name, key):
+        filler.insert(rng.randint(0, len(filler)), part)
+    return " ".join(filler) + rng.choice(("", "", "?", "."))
+
+
+_SMALL = """\
+the a an of for with to in on at by from as is was are be has have had it its this that which
+what who where how why when can could should would will may must do does did please show give
+tell me us you i we they he she one listed noted given say says line quote"""
 
 
 def _aside(rng: random.Random) -> str:

@@ -2,18 +2,21 @@
 
     python -m models.nano.train
 
-Only the turns to learn carry loss. In the first part of the run most dialogues
+Only the turns to learn carry loss. In the first part of the run half of the batches
 leave out the inside of the first cell, which is the same everywhere; the last part
-sees them whole. A run that was stopped goes on exactly where its last checkpoint
-was.
+sees them whole. Some dialogues ask nonsense, and only their first cell is learned.
+A run that was stopped goes on exactly where its last checkpoint was.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import math
 import random
+import signal
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -40,14 +43,15 @@ class Plan:
 
     seed: int = 1
     rows: int = 8
-    steps: int = 500
+    steps: int = 1_800
     muon_rate: float = 0.01
     adam_rate: float = 0.003
     decay: float = 0.05
     warm: int = 40
     fall: float = 0.4  # the last part of the run, in which rates fall
-    whole: float = 0.4  # the last part of the run, in which no batch is shortened
-    short: float = 0.4  # before it, the share of batches that are
+    whole: float = 0.3  # the last part of the run, in which no batch is shortened
+    short: float = 0.5  # before it, the share of batches that are
+    garbled: float = 0.2  # in the other batches, the share of rows asked nonsense
 
 
 def rate(step: int, plan: Plan) -> float:
@@ -117,7 +121,7 @@ class Run:
         right = 0
         for start in range(0, len(rows), self.plan.rows):
             part = rows[start : start + self.plan.rows]
-            batch = samples.batch(part, short=self.step < self.plan.steps * (1 - self.plan.whole))
+            batch = samples.batch(part, short=False)
             best = self.network.logits(self.network(batch.tokens, batch.positions)).argmax(-1)
             wrong = (best != batch.targets) & (batch.weights == 1.0)
             right += int((~wrong.any(dim=1)).sum())
@@ -154,8 +158,15 @@ def batch_at(rows: list[samples.Row], numbers: list[int], plan: Plan, step: int)
     rng = random.Random(f"{plan.seed}-{step}")
     whole = step >= plan.steps * (1 - plan.whole)
     short = not whole and rng.random() < plan.short
+    picked = [rows[n] for n in numbers]
+    if not short:
+        size = Shape().vocabulary
+        picked = [
+            samples.garbled(row, size, rng) if rng.random() < plan.garbled else row
+            for row in picked
+        ]
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    return samples.batch([rows[n] for n in numbers[rank::processes]], short=short)
+    return samples.batch(picked[rank::processes], short=short)
 
 
 def train(
@@ -229,6 +240,8 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     """One of the processes of a run, which share each batch between them."""
     torch.set_num_threads(1)
     if meeting:
+        die_with_parent()
+    if meeting:
         dist.init_process_group(
             "gloo", init_method=f"file://{meeting}", rank=rank, world_size=arguments.processes
         )
@@ -254,6 +267,12 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     train(run, rows, probe, arguments.out)
     if meeting:
         dist.destroy_process_group()
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent ends (Linux): it would wait for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 if __name__ == "__main__":

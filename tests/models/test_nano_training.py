@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from rlm_local.records import Message  # noqa: E402
 
 SMALL = Shape(width=32, layers=1, heads=2, hidden=32)
 DIALOGUE = [
-    {"role": "user", "content": "What is the pin of K?", "learn": False},
+    {"role": "user", "content": "What is the pin of K?\ncontext: str", "learn": False},
     {"role": "assistant", "content": programs.turn(programs.LOCATE), "learn": True},
     {"role": "user", "content": "0 '' [K] ' 4819203'", "learn": False},
     {"role": "assistant", "content": programs.turn("FINAL(0)"), "learn": False},
@@ -51,12 +52,33 @@ def test_only_learned_turns_have_weight(tokenizer: object) -> None:
 def test_a_short_row_keeps_positions_and_never_predicts_over_the_gap(tokenizer: object) -> None:
     row = samples.row(DIALOGUE, tokenizer)
     batch = samples.batch([row], short=True)
-    start, end = row.gap
+    start, end = row.cell[0] + 24, row.cell[1] - 24
     kept = np.r_[0:start, end : len(row.tokens) - 1]
     assert batch.positions[0].tolist() == kept.tolist()
     assert batch.weights[0, start - 1] == 0.0
     whole = samples.batch([row], short=False)
     assert whole.tokens.shape[1] == len(row.tokens) - 1
+
+
+def test_a_garbled_row_keeps_all_but_the_question_up_to_its_first_cell(tokenizer: object) -> None:
+    row = samples.row(DIALOGUE, tokenizer)
+    asked = "What is the pin of K?"
+    assert tokenizer.decode(row.tokens[slice(*row.question)].tolist()) == asked
+    for seed in range(20):
+        garbled = samples.garbled(row, 2_048, random.Random(seed))
+        text = tokenizer.decode(garbled.tokens.tolist(), skip_special_tokens=False)
+        assert asked not in text
+        assert text.endswith(
+            "\ncontext: str"
+            + chat.END
+            + chat.opening("assistant")
+            + programs.turn(programs.LOCATE)
+            + chat.END
+        )
+        nonsense = garbled.tokens[slice(*garbled.question)]
+        assert nonsense.min() >= len(chat.SPECIAL_TOKENS)
+        assert (garbled.weight > 0).sum() == garbled.cell[1] - garbled.cell[0] + 1
+        assert (garbled.weight[slice(*garbled.cell)] > 0).all()
 
 
 def test_muons_update_is_nearly_orthogonal() -> None:
