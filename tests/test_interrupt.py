@@ -82,9 +82,8 @@ def test_ctrl_c_keeps_the_partial_answer(text: str):
 def test_ctrl_c_while_standard_input_is_read():
     with started([FINISH], ["ask", "q", "-"]) as process:
         assert process.stdin is not None
-        process.stdin.write("some text")
+        process.stdin.write("some text" * 50_000)  # more than a pipe holds: it is being read
         process.stdin.flush()
-        time.sleep(1.5)
         process.send_signal(signal.SIGINT)
         process.wait(30)
         out, err = process.communicate()
