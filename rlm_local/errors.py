@@ -10,6 +10,7 @@
     │   ├── ModelFileError         the GGUF file is missing, cut short or invalid
     │   ├── ModelMemoryError       the model does not fit the memory limit
     │   ├── WindowError            a prompt does not fit the model's window
+    │   ├── FormError              a schema, grammar or list of choices that cannot be kept to
     │   └── WorkerDied             the process that held the weights is gone
     └── SandboxError               the WebAssembly Python cannot start or go on    exit 5
         ├── GuestMissing           the guest module is not built or not found
@@ -86,6 +87,14 @@ class WindowError(ModelError):
         )
         self.tokens = tokens
         self.fits = fits
+        self.index = index
+
+
+class FormError(ModelError):
+    """`index`: the place in the batch of the request that asks for the form."""
+
+    def __init__(self, message: str, *, hint: str = "", index: int = 0) -> None:
+        super().__init__(message, hint=hint)
         self.index = index
 
 

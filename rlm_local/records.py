@@ -53,14 +53,33 @@ class Request(Record, frozen=True):
     `dialogue` names the conversation that the messages belong to: its KV cache
     is kept, so that the next request of the same dialogue prefills only what is
     new. '' is a one-off. `stop="fence"` ends generation after a closing fence.
+
+    `node` names who asks ("0.3": child 3 of the root "0"), `depth` how far below
+    the root: where places are short the deepest go first, and nodes take turns.
+
+    At a `temperature` of 0 the likeliest token is taken. Above it, tokens are
+    drawn among the `top_k` likeliest (0: all), the fewest that make up `top_p`,
+    and those at least `min_p` times as likely as the likeliest.
+
+    At most one of these binds the reply's form: `choices` makes it the likeliest
+    of these texts, `schema` a JSON text that the JSON Schema admits, `grammar` a
+    text of this GBNF.
     """
 
     messages: tuple[Message, ...]
     max_tokens: int
     stop: Literal["", "fence"] = ""
     temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.05
     seed: int = 0
     dialogue: str = ""
+    node: str = ""
+    depth: int = 0
+    choices: tuple[str, ...] = ()
+    schema: dict[str, object] | None = None
+    grammar: str = ""
 
 
 class Completion(Record, frozen=True):
