@@ -250,6 +250,38 @@ publish_exception(void)
     return publish(report);
 }
 
+/* The image is not copied: the packages' importer keeps the input buffer, and the next
+ * message gets a new one. */
+static bool
+install_packages(uint32_t len)
+{
+    PyObject *importer = PyImport_ImportModule("_rlm_packages");
+    PyObject *image = importer ? PyMemoryView_FromMemory((char *)input, len, PyBUF_READ) : NULL;
+    input = NULL;
+    mailbox.in_ptr = 0;
+    mailbox.in_cap = 0;
+    PyObject *done = image ? PyObject_CallMethod(importer, "install", "O", image) : NULL;
+    bool installed = done != NULL;
+    Py_XDECREF(done);
+    Py_XDECREF(image);
+    Py_XDECREF(importer);
+    return installed && settle();
+}
+
+EXPORTED("rlm_packages")
+int32_t
+rlm_packages(uint32_t len)
+{
+    forget_result();
+    if (len > mailbox.in_cap) {
+        PyErr_Format(PyExc_ValueError, "%u bytes are not in the input buffer", len);
+    } else if (install_packages(len)) {
+        return 0;
+    }
+    publish_exception();
+    return -1;
+}
+
 EXPORTED("rlm_setup")
 int32_t
 rlm_setup(uint32_t len)

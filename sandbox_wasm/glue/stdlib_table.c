@@ -12,11 +12,16 @@ static const unsigned char shown[] = {
 #embed "shown.bin"
 };
 
+static const unsigned char packages[] = {
+#embed "packages.bin"
+};
+
 #define FROZEN(name, offset, size, is_package) {name, stdlib + offset, size, is_package},
 
 const struct _frozen stdlib_table[] = {
 #include "stdlib_modules.inc"
     {"_rlm_bootstrap", bootstrap, sizeof bootstrap, 0},
     {"_rlm_shown", shown, sizeof shown, 0},
+    {"_rlm_packages", packages, sizeof packages, 0},
     {NULL, NULL, 0, 0},
 };

@@ -77,7 +77,11 @@ def link(folder: Path, libpython: Libpython, toolchain: Toolchain, build_python:
 
 def _own_modules() -> dict[str, Path]:
     """Our Python in the guest, by the names that it is imported under."""
-    return {"_rlm_bootstrap": BOOTSTRAP, "_rlm_shown": BOOTSTRAP.with_name("shown.py")}
+    return {
+        "_rlm_bootstrap": BOOTSTRAP,
+        "_rlm_shown": BOOTSTRAP.with_name("shown.py"),
+        "_rlm_packages": BOOTSTRAP.with_name("packages.py"),
+    }
 
 
 def _sources() -> list[Path]:
