@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -13,9 +15,14 @@ from rlm_local.wasm.instance import GuestFault
 FINAL = "final"
 #: A prompt for a model is far shorter than this.
 MAX_REQUEST_BYTES = 64 << 20
-_TOO_LONG = f"a host call may have {MAX_REQUEST_BYTES:,} bytes, not {{:,}}; split the text"
+#: Values, or bytes outside of strings, that one request may have: each value costs the
+#: host far more memory than the guest's one or two characters, `[]` thirty times as much.
+MAX_REQUEST_VALUES = 1 << 20
 #: A final text comes in pieces; this bounds what the host gathers for one.
 MAX_FINAL_CHARS = 256 << 20
+
+#: A JSON string. It cannot backtrack, so that no text makes the search slow.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 class Request(msgspec.Struct):
@@ -41,32 +48,46 @@ class HostCalls:
         self.cell = cell
         self._pieces = []
 
-    def answer(self, message: bytes) -> bytes:
-        """The reply to one request. Whatever but GuestRaise the host raises, it raises."""
+    def answer(self, length: int, read: Callable[[], bytes]) -> bytes:
+        """The reply to one request of `length` bytes, which `read` gives.
+
+        Whatever but GuestRaise the host raises, it raises.
+        """
         cell = self.cell
         if cell is None:
             raise GuestFault("it called the host outside of a cell")
-        if len(message) > MAX_REQUEST_BYTES:
-            return self._encode({"error": ["ValueError", _TOO_LONG.format(len(message))]})
         started = time.monotonic()
         try:
-            request = self._decode(message)
-            reply = {"ok": self._result(request)}
+            reply = {"ok": self._result(self._request(length, read))}
         except GuestRaise as error:
             reply = {"error": [error.kind, error.message]}
-        except msgspec.MsgspecError as error:
-            reply = {"error": ["ValueError", f"this is no host call: {error}"]}
         finally:
             cell.host_seconds += time.monotonic() - started
         if cell.killed:
             raise GuestFault("it was interrupted from outside")
         return self._encode(reply)
 
+    def _request(self, length: int, read: Callable[[], bytes]) -> Request:
+        if length > MAX_REQUEST_BYTES:  # not even copied: a prompt may be mapped there
+            raise GuestRaise(
+                "ValueError",
+                f"a host call may have {MAX_REQUEST_BYTES:,} bytes, not {length:,}; split the text",
+            )
+        message = read()
+        if _has_too_many_values(message):
+            raise GuestRaise(
+                "ValueError", f"a host call may have {MAX_REQUEST_VALUES:,} values; join some"
+            )
+        try:
+            return self._decode(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise GuestRaise("ValueError", f"this is no host call: {error}") from error
+
     def _result(self, request: Request) -> object:
         if request.name == FINAL:
             return self._final(request.arguments)
         if request.name not in self._functions:
-            raise GuestRaise("NameError", f"the host has no function {request.name!r}")
+            raise GuestRaise("NameError", f"the host has no function {request.name[:100]!r}")
         return self._host(request.name, request.arguments)
 
     def _final(self, arguments: list[object]) -> object:
@@ -85,3 +106,15 @@ class HostCalls:
             return None
         text, self._pieces = "".join(self._pieces), []
         return self._host(FINAL, [text])
+
+
+def _has_too_many_values(message: bytes) -> bool:
+    """Whether decoding it would cost much more memory than it has itself."""
+    if len(message) <= MAX_REQUEST_VALUES:
+        return False
+    outside = len(message)
+    for count, string in enumerate(_STRING.finditer(message)):
+        outside -= string.end() - string.start()
+        if count >= MAX_REQUEST_VALUES:
+            return True
+    return outside > MAX_REQUEST_VALUES

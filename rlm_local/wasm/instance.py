@@ -32,8 +32,8 @@ class Instance:
         self.number = number
         self.world = world
         self.host = host
-        #: Answers a host call: the request's bytes to the reply's.
-        self.answer: Callable[[bytes], bytes] = _no_host_calls
+        #: Answers a host call: the request's length, and what reads it, to the reply's bytes.
+        self.answer: Callable[[int, Callable[[], bytes]], bytes] = _no_host_calls
         self.reply = b""
         #: What a callback raised: the reason why the guest was stopped.
         self.raised: BaseException | None = None
@@ -90,7 +90,7 @@ class Instance:
         self._store.close()
 
 
-def _no_host_calls(request: bytes) -> bytes:
+def _no_host_calls(length: int, read: Callable[[], bytes]) -> bytes:
     raise SandboxError("the guest called the host while it was being set up")
 
 
@@ -159,12 +159,13 @@ def _keep(instance: Instance | None, error: BaseException) -> None:
 
 
 def _call(instance: Instance, request: int, length: int, reply: int, room: int) -> int:
-    try:
-        # The length is checked against the memory, which is checked against its limit.
-        message = instance.memory.read(request, length)
-    except SandboxError as error:
-        raise GuestFault(str(error)) from error
-    instance.reply = instance.answer(message)
+    def read() -> bytes:
+        try:
+            return instance.memory.read(request, length)
+        except SandboxError as error:
+            raise GuestFault(str(error)) from error
+
+    instance.reply = instance.answer(length, read)
     return _reply(instance, reply, room) if len(instance.reply) <= room else len(instance.reply)
 
 

@@ -31,6 +31,8 @@ _REASONS = {
     wasmtime.TrapCode.UNREACHABLE: "its process ended, as os.abort and os._exit do",
 }
 _MOST_BYTES_PER_CHAR = 4  # of UTF-8
+#: Of `answer["content"]`; the bootstrap hands over no more, unless the cell has changed it.
+MOST_PARTIAL_CHARS = 1 << 20
 #: How long an interrupted wait gives the guest to stop.
 _STOP_SECONDS = 1.0
 
@@ -242,7 +244,7 @@ class WasmRepl:
                 result = self._decode(box.result(memory))
                 if result.exhausted:
                     trapped, result = "its memory is used up", None
-        except (SandboxError, msgspec.MsgspecError) as damage:
+        except (SandboxError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as damage:
             stdout, stderr = "", ""
             trapped = trapped or f"its Python is damaged ({damage})"
         if result is None:
@@ -257,7 +259,7 @@ class WasmRepl:
             stderr_chars=box.err_chars if box else 0,
             value=result.value[: self._most_shown] if result and result.value else None,
             error=failure,
-            partial=result.partial if result else None,
+            partial=result.partial[:MOST_PARTIAL_CHARS] if result and result.partial else None,
             seconds=seconds,
             host_seconds=cell.host_seconds,
             restarted=result is None,
