@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,6 +156,11 @@ def copied(source: BinaryIO, target: SpoolFile) -> Iterator[bytes]:
 
 
 def read_blocks(file: BinaryIO) -> Iterator[bytes]:
-    """All that a file or a stream gives, in blocks."""
-    while block := file.read(BLOCK_BYTES):
+    """All that a file or a stream gives, in blocks.
+
+    One system call at a time: between two of them Ctrl-C is heard, which it is
+    not inside a buffered `read` that waits for a whole block.
+    """
+    read = file.read1 if isinstance(file, io.BufferedIOBase) else file.read
+    while block := read(BLOCK_BYTES):
         yield block
