@@ -87,16 +87,36 @@ _HELD_ANY = "credential;handle;signature"
 
 def attribute(kind: str, rng: random.Random, split: Split) -> str:
     """What the value is called, in the question and in the text."""
-    if split == "train" and rng.random() < 0.3:
+    if split == "train" and rng.random() < 0.55:
         return _invented_name(rng)
     table, any_kind = (_HELD_ATTRIBUTES, _HELD_ANY) if split == "held" else (_ATTRIBUTES, _ANY)
     return rng.choice((any_kind if rng.random() < 0.35 else table[kind]).split(";"))
 
 
 def _invented_name(rng: random.Random) -> str:
-    """A name that says nothing of the kind: that can only be seen from the text."""
+    """A name that says nothing of the kind: that can only be seen from the text.
+
+    Half of them are made of pieces of the names that do say something, so that a piece
+    alone ("word", "sign") is not taken for the name.
+    """
     noun = rng.choice(words(NOUNS, "train"))
-    return rng.choice((pseudo_word(rng), noun, f"{rng.choice(words(ADJECTIVES, 'train'))} {noun}"))
+    pieces = rng.sample(_PIECES.split(), 2)
+    return rng.choice(
+        (
+            lambda: pseudo_word(rng),
+            lambda: noun,
+            lambda: f"{rng.choice(words(ADJECTIVES, 'train'))} {noun}",
+            lambda: "".join(pieces),
+            lambda: " ".join(pieces),
+            lambda: rng.choice(pieces) + rng.choice(("ure", "er", "ing", "age", "s", "ial", "ist")),
+        )
+    )()
+
+
+_PIECES = """\
+access badge ticket serial pin account phone pass word code secret magic call sign nick alias
+session device track request id number name key tag file card lock mark note line band check hand
+master book refer guard log member value token entry label post act room side"""
 
 
 def tells_kind(name: str) -> bool:
