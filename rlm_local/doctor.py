@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rlm_local.errors import GuestTrapped, ModelError, RlmError
 from rlm_local.limits import Limits
 from rlm_local.paths import cache_folder, data_folder
 from rlm_local.records import Message, Record, Request
+from rlm_local.sandbox import Repl, Sandbox
 from rlm_local.units import format_bytes, format_seconds
 
 LIBRARIES = ("wasmtime", "llama-cpp-python", "mmap-ninja", "msgspec", "click", "rich")
@@ -41,6 +43,7 @@ def examine(model: str = DEFAULT_MODEL) -> Iterator[Check]:
         yield _check(library, lambda library=library: _version(library))  # type: ignore[misc]
     yield _check("machine", _machine)
     yield _check("guest", _guest)
+    yield _check("packages", _packages)
     yield _check("sandbox", _sandbox)
     yield _check(f"model {model}", lambda: _model(model))
     for folder in sorted(path for path in cache_folder("spool").parent.iterdir() if path.is_dir()):
@@ -91,37 +94,64 @@ def _guest() -> str:
     return f"{format_bytes(path.stat().st_size)} at {path}"
 
 
+def _packages() -> str:
+    from rlm_local.packages.store import PackageStore
+
+    found = PackageStore().installed()
+    return ", ".join(f"{package.name} {package.version}" for package in found) or "none added"
+
+
 def _sandbox() -> str:
     """Start the guest and have it add one and one."""
-    from rlm_local.prompt import prompt_from_text
-
-    limits = Limits()
     began = time.monotonic()
-    sandbox = runtime.start_sandbox()
-    try:
+    with contextlib.closing(runtime.start_sandbox()) as sandbox:
         ready = time.monotonic()
-        with (
-            prompt_from_text("doctor") as prompt,
-            sandbox.repl(
-                prompt,
-                question="",
-                host=_refuse,
-                functions=(),
-                memory_bytes=limits.guest_memory_bytes,
-                output_chars=limits.output_chars,
-            ) as repl,
-        ):
-            forked = time.monotonic()
-            seen = repl.execute("1 + 1", deadline=forked + 30, cell_seconds=10)
+        with _fork(sandbox) as repl:
+            seen = repl.execute("1 + 1", deadline=time.monotonic() + 30, cell_seconds=10)
         done = time.monotonic()
-    finally:
-        sandbox.close()
     if seen.value != "2":
         raise GuestTrapped(f"the guest says that 1 + 1 is {seen.value}", hint="build it again")
     return (
         f"started in {format_seconds(ready - began)}, "
         f"forked and added 1 + 1 in {format_seconds(done - ready)}"
     )
+
+
+def import_failures(modules: Sequence[str]) -> dict[str, str]:
+    """Which of `modules` cannot be imported in the sandbox, each with the reason.
+
+    Raises SandboxError.
+    """
+    failures = {}
+    with contextlib.closing(runtime.start_sandbox()) as sandbox:
+        for module in modules:
+            # Each in a Python of its own: an import may leave half a package behind.
+            with _fork(sandbox) as repl:
+                seen = repl.execute(
+                    f"import {module}", deadline=time.monotonic() + 60, cell_seconds=30
+                )
+            if seen.error is not None:
+                failures[module] = f"{seen.error.type}: {seen.error.message}"
+    return failures
+
+
+@contextlib.contextmanager
+def _fork(sandbox: Sandbox) -> Iterator[Repl]:
+    from rlm_local.prompt import prompt_from_text
+
+    limits = Limits()
+    with (
+        prompt_from_text("doctor") as prompt,
+        sandbox.repl(
+            prompt,
+            question="",
+            host=_refuse,
+            functions=(),
+            memory_bytes=limits.guest_memory_bytes,
+            output_chars=limits.output_chars,
+        ) as repl,
+    ):
+        yield repl
 
 
 def _model(name: str) -> str:

@@ -4,6 +4,7 @@
     ├── UsageError                 what was asked for cannot be done as asked      exit 2
     │   ├── ConfigError            an unknown key, a limit out of range
     │   ├── PromptError            a prompt that cannot be read or is not text
+    │   ├── PackageError           a wheel that is damaged, or that the sandbox cannot take
     │   └── RunError               a run record that is missing or damaged
     ├── LimitReached               a limit of the run was hit; carries `stop`      exit 3
     ├── ModelError                 the model cannot be loaded or used              exit 4
@@ -48,6 +49,10 @@ class ConfigError(UsageError):
 
 
 class PromptError(UsageError):
+    pass
+
+
+class PackageError(UsageError):
     pass
 
 

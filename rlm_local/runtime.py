@@ -262,11 +262,12 @@ def load_model(
 def start_sandbox(notice: Callable[[str], None] = lambda _: None) -> Sandbox:
     """The WebAssembly sandbox, ready to fork; `notice` hears of what takes long.
 
-    Raises SandboxError.
+    The packages that the user has added can be imported in it. Raises SandboxError.
     """
+    from rlm_local.packages.store import PackageStore
     from rlm_local.wasm import WasmSandbox
 
-    sandbox = WasmSandbox(notice=notice)
+    sandbox = WasmSandbox(packages=PackageStore().packages(), notice=notice)
     sandbox.prepare()
     return sandbox
 

@@ -15,11 +15,13 @@ import marshal
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.abc import ExecutionLoader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
 from importlib.resources.abc import Traversable, TraversableResources
 from importlib.util import MAGIC_NUMBER, decode_source, spec_from_file_location
+from os import PathLike, fspath
 from types import CodeType
 from typing import Any
 
@@ -98,6 +100,8 @@ class Archive:
     def code(self, file: str) -> CodeType:
         """The code of a module's file: the bytecode that is there, or its source compiled."""
         kept = self._code.get(file) or self._bytecode(file)
+        if kept is None and file.endswith(".pyc"):
+            raise ImportError(f"{file} is another Python's bytecode")
         if kept is None:
             return compile(self.data(file), f"{ROOT}/{file}", "exec", dont_inherit=True)
         return marshal.loads(kept)  # type: ignore[no-any-return]
@@ -112,10 +116,9 @@ class Archive:
         """Compile every module that has no bytecode, so that no fork has to."""
         for file in self.files:
             if file.endswith(".py") and self._bytecode(file) is None:
-                try:
+                # Templates, or Python 2: whoever imports such a module is told.
+                with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
                     self._code[file] = marshal.dumps(self.code(file))
-                except (SyntaxError, ValueError, RecursionError, MemoryError):
-                    pass  # a template, or Python 2: whoever imports it is told
 
 
 class Finder:
@@ -147,7 +150,7 @@ class Finder:
         """Name and whether it is a package, of each module here: what `pkgutil` asks for."""
         found = {}
         for entry in self._archive.folders[self._folder]:
-            stem, dot, suffix = entry.partition(".")
+            stem, _, suffix = entry.partition(".")
             path = _joined(self._folder, entry)
             if path in self._archive.folders:
                 if entry.isidentifier() and self._archive.module(f"{path}/{_INIT}"):
@@ -218,22 +221,31 @@ class File(Traversable):
     def is_file(self) -> bool:
         return self._path in self._archive.files
 
+    def exists(self) -> bool:
+        return self.is_file() or self.is_dir()
+
     def iterdir(self) -> Iterator[File]:
         if not self.is_dir():
             raise NotADirectoryError(f"{self._path} is not a folder of a package")
         return (self.joinpath(name) for name in sorted(self._archive.folders[self._path]))
 
-    def joinpath(self, *descendants: str) -> File:
+    def joinpath(self, *descendants: str | PathLike[str]) -> File:
         path = self._path
-        for name in "/".join(descendants).split("/"):
+        for name in "/".join([fspath(each) for each in descendants]).split("/"):
             if name == "..":
                 path = path.rpartition("/")[0]
             elif name not in ("", "."):
                 path = _joined(path, name)
         return File(self._archive, path)
 
+    def read_bytes(self) -> bytes:
+        return self._archive.data(self._path)
+
+    def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
+        return self.read_bytes().decode(encoding or "utf-8", errors or "strict")
+
     def open(self, mode: str = "r", *args: Any, **options: Any) -> Any:
-        stream = io.BytesIO(self._archive.data(self._path))
+        stream = io.BytesIO(self.read_bytes())
         return stream if "b" in mode else io.TextIOWrapper(stream, *args, **options)
 
 

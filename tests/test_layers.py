@@ -17,7 +17,7 @@ LAYERS = [
     {"records", "fences", "jsontext"},
     {"errors"},
     {"paths", "units"},
-    {"limits", "spool"},
+    {"limits", "spool", "packages"},
     {"prompt"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views"},
     {"subcalls", "wasm", "llama", "catalog", "live"},

@@ -22,6 +22,7 @@ from rlm_local.cli.doctor import doctor
 from rlm_local.cli.models import models
 from rlm_local.cli.printing import BROKEN_PIPE, INTERRUPTED, complain
 from rlm_local.cli.runs import runs
+from rlm_local.cli.sandbox import sandbox
 from rlm_local.errors import RlmError, UsageError
 
 
@@ -98,5 +99,5 @@ def commands() -> None:
     """
 
 
-for command in (ask, demo, runs, models, doctor):
+for command in (ask, demo, runs, models, sandbox, doctor):
     commands.add_command(command)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from rlm_local.errors import SandboxError
+from rlm_local.packages.image import NO_PACKAGES, Packages
 from rlm_local.prompt import Prompt
 from rlm_local.sandbox import HostFunctions
 from rlm_local.wasm import guest, snapshot
@@ -22,13 +23,19 @@ class WasmSandbox:
 
     `path` is the guest module, found by `guest.find` if it is not given. It is
     compiled, started and snapshot at the first REPL, or by `prepare`; `notice`
-    is told of what takes long. Raises GuestMissing, SandboxError.
+    is told of what takes long. `packages` can be imported in every REPL. Raises
+    GuestMissing, SandboxError, PackageError.
     """
 
     def __init__(
-        self, path: Path | None = None, *, notice: Callable[[str], None] = lambda _: None
+        self,
+        path: Path | None = None,
+        *,
+        packages: Packages = NO_PACKAGES,
+        notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path = path
+        self._packages = packages
         self._notice = notice
         self._lock = threading.Lock()
         self._host: Host | None = None
@@ -80,7 +87,7 @@ class WasmSandbox:
             if self._host is None:
                 self._host = Host(guest.load(self._path or guest.find(), notice=self._notice))
             if self._snapshot is None:
-                self._snapshot = _on_guest_thread(self._host)
+                self._snapshot = _on_guest_thread(self._host, self._packages)
             return self._host, self._snapshot
 
     def __enter__(self) -> Self:
@@ -95,9 +102,9 @@ class WasmSandbox:
         self.close()
 
 
-def _on_guest_thread(host: Host) -> snapshot.Snapshot:
+def _on_guest_thread(host: Host, packages: Packages) -> snapshot.Snapshot:
     thread = GuestThread()
     try:
-        return thread.call(lambda: snapshot.open_or_make(host))
+        return thread.call(lambda: snapshot.open_or_make(host, packages))
     finally:
         thread.close()

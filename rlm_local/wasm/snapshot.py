@@ -1,4 +1,5 @@
-"""A Python that has started, as a file: the linear memory after the guest's `rlm_init`.
+"""A Python that has started, as a file: the linear memory after the guest's `rlm_init`,
+and after `rlm_packages` if there are packages.
 
 A fork is a fresh instance with this file mapped over its memory, privately, so
 that forks share its pages until they write to them. The file is sparse, and its
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 
 from rlm_local.errors import SandboxError
+from rlm_local.packages.image import NO_PACKAGES, Packages
 from rlm_local.paths import cache_folder
 from rlm_local.records import Record
 from rlm_local.wasm import capi, preview1
@@ -23,7 +25,7 @@ from rlm_local.wasm.instance import Host, Instance
 from rlm_local.wasm.mailbox import Mailbox
 from rlm_local.wasm.memory import WASM_PAGE
 
-FORMAT = 1
+FORMAT = 2
 #: The first pages of the file: a `Head` as JSON, filled up with spaces.
 HEAD_BYTES = WASM_PAGE
 _BLOCK_BYTES = 4096
@@ -33,10 +35,12 @@ _INIT_MEMORY_BYTES = 256 << 20
 
 
 class Head(Record, frozen=True):
-    """`memory_bytes` of linear memory follow; `elapsed_ns` is the virtual time they took."""
+    """`memory_bytes` of linear memory follow; `elapsed_ns` is the virtual time they took.
+    `guest` and `packages` are the digests of what was started."""
 
     format: int
     guest: str
+    packages: str
     memory_bytes: int
     stack_pointer: int
     mailbox: int
@@ -46,15 +50,18 @@ class Head(Record, frozen=True):
 class Snapshot:
     """An open snapshot."""
 
-    def __init__(self, path: Path, guest: str) -> None:
-        """Open the file at `path`. Raises SandboxError if it is not one of this guest."""
+    def __init__(self, path: Path, guest: str, packages: str = "") -> None:
+        """Open the file at `path`. Raises SandboxError if it is not one of this guest with
+        these packages."""
         check_private(path)
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self.head = _read_head(self._file, path, guest)
+            self.head = _read_head(self._file, path, guest, packages)
         except BaseException:
             self.close()
             raise
+        #: Tells it from any other, and from the same one made again.
+        self.identity = _identity(path, self._file)
 
     def restore(self, instance: Instance) -> None:
         """Make a fresh instance a running Python. Raises SandboxError."""
@@ -70,31 +77,37 @@ class Snapshot:
             self._file = -1
 
 
-def path_for(guest: str) -> Path:
-    """Where the snapshot of the guest with digest `guest` lies."""
-    return cache_folder("snapshot") / f"{guest[:32]}-{capi.WASMTIME_VERSION}-{FORMAT}.memory"
+def path_for(guest: str, packages: str = "") -> Path:
+    """Where the snapshot lies of the guest and the packages with these digests."""
+    what = f"{guest[:32]}-{packages[:32]}" if packages else guest[:32]
+    return cache_folder("snapshot") / f"{what}-{capi.WASMTIME_VERSION}-{FORMAT}.memory"
 
 
-def open_or_make(host: Host) -> Snapshot:
-    """The snapshot of this guest from the cache, made first if it is missing or damaged.
+def open_or_make(host: Host, packages: Packages = NO_PACKAGES) -> Snapshot:
+    """The snapshot of this guest with `packages` from the cache, made first if it is
+    missing or damaged.
 
-    Call it on a thread for guests. Raises SandboxError.
+    Call it on a thread for guests. Raises SandboxError, PackageError.
     """
     digest = host.guest.digest
-    path = path_for(digest)
+    path = path_for(digest, packages.digest)
     if os.path.lexists(path):
         check_private(path)
         try:
-            return Snapshot(path, digest)
+            return Snapshot(path, digest, packages.digest)
         except SandboxError:  # cut short or of another format: made again
             path.unlink()
-    make(host, path)
+    make(host, path, packages)
     forget_old(path.parent, "*.memory")
-    return Snapshot(path, digest)
+    return Snapshot(path, digest, packages.digest)
 
 
-def make(host: Host, path: Path) -> None:
-    """Start the guest's Python and write its memory to `path`. Raises SandboxError."""
+def make(host: Host, path: Path, packages: Packages = NO_PACKAGES) -> None:
+    """Start the guest's Python, give it `packages` and write its memory to `path`.
+
+    Raises SandboxError, PackageError.
+    """
+    image = packages.image() if packages.digest else b""
     instance = host.instance(preview1.World(_SEED), memory_bytes=_INIT_MEMORY_BYTES)
     try:
         try:
@@ -108,9 +121,12 @@ def make(host: Host, path: Path) -> None:
                 Mailbox.read(instance.memory, mailbox).stderr(instance.memory, HEAD_BYTES).strip()
             )
             raise SandboxError(f"the guest's Python did not start: {words or 'no reason given'}")
+        if image:
+            _install(instance, mailbox, image)
         head = Head(
             format=FORMAT,
             guest=host.guest.digest,
+            packages=packages.digest,
             memory_bytes=instance.memory.size,
             stack_pointer=instance.stack_pointer,
             mailbox=mailbox,
@@ -119,6 +135,24 @@ def make(host: Host, path: Path) -> None:
         _write(path, head, instance)
     finally:
         instance.close()
+
+
+def _install(instance: Instance, mailbox: int, image: bytes) -> None:
+    """Hand the image of the packages over. Raises SandboxError."""
+    try:
+        address = instance.call("rlm_buffer", len(image)) & 0xFFFF_FFFF
+        if address == 0:
+            raise SandboxError(
+                f"the guest has no room for {len(image):,} bytes of packages",
+                hint="remove some: `rlm-local sandbox list` has their sizes",
+            )
+        instance.memory.write(address, image)
+        failed = instance.call("rlm_packages", len(image))
+    except capi.Trapped as trap:
+        raise SandboxError(f"the guest was stopped while it took its packages: {trap}") from trap
+    if failed:
+        reason = Mailbox.read(instance.memory, mailbox).result(instance.memory)
+        raise SandboxError(f"the guest refused its packages: {reason.decode(errors='replace')}")
 
 
 def _write(path: Path, head: Head, instance: Instance) -> None:
@@ -145,14 +179,20 @@ def _write(path: Path, head: Head, instance: Instance) -> None:
         ) from error
 
 
-def _read_head(file: int, path: Path, guest: str) -> Head:
+def _identity(path: Path, file: int) -> str:
+    found = os.fstat(file)
+    return f"{path.name}-{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+
+
+def _read_head(file: int, path: Path, guest: str, packages: str) -> Head:
     try:
         head = msgspec.json.decode(os.pread(file, HEAD_BYTES, 0).strip(), type=Head)
     except msgspec.MsgspecError as error:
         raise SandboxError(f"{path} is not a snapshot: {error}") from error
     size = os.fstat(file).st_size
     whole = HEAD_BYTES + head.memory_bytes
-    if head.format != FORMAT or head.guest != guest or size != whole:
+    same = (head.format, head.guest, head.packages) == (FORMAT, guest, packages)
+    if not same or size != whole:
         raise SandboxError(
             f"{path} is another guest's snapshot, or has {size:,} bytes of {whole:,}"
         )
