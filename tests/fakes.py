@@ -120,7 +120,7 @@ class HangingModel(ScriptedModel):
             self._cancelled.wait(60)
         return completion
 
-    def cancel(self) -> None:
+    def cancel(self, node: str = "") -> None:
         self._cancelled.set()
 
 

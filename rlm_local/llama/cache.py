@@ -13,6 +13,7 @@ import numpy as np
 
 from rlm_local.llama.cells import CellLedger
 from rlm_local.llama.engine import Memory, Tokens
+from rlm_local.model import is_within
 
 WORTH_SHARING = 16  # a shorter common prefix is computed anew
 _RECENT = 1  # one-off prompts that are kept whole, in case the next one is alike
@@ -26,9 +27,10 @@ class Sequence:
     `branched`: the longest beginning that another sequence was started from.
     """
 
-    def __init__(self, number: int, tokens: Tokens, room: int, dialogue: str) -> None:
+    def __init__(self, number: int, tokens: Tokens, room: int, *, dialogue: str, node: str) -> None:
         self.number = number
         self.dialogue = dialogue
+        self.node = node
         self.computed = 0
         self.branched = 0
         self.busy = True
@@ -83,26 +85,26 @@ class PrefixCache:
     def longest(self, tokens: Tokens) -> tuple[Sequence | None, int]:
         """The sequence whose cells begin most like `tokens`, and how far they do.
 
-        The last token is left out: it must be computed for its logits.
+        The last token is left out: it must be computed for its logits. Among nearly
+        equals the oldest is taken. Else prompts that happen to share a few words more
+        would hang on to each other's cells, and every step attends up to the last cell.
         """
         best, length = None, 0
         for sequence in self._sequences:
             common = common_prefix(sequence.held, tokens[:-1])
-            if common > length:
+            if common >= length + WORTH_SHARING:
                 best, length = sequence, common
         return best, length
 
     def busy_dialogue(self, dialogue: str) -> bool:
         return any(s.busy and s.dialogue == dialogue for s in self._sequences if dialogue)
 
-    def open(self, tokens: Tokens, *, room: int, dialogue: str = "") -> Sequence:
+    def open(self, tokens: Tokens, *, room: int, dialogue: str = "", node: str = "") -> Sequence:
         """Start a sequence for the prompt `tokens` and up to `room` more.
 
         Its `computed` says how many tokens come from the cache.
         """
         source, length = self.longest(tokens)
-        if length < WORTH_SHARING:
-            source, length = None, 0
         mine = next((s for s in self._idle() if dialogue and s.dialogue == dialogue), None)
         if mine is not None:
             # Its own past is what a dialogue nearly always continues.
@@ -115,7 +117,7 @@ class PrefixCache:
                 self._drop(mine)
         if not self._numbers and not self.evict(spare=source):
             raise RuntimeError("all sequences are busy")
-        sequence = Sequence(self._numbers.pop(), tokens, room, dialogue)
+        sequence = Sequence(self._numbers.pop(), tokens, room, dialogue=dialogue, node=node)
         self._sequences.append(sequence)
         if source is not None:
             self._touch(source)
@@ -151,7 +153,7 @@ class PrefixCache:
         for older in one_offs[:-_RECENT]:
             # Its branches, if there are any, begin with the same cells.
             covered = any(
-                common_prefix(s.held, older.held) >= older.branched
+                common_prefix(s.held, older.held) > older.branched - WORTH_SHARING
                 for s in one_offs
                 if s is not older and s.number != -1
             )
@@ -161,6 +163,12 @@ class PrefixCache:
                 self.cut(older, older.branched)
         for older in [s for s in self._idle() if not s.dialogue][: -_PREFIXES - _RECENT]:
             self._drop(older)
+
+    def forget(self, node: str) -> None:
+        """Nobody will go on with the dialogues of `node` and those below it."""
+        for sequence in list(self._idle()):
+            if sequence.dialogue and is_within(sequence.node, node):
+                self._drop(sequence)
 
     def abandon(self, sequence: Sequence) -> None:
         """Give up a sequence that was not finished."""

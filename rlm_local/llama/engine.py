@@ -43,6 +43,26 @@ class Vocabulary(Protocol):
         ...
 
 
+class Grammar(Protocol):
+    """What a reply may hold, and how far it has come."""
+
+    def allows(self, token: int) -> bool:
+        """Whether `token` may be next."""
+        ...
+
+    def mask(self, logits: Logits) -> Logits:
+        """A copy of the row `logits` (vocabulary,) with -inf where a token may not be next."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """Go on after `token`, which is allowed and does not end the text."""
+        ...
+
+    def close(self) -> None:
+        """Free it. Closing twice is harmless."""
+        ...
+
+
 class Memory(Protocol):
     """The cells of the KV cache, by sequence id and position."""
 

@@ -14,10 +14,10 @@ from typing import Self
 
 import msgspec
 
-from rlm_local.errors import ModelError, WindowError, WorkerDied
+from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
-from rlm_local.llama.process import WorkerProcess
+from rlm_local.llama.process import Exchange, WorkerProcess
 from rlm_local.llama.protocol import (
     Cancel,
     Complete,
@@ -25,14 +25,16 @@ from rlm_local.llama.protocol import (
     Count,
     Counted,
     Failed,
+    Forget,
     Load,
     Loaded,
     Loading,
+    Malformed,
     Reply,
     TooLong,
 )
 from rlm_local.llama.threads import default_threads
-from rlm_local.model import Interrupted
+from rlm_local.model import Interrupted, is_within
 from rlm_local.records import Completion, Message, ModelInfo, Request
 
 LOAD_SECONDS = 1_800.0
@@ -46,7 +48,8 @@ class LlamaModel:
 
     Raises ModelFileError, ModelMemoryError, ConfigError before anything is loaded,
     WorkerDied and ModelError if loading fails. `progress` is given the loaded
-    fraction. After a WorkerDied the next call starts a new worker, once.
+    fraction. When the worker dies, `notice` is told how, and a new one takes over
+    the calls that were under way: once. At its second death they end with WorkerDied.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class LlamaModel:
         context_tokens: int | None = None,
         threads: int | None = None,
         progress: Callable[[float], None] | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
         self._file = inspect(path)
         self._plan = plan(
@@ -66,10 +70,11 @@ class LlamaModel:
         )
         self.threads = threads or default_threads(self._file.parameters)
         self._progress = progress
+        self._notice = notice
         self._ids = itertools.count(1)
-        self._running = 0  # the id of the `complete` under way
-        self._call_lock = threading.Lock()
+        self._running: dict[int, Complete] = {}
         self._closed = False
+        self._restart_lock = threading.Lock()
         self._restarts_left = 1
         self._info = ModelInfo(
             name=self._file.name,
@@ -110,29 +115,30 @@ class LlamaModel:
             deadline=deadline,
             token_limit=token_limit,
         )
-        with self._call_lock:
-            self._running = command.id
-            try:
-                reply = self._ask(command, until=max(deadline, time.monotonic()) + GRACE_SECONDS)
-            except KeyboardInterrupt as interrupt:
-                raise self._interrupted(command.id) from interrupt
-            finally:
-                self._running = 0
-        return _completions(reply)
+        self._running[command.id] = command
+        try:
+            reply = self._ask(command, deadline=deadline, grace=GRACE_SECONDS)
+        finally:
+            del self._running[command.id]
+        if not isinstance(reply, Completed):
+            raise ModelError(f"the worker answered with {type(reply).__name__}")
+        return list(reply.completions)
 
     def count_tokens(self, text: str) -> int:
         """See `Model.count_tokens`."""
         command = Count(id=next(self._ids), text=_encodable(text))
-        with self._call_lock:
-            reply = self._ask(command, until=time.monotonic() + _TEXT_SECONDS)
+        reply = self._ask(command, deadline=time.monotonic() + _TEXT_SECONDS)
         if not isinstance(reply, Counted):
             raise ModelError(f"the worker answered with {type(reply).__name__}")
         return reply.tokens
 
-    def cancel(self) -> None:
+    def cancel(self, node: str = "") -> None:
         """See `Model.cancel`."""
-        if running := self._running:
-            self._cancel(running)
+        for command in list(self._running.values()):
+            if not node or any(is_within(request.node, node) for request in command.requests):
+                self._tell(Cancel(id=command.id))
+        if node:
+            self._tell(Forget(id=next(self._ids), node=node))
 
     def close(self) -> None:
         """End the worker. A call that runs in another thread ends with a ModelError."""
@@ -152,51 +158,68 @@ class LlamaModel:
 
     # --------------------------------------------------------------- worker
 
-    def _cancel(self, number: int) -> None:
-        with contextlib.suppress(WorkerDied):  # then there is nothing left to cancel
-            self._worker.send(Cancel(id=number))
+    def _tell(self, command: Cancel | Forget) -> None:
+        with contextlib.suppress(WorkerDied):  # then it has nothing to end or to forget
+            self._worker.send(command)
 
-    def _interrupted(self, number: int) -> Interrupted:
+    def _ask(self, command: Complete | Count, *, deadline: float, grace: float = 0.0) -> Reply:
+        """The reply to `command`. If the worker dies meanwhile, its successor is asked."""
+        worker = self._worker
+        while True:
+            if worker.death is not None or self._closed:
+                worker = self._successor(worker)
+            try:
+                reply = self._exchange(worker, command, max(deadline, time.monotonic()) + grace)
+            except WorkerDied:
+                if self._closed:
+                    raise ModelError("the model was closed") from None
+                if time.monotonic() >= deadline:
+                    raise
+                continue
+            match reply:
+                case TooLong():
+                    raise WindowError(reply.tokens, reply.fits, index=reply.index)
+                case Malformed():
+                    raise FormError(reply.message, hint=reply.hint, index=reply.index)
+                case Failed():
+                    raise ModelError(reply.message, hint=reply.hint)
+                case _:
+                    return reply
+
+    def _exchange(self, worker: WorkerProcess, command: Complete | Count, until: float) -> Reply:
+        with worker.exchange(command) as exchange:
+            try:
+                return exchange.receive(until=until)
+            except KeyboardInterrupt as interrupt:
+                if not isinstance(command, Complete):
+                    raise
+                raise self._interrupted(exchange) from interrupt
+
+    def _interrupted(self, exchange: Exchange) -> Interrupted:
         """What the call under way has made until now. A second Ctrl-C does not wait for it."""
-        self._cancel(number)
+        self._tell(Cancel(id=exchange.number))
         try:
-            reply = self._await(number, until=time.monotonic() + INTERRUPT_SECONDS)
+            reply = exchange.receive(until=time.monotonic() + INTERRUPT_SECONDS)
         except ModelError:
             return Interrupted(())
         return Interrupted(reply.completions if isinstance(reply, Completed) else ())
 
-    def _ask(self, command: Complete | Count, *, until: float) -> Reply:
-        """Send `command` and wait for its reply."""
-        try:
-            self._living_worker().send(command)
-            reply = self._await(command.id, until=until)
-        except WorkerDied:
+    def _successor(self, dead: WorkerProcess) -> WorkerProcess:
+        """The worker that took the place of `dead`, or takes it now. Raises WorkerDied."""
+        with self._restart_lock:
             if self._closed:
-                raise ModelError("the model was closed") from None
-            raise
-        if isinstance(reply, TooLong):
-            raise WindowError(reply.tokens, reply.fits, index=reply.index)
-        if isinstance(reply, Failed):
-            raise ModelError(reply.message, hint=reply.hint)
-        return reply
-
-    def _await(self, number: int, *, until: float) -> Reply:
-        """The reply to call `number`. Replies to calls that were interrupted are nobody's."""
-        while True:
-            reply = self._worker.receive(until=until)
-            if not isinstance(reply, Loading | Loaded) and reply.id == number:
-                return reply
-
-    def _living_worker(self) -> WorkerProcess:
-        if self._closed:
-            raise ModelError("the model was closed")
-        if self._worker.death is not None:
-            if not self._restarts_left:
-                raise self._worker.death
-            self._restarts_left -= 1
-            self._worker.close()
-            self._worker = self._start()
-        return self._worker
+                raise ModelError("the model was closed")
+            if self._worker is dead and dead.death is not None:
+                if not self._restarts_left:
+                    raise dead.death
+                self._restarts_left -= 1
+                if self._notice is not None:
+                    self._notice(f"{dead.death}; the model is loaded again")
+                dead.close()
+                self._worker = self._start()
+                if self._closed:  # meanwhile
+                    self._worker.close()
+            return self._worker
 
     def _start(self) -> WorkerProcess:
         return start_worker(self._file, self._plan, self.threads, progress=self._progress)
@@ -215,41 +238,34 @@ def start_worker(
     Raises WorkerDied, ModelError.
     """
     worker = WorkerProcess(memory_bytes=plan.total_bytes)
+    command = Load(
+        path=file.path,
+        plan=plan,
+        threads=threads,
+        template=file.template,
+        specials=file.specials,
+        bos=file.bos,
+        eos=file.eos,
+        check=check,
+    )
     loaded = False
     try:
-        worker.send(
-            Load(
-                path=file.path,
-                plan=plan,
-                threads=threads,
-                template=file.template,
-                specials=file.specials,
-                bos=file.bos,
-                eos=file.eos,
-                check=check,
-            )
-        )
-        while not loaded:
-            reply = worker.receive(until=time.monotonic() + LOAD_SECONDS)
-            if isinstance(reply, Failed):
-                worker.close()  # so that all it wrote has been read
-                raise ModelError(
-                    worker.with_last_words(reply.message),
-                    hint=reply.hint or "use another conversion of the model",
-                )
-            if isinstance(reply, Loading) and progress is not None:
-                progress(reply.fraction)
-            loaded = isinstance(reply, Loaded)
+        with worker.exchange(command) as exchange:
+            while not loaded:
+                reply = exchange.receive(until=time.monotonic() + LOAD_SECONDS)
+                if isinstance(reply, Failed):
+                    worker.close()  # so that all it wrote has been read
+                    raise ModelError(
+                        worker.with_last_words(reply.message),
+                        hint=reply.hint or "use another conversion of the model",
+                    )
+                if isinstance(reply, Loading) and progress is not None:
+                    progress(reply.fraction)
+                loaded = isinstance(reply, Loaded)
     finally:
         if not loaded:
             worker.close()
     return worker
-
-
-def _completions(reply: Reply) -> list[Completion]:
-    if not isinstance(reply, Completed):
-        raise ModelError(f"the worker answered with {type(reply).__name__}")
-    return list(reply.completions)
 
 
 def physical_bytes() -> int:

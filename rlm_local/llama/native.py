@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlm_local.errors import ModelError
+from rlm_local.errors import FormError, ModelError
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.memory import SEQUENCES
 from rlm_local.llama.threads import Governor
@@ -57,10 +57,10 @@ class NativeVocabulary:
     """`engine.Vocabulary` over llama.cpp."""
 
     def __init__(self, model: int) -> None:
-        self._vocab = _llama.llama_model_get_vocab(model)
-        self.size: int = _llama.llama_vocab_n_tokens(self._vocab)
-        bos: int = _llama.llama_vocab_bos(self._vocab)
-        adds: bool = _llama.llama_vocab_get_add_bos(self._vocab)
+        self.handle = _llama.llama_model_get_vocab(model)
+        self.size: int = _llama.llama_vocab_n_tokens(self.handle)
+        bos: int = _llama.llama_vocab_bos(self.handle)
+        adds: bool = _llama.llama_vocab_get_add_bos(self.handle)
         self.bos = bos if adds and 0 <= bos < self.size else None
         self._pieces: dict[int, bytes] = {}
 
@@ -69,7 +69,7 @@ class NativeVocabulary:
         capacity = len(raw) + 16
         buffer = np.empty(capacity, np.int32)
         count: int = _llama.llama_tokenize(
-            self._vocab, raw, len(raw), _pointer(buffer, ctypes.c_int32), capacity, False, False
+            self.handle, raw, len(raw), _pointer(buffer, ctypes.c_int32), capacity, False, False
         )
         if count < 0:
             raise ModelError(f"the tokenizer failed on a text of {len(text):,} characters")
@@ -85,20 +85,30 @@ class NativeVocabulary:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            length: int = _llama.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            length: int = _llama.llama_token_to_piece(self.handle, token, buffer, size, 0, False)
             if length >= 0:
                 return buffer.raw[:length]
             size = -length
 
     def ends(self, token: int) -> bool:
-        return bool(_llama.llama_vocab_is_eog(self._vocab, token))
+        return bool(_llama.llama_vocab_is_eog(self.handle, token))
 
     def strips(self, token: int) -> tuple[bool, bool]:
-        attributes: int = _llama.llama_vocab_get_attr(self._vocab, token)
+        attributes: int = _llama.llama_vocab_get_attr(self.handle, token)
         return (
             bool(attributes & _llama.LLAMA_TOKEN_ATTR_LSTRIP),
             bool(attributes & _llama.LLAMA_TOKEN_ATTR_RSTRIP),
         )
+
+
+class _Candidates(NamedTuple):
+    """Tokens and their logits, as numpy sees them and as llama.cpp does."""
+
+    data: NDArray[Any]
+    view: Any
+
+
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
 class Native:
@@ -249,6 +259,10 @@ class Native:
     def aborted(self) -> bool:
         return self._flag[0] != b"\0"
 
+    def grammar(self, text: str) -> NativeGrammar:
+        """A grammar from GBNF `text`, which has been checked. Raises FormError."""
+        return NativeGrammar(self.vocabulary, text)
+
     # ------------------------------------------------------------- KV cache
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -257,6 +271,63 @@ class Native:
     def remove(self, sequence: int, start: int) -> None:
         if not _llama.llama_memory_seq_rm(self._memory, sequence, start, -1):
             raise ModelError("llama.cpp cannot shorten a sequence of this model")
+
+
+class NativeGrammar:
+    """`engine.Grammar` over llama.cpp. The GBNF text has been checked."""
+
+    def __init__(self, vocabulary: NativeVocabulary, text: str) -> None:
+        self._vocabulary = vocabulary
+        sampler: int | None = _llama.llama_sampler_init_grammar(
+            vocabulary.handle, text.encode(), b"root"
+        )
+        if not sampler:
+            raise FormError("llama.cpp cannot read the grammar", hint="name its first rule root")
+        self._sampler: int | None = sampler
+        self._one = self._candidates(1)
+        self._all: _Candidates | None = None
+
+    def allows(self, token: int) -> bool:
+        data = self._one.data
+        data["id"], data["logit"] = token, 0.0
+        self._apply(self._one)
+        return bool(data["logit"][0] == 0.0)
+
+    def mask(self, logits: Logits) -> Logits:
+        if self._all is None:
+            self._all = self._candidates(self._vocabulary.size)
+        data = self._all.data
+        data["id"] = np.arange(self._vocabulary.size, dtype=np.int32)
+        data["logit"] = logits
+        self._apply(self._all)
+        return data["logit"].copy()
+
+    def accept(self, token: int) -> None:
+        if not self.allows(token) or self._vocabulary.ends(token):
+            raise ValueError(f"the grammar does not take the token {token}")  # else it would abort
+        _llama.llama_sampler_accept(self._open(), token)
+
+    def close(self) -> None:
+        if self._sampler:
+            _llama.llama_sampler_free(self._sampler)
+            self._sampler = None
+
+    def _open(self) -> int:
+        if self._sampler is None:
+            raise ValueError("the grammar was closed")
+        return self._sampler
+
+    def _apply(self, candidates: _Candidates) -> None:
+        candidates.view.sorted = False
+        candidates.view.selected = -1
+        _llama.llama_sampler_apply(self._open(), ctypes.byref(candidates.view))
+
+    def _candidates(self, count: int) -> _Candidates:
+        data = np.zeros(count, _CANDIDATE)
+        view = _llama.llama_token_data_array(
+            data=data.ctypes.data_as(_llama.llama_token_data_p), size=count
+        )
+        return _Candidates(data, view)
 
 
 def uses_gpu() -> bool:

@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 from collections import deque
+from types import TracebackType
+from typing import Self
 
 from rlm_local.errors import WorkerDied
 from rlm_local.limits import MIB
@@ -30,8 +32,56 @@ _HEADROOM_BYTES = 512 * MIB  # above the plan, where the operating system stops 
 _ROUTINE = re.compile(r"(llama_model_loader: - |print_info: |load: |llama_kv_cache: |\.+$)")
 
 
+class Exchange:
+    """One command that was sent, and the replies to it: use it as a context manager.
+
+    For one thread at a time. Replies that come after its end are nobody's.
+    """
+
+    def __init__(self, worker: WorkerProcess, command: Command) -> None:
+        self.number = command.id
+        self._worker = worker
+        self._command = command
+        self._replies: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
+
+    def receive(self, *, until: float) -> Reply:
+        """The next reply. A worker that is silent until then is killed. Raises WorkerDied."""
+        left = until - time.monotonic()
+        try:
+            # A thread cannot wait longer than TIMEOUT_MAX: an endless deadline means that.
+            reply = self._replies.get(timeout=max(0.0, min(left, threading.TIMEOUT_MAX)))
+        except queue.Empty:
+            raise self._worker.hung() from None
+        if reply is None:
+            raise self._worker.died()
+        return reply
+
+    def put(self, reply: Reply | None) -> None:
+        """From the reading thread: a reply, or None for that the worker is gone."""
+        self._replies.put(reply)
+
+    def __enter__(self) -> Self:
+        self._worker.expect(self)
+        sent = False
+        try:
+            self._worker.send(self._command)
+            sent = True
+        finally:
+            if not sent:
+                self._worker.forget(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._worker.forget(self)
+
+
 class WorkerProcess:
-    """One worker. `send` may be called from any thread, `receive` from one at a time.
+    """One worker, for any number of threads at once.
 
     `death`: how it ended, once that has been noticed.
     """
@@ -41,7 +91,10 @@ class WorkerProcess:
         self._replies, reply_write = os.pipe()
         self._write_lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._received: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
+        self._exchanges: dict[int, Exchange] = {}
+        self._exchanges_lock = threading.Lock()
+        self._gone = False  # nothing will be read from it any more
+        self._death_lock = threading.Lock()
         self.death: WorkerDied | None = None
         try:
             self._process = subprocess.Popen(
@@ -74,8 +127,12 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def exchange(self, command: Command) -> Exchange:
+        """Send `command` on entering; replies are read within. Raises WorkerDied."""
+        return Exchange(self, command)
+
     def send(self, command: Command) -> None:
-        """Raises WorkerDied."""
+        """Send a command whose replies are nobody's. Raises WorkerDied."""
         with self._write_lock:
             whole = False
             try:
@@ -88,26 +145,43 @@ class WorkerProcess:
                 if not whole:  # half a command, when this thread is interrupted, or none
                     self._process.kill()
         if not whole:
-            raise self._died()
+            raise self.died()
 
-    def receive(self, *, until: float) -> Reply:
-        """The next reply. A worker that is silent until then is killed. Raises WorkerDied."""
-        left = until - time.monotonic()
-        try:
-            # A thread cannot wait longer than TIMEOUT_MAX: an endless deadline means that.
-            reply = self._received.get(timeout=max(0.0, min(left, threading.TIMEOUT_MAX)))
-        except queue.Empty:
+    def expect(self, exchange: Exchange) -> None:
+        """Give `exchange` the replies to its number from now on."""
+        with self._exchanges_lock:
+            self._exchanges[exchange.number] = exchange
+            if self._gone:
+                exchange.put(None)
+
+    def forget(self, exchange: Exchange) -> None:
+        with self._exchanges_lock:
+            del self._exchanges[exchange.number]
+
+    def hung(self) -> WorkerDied:
+        """End a worker that did not answer in time."""
+        with self._death_lock:
             self._process.kill()
             self._process.wait()
-            self.death = WorkerDied(
-                "the model's process did not answer in time and was stopped",
-                hint="try again; a smaller model answers faster",
-            )
-            raise self.death from None
-        if reply is None:
-            self._received.put(None)  # for whoever asks next
-            raise self._died()
-        return reply
+            if self.death is None:
+                self.death = WorkerDied(
+                    "the model's process did not answer in time and was stopped",
+                    hint="try again; a smaller model answers faster",
+                )
+            return self.death
+
+    def died(self) -> WorkerDied:
+        """How it ended, in its own last words."""
+        with self._death_lock:
+            if self.death is None:
+                code = self._wait()
+                self._threads[1].join(_EXIT_SECONDS)
+                how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                self.death = WorkerDied(
+                    self.with_last_words(f"the model's process died ({how})"),
+                    hint="if memory is short, lower context_tokens or take a smaller model",
+                )
+            return self.death
 
     def close(self) -> None:
         """End the process and wait for it. Closing twice is harmless."""
@@ -135,25 +209,21 @@ class WorkerProcess:
             self._process.kill()
             return self._process.wait()
 
-    def _died(self) -> WorkerDied:
-        """How it ended, in its own last words."""
-        if self.death is None:
-            code = self._wait()
-            self._threads[1].join(_EXIT_SECONDS)
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            self.death = WorkerDied(
-                self.with_last_words(f"the model's process died ({how})"),
-                hint="if memory is short, lower context_tokens or take a smaller model",
-            )
-        return self.death
-
     def _read_replies(self) -> None:
         """In a thread, so that an interrupt cannot cut a reply in two."""
         try:
             while True:
-                self._received.put(protocol.receive_reply(self._replies))
+                reply = protocol.receive_reply(self._replies)
+                with self._exchanges_lock:
+                    exchange = self._exchanges.get(reply.id)
+                if exchange is not None:
+                    exchange.put(reply)
         except protocol.Closed:
-            self._received.put(None)
+            with self._exchanges_lock:
+                self._gone = True
+                waiting = list(self._exchanges.values())
+            for exchange in waiting:
+                exchange.put(None)
 
     def _read_errors(self) -> None:
         stream = self._process.stderr

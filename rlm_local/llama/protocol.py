@@ -19,6 +19,9 @@ from rlm_local.records import Completion, Record, Request
 _LENGTH = struct.Struct("<I")
 
 
+LOAD = 0  # the id of the command to load; calls have ids from 1 on, never one twice
+
+
 class Load(Record, frozen=True, tag="load"):
     """First command: which model, how. `check` reads every weight for validity."""
 
@@ -30,6 +33,7 @@ class Load(Record, frozen=True, tag="load"):
     bos: int | None
     eos: int
     check: bool = False
+    id: int = LOAD
 
 
 class Complete(Record, frozen=True, tag="complete"):
@@ -52,17 +56,25 @@ class Cancel(Record, frozen=True, tag="cancel"):
     id: int
 
 
-Command = Load | Complete | Count | Cancel
+class Forget(Record, frozen=True, tag="forget"):
+    """Nobody will go on with the dialogues of this node, nor of those below it. Not answered."""
+
+    id: int
+    node: str
+
+
+Command = Load | Complete | Count | Cancel | Forget
 
 
 class Loading(Record, frozen=True, tag="loading"):
     """`fraction` of the weights is loaded."""
 
     fraction: float
+    id: int = LOAD
 
 
 class Loaded(Record, frozen=True, tag="loaded"):
-    pass
+    id: int = LOAD
 
 
 class Completed(Record, frozen=True, tag="completed"):
@@ -84,15 +96,24 @@ class TooLong(Record, frozen=True, tag="too_long"):
     index: int
 
 
+class Malformed(Record, frozen=True, tag="malformed"):
+    """The request at `index` asks for a form that cannot be kept to: a FormError."""
+
+    id: int
+    message: str
+    hint: str
+    index: int
+
+
 class Failed(Record, frozen=True, tag="failed"):
-    """A ModelError. Id 0: loading failed."""
+    """A ModelError. Id LOAD: loading failed."""
 
     id: int
     message: str
     hint: str
 
 
-Reply = Loading | Loaded | Completed | Counted | TooLong | Failed
+Reply = Loading | Loaded | Completed | Counted | TooLong | Malformed | Failed
 
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)

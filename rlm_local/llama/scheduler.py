@@ -1,84 +1,38 @@
 """Decoding many requests in one context: who computes what in the next batch.
 
 Each step makes one batch: the next token of every running sequence, then as much
-of the waiting prompts as there is room for. Requests join when a place and cells
-are free and leave as soon as they are done. One that shares its beginning with a
-prompt being computed waits for it and starts from its cells.
+of the waiting prompts as there is room for. Calls come and end between steps, and
+their requests join when a place and cells are free and leave as soon as they are
+done. One that shares its beginning with a prompt being computed waits for it and
+starts from its cells.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Sequence as Items
-from typing import Literal, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from rlm_local.errors import ModelError
 from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, common_prefix
-from rlm_local.llama.engine import Engine, Outcome, Tokens
-from rlm_local.llama.sampling import Sampler
-from rlm_local.llama.stream import TextStream
-from rlm_local.records import Completion
-
-Finish = Literal["stop", "length", "deadline", "tokens"]
+from rlm_local.llama.choices import shared_start
+from rlm_local.llama.engine import Engine, Logits, Outcome
+from rlm_local.llama.jobs import Call, Finish, Job
+from rlm_local.llama.waiting import Line, Waiting
 
 # Cells kept for a running reply. Fewer than its worst case, because most replies are
 # short: when cells run out all the same, the youngest request starts over later.
 HORIZON = 64
+TURN_PLACES = 4  # above `parallel`, for turns of dialogues: sub-calls do not keep a root out
+_LOOK_AHEAD = 32  # jobs of a node that are tried before the next node's
+# Prompt tokens in one batch beside running replies: of requests as deep as those, and
+# of shallower ones, which may slow the replies by a fifth.
+_PEER_TOKENS = 128
+_SHALLOW_SHARE = 5
+_SHALLOW_TOKENS = 2  # at least
 
 
-class Job:
-    """One request on its way: the prompt's tokens, then the reply as it grows.
-
-    Without a `sampler` the likeliest token is taken.
-    """
-
-    def __init__(
-        self,
-        prompt: Tokens,
-        *,
-        max_tokens: int,
-        stream: TextStream,
-        sampler: Sampler | None = None,
-        dialogue: str = "",
-    ) -> None:
-        self.prompt = prompt
-        self.max_tokens = max_tokens
-        self.stream = stream
-        self.sampler = sampler
-        self.dialogue = dialogue
-        self.sequence: Sequence | None = None
-        self.tokens = prompt  # what has to be in the cache: also the reply, after a restart
-        self.made = 0  # tokens of the reply
-        self.cached = 0
-        self.charged = 0  # tokens of the prompt that were computed
-        self.finish: Finish | None = None
-        self._started = time.monotonic()
-        self._seconds = 0.0
-
-    @property
-    def uncounted(self) -> int:
-        """Tokens of the prompt that have been neither found in the cache nor computed."""
-        return len(self.prompt) - self.cached - self.charged
-
-    @property
-    def prefilling(self) -> bool:
-        return self.sequence is not None and len(self.sequence.pending) > 1
-
-    def end(self, finish: Finish) -> None:
-        self.finish = finish
-        self._seconds = time.monotonic() - self._started
-
-    def completion(self) -> Completion:
-        """What became of it. Of a prompt that was cut off, what was computed counts."""
-        return Completion(
-            text=self.stream.finish(),
-            finish=self.finish or "deadline",
-            prompt_tokens=self.cached + self.charged,
-            cached_tokens=self.cached,
-            completion_tokens=self.made,
-            seconds=self._seconds,
-        )
+_MakeRoom = Callable[[Job, int, "list[_Part]"], int]
 
 
 class _Part(NamedTuple):
@@ -90,66 +44,144 @@ class _Part(NamedTuple):
     output: bool
 
 
+class _Batch:
+    """What the next step will compute. `make_room` gets cells, at most as many as wanted."""
+
+    def __init__(self, engine: Engine, cache: PrefixCache, make_room: _MakeRoom) -> None:
+        self.parts: list[_Part] = []
+        self._engine = engine
+        self._cache = cache
+        self._make_room = make_room
+        self._spent = Counter[int]()  # tokens of prompts, by call
+
+    def put(self, job: Job, most: int) -> None:
+        """Add up to `most` of the next tokens of `job`."""
+        sequence = job.sequence
+        if sequence is None:  # given up for the sake of an older one
+            return
+        count = min(len(sequence.pending), most, self._engine.room)
+        if job.uncounted:
+            count = min(count, job.call.tokens_left - self._spent[job.call.number])
+        if count > 0:
+            count = min(count, self._make_room(job, count, self.parts))
+        if count <= 0:
+            return
+        output = count == len(sequence.pending)
+        self._cache.grow(sequence, count)
+        self._engine.add(
+            sequence.number, sequence.pending[:count], sequence.computed, output=output
+        )
+        self.parts.append(_Part(job, sequence, count, output))
+        self._spent[job.call.number] += min(count, job.uncounted)
+
+
 class Scheduler:
-    """Runs batches of jobs. `parallel`: how many sequences decode together."""
+    """Runs calls. `parallel`: how many sequences decode together."""
 
     def __init__(self, engine: Engine, cache: PrefixCache, *, parallel: int) -> None:
         self._engine = engine
         self._vocabulary = engine.vocabulary
         self._cache = cache
         self._parallel = parallel
-        self._queue: deque[Job] = deque()
+        self._calls: dict[int, Call] = {}
+        self._waiting = Waiting()
         self._active: list[Job] = []
-        self._tokens_left = 0
 
-    def run(self, jobs: Items[Job], *, token_limit: int) -> None:
-        """Bring all `jobs` to an end. Raises ModelError; then none of them counts."""
-        for job in jobs:
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to compute or to hand out."""
+        return bool(self._calls)
+
+    def submit(self, call: Call) -> None:
+        """Take on a call. Its number is not that of another under way."""
+        self._calls[call.number] = call
+        for job in call.jobs:
             if job.max_tokens > 0:
-                self._queue.append(job)
+                self._waiting.add(job)
             else:
                 job.end("length")
-        self._tokens_left = token_limit
-        try:
-            while self._queue or self._active:
-                if self._engine.aborted:
-                    self._stop_all("deadline")
-                elif self._tokens_left <= 0:
-                    self._stop_all("tokens")
-                else:
-                    self._step()
-        finally:
-            for job in self._active:
-                if job.sequence is not None:
-                    self._cache.abandon(job.sequence)
-            self._active.clear()
-            self._queue.clear()
 
-    def _stop_all(self, finish: Finish) -> None:
-        for job in [*self._active, *self._queue]:
-            self._end(job, finish)
+    def end(self, number: int, finish: Finish) -> None:
+        """Bring all that is left of a call to its end. The others go on."""
+        call = self._calls.get(number)
+        if call is None:
+            return
+        self._waiting.drop(call)
+        for job in call.jobs:
+            if job.finish is None:
+                self._leave(job, finish)
+
+    def take_finished(self) -> list[Call]:
+        """Calls that have ended since this was last asked, in the order in which they came."""
+        finished = [call for call in self._calls.values() if not call.unfinished]
+        for call in finished:
+            del self._calls[call.number]
+        return finished
+
+    def reset(self) -> list[Call]:
+        """After a failure: give up all calls, which are returned, and their sequences."""
+        lost = list(self._calls.values())
+        for job in self._active:
+            if job.sequence is not None:
+                self._cache.abandon(job.sequence)
+            job.release()
+        for job in self._waiting:
+            job.release()
+        self._calls.clear()
         self._active.clear()
-        self._queue.clear()
+        self._waiting.clear()
+        return lost
 
-    def _end(self, job: Job, finish: Finish) -> None:
-        job.end(finish)
-        if job.sequence is not None:
-            self._cache.close(job.sequence)
-            job.sequence = None
+    def step(self) -> None:
+        """Compute one batch. Raises ModelError: then `reset`."""
+        for call in list(self._calls.values()):
+            if call.tokens_left <= 0:
+                self.end(call.number, "tokens")
+        self._admit()
+        if not self._active:
+            return
+        parts = self._fill()
+        if not parts:  # llama.cpp would abort
+            raise ModelError("the scheduler found nothing to compute")
+        outcome = self._engine.decode()
+        if outcome is Outcome.NO_CELLS:
+            raise ModelError("llama.cpp found no cells for a batch that should fit")
+        if outcome is Outcome.ABORTED:
+            for part in parts:
+                self._cache.cut(part.sequence, part.sequence.computed)
+            return
+        for part in parts:
+            part.sequence.computed += part.tokens
+            charge = min(part.tokens, part.job.uncounted)
+            part.job.charged += charge
+            part.job.call.tokens_left -= charge
+        if outputs := [part.job for part in parts if part.output]:
+            self._sample(outputs)
 
     # ------------------------------------------------------------ admission
 
     def _admit(self) -> None:
-        waiting = len(self._queue)
-        for _ in range(waiting):
-            if len(self._active) >= self._parallel:
+        passed: set[Line] = set()
+        while True:
+            for line in self._waiting.lines(self._active, but=passed):
+                job = self._startable(line)
+                if job is None:
+                    passed.add(line)
+                    continue
+                if not self._start(job):
+                    return  # nobody takes the cells that it waits for
+                self._waiting.take(job)
+                break
+            else:
                 return
-            job = self._queue.popleft()
-            if self._should_wait(job):
-                self._queue.append(job)
-            elif not self._start(job):
-                self._queue.appendleft(job)
-                return
+
+    def _startable(self, line: Line) -> Job | None:
+        """The next job of `line` that has a place and need not wait for another's cells."""
+        for job in self._waiting.first(line, _LOOK_AHEAD):
+            places = self._parallel + (TURN_PLACES if job.dialogue else 0)
+            if len(self._active) < places and not self._should_wait(job):
+                return job
+        return None
 
     def _should_wait(self, job: Job) -> bool:
         """Whether what it could start from is being computed right now."""
@@ -171,7 +203,7 @@ class Scheduler:
         """Give it a sequence, if cells suffice for the prompt and a short reply."""
         source, shared = self._cache.longest(job.tokens)
         reserved = sum(self._outstanding(other) for other in self._active)
-        wanted = len(job.tokens) - shared + self._horizon(job)
+        wanted = len(job.tokens) - shared + min(job.room, HORIZON)
         while self._cache.free - reserved < wanted:
             if self._cache.evict(spare=source):
                 continue
@@ -180,65 +212,50 @@ class Scheduler:
             # Alone, it must fit: a window is never longer than the cache.
             if source is None or not self._cache.evict():
                 raise ModelError(f"a prompt of {len(job.tokens):,} tokens found no cells")
-            source, wanted = None, len(job.tokens) + self._horizon(job)
+            source, wanted = None, len(job.tokens) + min(job.room, HORIZON)
         job.sequence = self._cache.open(
-            job.tokens, room=job.max_tokens - job.made, dialogue=job.dialogue
+            job.tokens, room=job.room, dialogue=job.dialogue, node=job.node
         )
         if not job.made:
             job.cached = min(job.sequence.computed, len(job.prompt))
         self._active.append(job)
         return True
 
-    def _horizon(self, job: Job) -> int:
-        return min(job.max_tokens - job.made, HORIZON)
-
     def _outstanding(self, job: Job) -> int:
         assigned = job.sequence
-        return self._horizon(job) + (len(assigned.pending) if assigned else 0)
+        return min(job.room, HORIZON) + (len(assigned.pending) if assigned else 0)
 
-    # ----------------------------------------------------------------- step
-
-    def _step(self) -> None:
-        self._admit()
-        parts = self._fill()
-        outcome = self._engine.decode()
-        if outcome is Outcome.NO_CELLS:
-            raise ModelError("llama.cpp found no cells for a batch that should fit")
-        if outcome is Outcome.ABORTED:
-            for part in parts:
-                self._cache.cut(part.sequence, part.sequence.computed)
-            return
-        for part in parts:
-            part.sequence.computed += part.tokens
-            charge = min(part.tokens, part.job.uncounted)
-            part.job.charged += charge
-            self._tokens_left -= charge
-        if outputs := [part.job for part in parts if part.output]:
-            self._sample(outputs)
+    # ---------------------------------------------------------------- batch
 
     def _fill(self) -> list[_Part]:
         """Put the next tokens into the batch."""
-        parts: list[_Part] = []
-        tokens_left = self._tokens_left
+        batch = _Batch(self._engine, self._cache, self._make_room)
         # Replies first: they take one token each, and stay fluent beside a long prompt.
-        for job in sorted(self._active, key=lambda job: job.prefilling):
-            if job.sequence is None:  # given up for the sake of an older one
-                continue
-            sequence = job.sequence
-            count = min(len(sequence.pending), self._engine.room)
-            if job.uncounted:
-                count = min(count, tokens_left)
-            count = min(count, self._make_room(job, count, parts))
-            if count <= 0:
-                continue
-            output = count == len(sequence.pending)
-            self._cache.grow(sequence, count)
-            self._engine.add(
-                sequence.number, sequence.pending[:count], sequence.computed, output=output
-            )
-            parts.append(_Part(job, sequence, count, output))
-            tokens_left -= min(count, job.uncounted)
-        return parts
+        replying = [job for job in self._active if not job.prefilling]
+        for job in replying:
+            batch.put(job, 1)
+        prompts = [job for job in self._active if job.prefilling]
+        for job, most in self._shares(replying, prompts):
+            batch.put(job, most)
+        return batch.parts
+
+    def _shares(self, replying: list[Job], prompts: list[Job]) -> Iterator[tuple[Job, int]]:
+        """The prompts and how many of their tokens are computed now, deepest first."""
+        deepest = max((job.depth for job in replying), default=-1)
+        shallow = max(_SHALLOW_TOKENS, len(replying) // _SHALLOW_SHARE)
+        for depth in sorted({job.depth for job in prompts}, reverse=True):
+            room = self._engine.room
+            if replying:
+                room = min(room, _PEER_TOKENS if depth >= deepest else shallow)
+            mine = [job for job in prompts if job.depth == depth]
+            mine.sort(key=_length)
+            for at, job in enumerate(mine):
+                if not room:
+                    return
+                # What a short prompt leaves of its share, longer ones have.
+                share = max(1, room // (len(mine) - at))
+                room -= min(share, _length(job))
+                yield job, share
 
     def _make_room(self, job: Job, count: int, parts: list[_Part]) -> int:
         """How many of `count` cells there are for `job`, after giving up what is in the way."""
@@ -259,25 +276,60 @@ class Scheduler:
             self._cache.abandon(job.sequence)
             job.sequence = None
         self._active.remove(job)
-        self._queue.appendleft(job)
+        self._waiting.put_back(job)
+
+    # --------------------------------------------------------------- tokens
 
     def _sample(self, outputs: list[Job]) -> None:
         logits = self._engine.logits()
         likeliest = logits.argmax(axis=1)
         for row, job in enumerate(outputs):
-            if self._tokens_left <= 0:
+            if job.call.tokens_left <= 0:
                 self._leave(job, "tokens")
-                continue
-            token = job.sampler(logits[row]) if job.sampler else int(likeliest[row])
-            job.made += 1
-            self._tokens_left -= 1
-            if self._vocabulary.ends(token) or job.stream.feed(self._vocabulary.piece(token)):
-                self._leave(job, "stop")
-            elif job.made >= job.max_tokens:
-                self._leave(job, "length")
-            elif job.sequence is not None:
-                job.sequence.append(token)
+            elif job.choices is not None:
+                self._compare(job, logits[row])
+            else:
+                self._append(job, job.picker(logits[row]) if job.picker else int(likeliest[row]))
+
+    def _append(self, job: Job, token: int) -> None:
+        """Go on after `token`, or end there."""
+        job.made += 1
+        job.call.tokens_left -= 1
+        if self._vocabulary.ends(token) or job.stream.feed(self._vocabulary.piece(token)):
+            self._leave(job, "stop")
+        elif job.made >= job.max_tokens:
+            self._leave(job, "length")
+        elif job.sequence is not None:
+            job.sequence.append(token)
+
+    def _compare(self, job: Job, logits: Logits) -> None:
+        """Decide between the job's choices, or go on with the one that leads."""
+        if job.choices is None or job.sequence is None:
+            return
+        tried = job.choices.path
+        if job.choices.feed(logits):
+            job.stream.text = job.choices.best or ""
+            self._leave(job, "stop")
+            return
+        path = job.choices.path
+        same = shared_start(tried, path)
+        if job.call.tokens_left < len(path) - same:
+            self._leave(job, "tokens")
+            return
+        self._cache.cut(job.sequence, len(job.prompt) + same)
+        job.sequence.known = len(job.prompt) + same
+        for token in path[same:]:
+            job.sequence.append(token)
+        job.made += len(path) - same
+        job.call.tokens_left -= len(path) - same
 
     def _leave(self, job: Job, finish: Finish) -> None:
-        self._active.remove(job)
-        self._end(job, finish)
+        if job.sequence is not None:
+            self._active.remove(job)
+            self._cache.close(job.sequence)
+            job.sequence = None
+        job.end(finish)
+
+
+def _length(job: Job) -> int:
+    return len(job.sequence.pending) if job.sequence else 0

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rlm_local.errors import ModelError
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.engine import Outcome
-from rlm_local.llama.scheduler import Job, Scheduler
+from rlm_local.llama.jobs import Call, Job
+from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Completion
 from tests.llama.fake import END, FakeEngine, reference
@@ -23,6 +24,7 @@ class Setup:
         self.engine = FakeEngine(cells=cells, batch=batch)
         self.cache = PrefixCache(self.engine, cells=cells, sequences=16)
         self.scheduler = Scheduler(self.engine, self.cache, parallel=parallel)
+        self.calls = 0
 
     def run(
         self,
@@ -42,9 +44,29 @@ class Setup:
             )
             for prompt in prompts
         ]
-        self.scheduler.run(jobs, token_limit=token_limit)
+        self.finish(jobs, token_limit=token_limit)
         assert self.engine.cells == self.cache.used
         return [job.completion() for job in jobs]
+
+    def submit(self, jobs: list[Job], *, token_limit: int = PLENTY) -> Call:
+        self.calls += 1
+        call = Call(self.calls, jobs, token_limit=token_limit)
+        self.scheduler.submit(call)
+        return call
+
+    def finish(self, jobs: list[Job], *, token_limit: int = PLENTY) -> None:
+        """Run `jobs` as the worker does: an abort is a deadline of theirs."""
+        call = self.submit(jobs, token_limit=token_limit)
+        while call.unfinished:
+            if self.engine.aborted:
+                self.scheduler.end(call.number, "deadline")
+            try:
+                self.scheduler.step()
+            except ModelError:
+                assert self.scheduler.reset() == [call]
+                raise
+        assert self.scheduler.take_finished() == [call]
+        assert not self.scheduler.busy
 
 
 def text(tokens: list[int]) -> str:
@@ -133,9 +155,9 @@ def test_waves_when_cells_are_short() -> None:
     check(prompts, setup.run(prompts, max_tokens=40), 40)
 
 
-def test_replies_that_outgrow_the_cells_start_over() -> None:
+def test_replies_that_outgrow_the_cells_start_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlm_local.llama.scheduler.HORIZON", 1)
     setup = Setup(cells=300, parallel=8)
-    setup.scheduler._horizon = lambda job: 1  # type: ignore[method-assign]
     prompts = [[n, n + 1, n + 2] for n in range(20)]
     check(prompts, setup.run(prompts, max_tokens=200), 200)
 
@@ -258,7 +280,7 @@ def test_replies_do_not_depend_on_what_else_runs(
                 )
                 for prompt, dialogue in batch
             ]
-            setup.scheduler.run(jobs, token_limit=PLENTY)
+            setup.finish(jobs)
             assert setup.engine.cells == setup.cache.used
             for job in jobs:
                 completion = job.completion()

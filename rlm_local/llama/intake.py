@@ -1,0 +1,154 @@
+"""From a request to a job: whatever cannot be done as asked is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+
+from rlm_local.errors import FormError, WindowError
+from rlm_local.llama.chat import Chat
+from rlm_local.llama.choices import Choices, without_prefixes
+from rlm_local.llama.engine import Grammar, Vocabulary
+from rlm_local.llama.forms import FormPicker
+from rlm_local.llama.gbnf import checked
+from rlm_local.llama.jobs import Job, Picker
+from rlm_local.llama.sampling import Sampler
+from rlm_local.llama.schema import gbnf_of
+from rlm_local.llama.stream import TextStream
+from rlm_local.records import Request
+
+REPLY_TOKENS = 32  # a prompt that leaves less of the window does not fit
+MOST_CHOICES = 1_000
+_SAMPLE_CHARS = 1 << 18
+_LARGE_CHARS = 1 << 20
+
+
+class Intake:
+    """Makes jobs for a model with a window of `window` tokens.
+
+    `end`: the token that ends a turn. `grammar` makes a grammar of a GBNF text; it
+    raises FormError.
+    """
+
+    def __init__(
+        self,
+        chat: Chat,
+        vocabulary: Vocabulary,
+        *,
+        window: int,
+        end: int,
+        grammar: Callable[[str], Grammar],
+    ) -> None:
+        self._chat = chat
+        self._vocabulary = vocabulary
+        self._window = window
+        self._end = end
+        self._grammar = grammar
+
+    def jobs(self, requests: Items[Request]) -> list[Job]:
+        """Raises WindowError, FormError, ModelError: then there are none."""
+        jobs: list[Job] = []
+        try:
+            for index, request in enumerate(requests):
+                jobs.append(self._job(request, index))
+        except BaseException:
+            for job in jobs:
+                job.release()
+            raise
+        return jobs
+
+    def _job(self, request: Request, index: int) -> Job:
+        _check_forms(request, index)
+        choices = self._choices(request, index) if request.choices else None
+        if choices:
+            longest = reply = choices.longest
+        else:
+            longest = request.max_tokens
+            reply = min(longest, REPLY_TOKENS, self._window // 2)
+        fits = self._window - reply
+        self._check_length(request, fits, index)
+        prompt = self._chat.tokens(request.messages)
+        if len(prompt) > fits:
+            raise WindowError(len(prompt), fits, index=index)
+        return Job(
+            prompt,
+            max_tokens=min(longest, self._window - len(prompt)),
+            stream=TextStream(fence=request.stop == "fence", stops=self._chat.stops),
+            picker=None if choices else self._picker(request, index),
+            choices=choices,
+            dialogue=request.dialogue,
+            node=request.node,
+            depth=request.depth,
+        )
+
+    def _check_length(self, request: Request, fits: int, index: int) -> None:
+        """Refuse what is far too long without tokenizing all of it."""
+        for message in request.messages:
+            if len(message.content) <= _LARGE_CHARS:
+                continue
+            sample = len(self._vocabulary.tokenize(message.content[:_SAMPLE_CHARS]))
+            estimate = sample * len(message.content) // _SAMPLE_CHARS
+            if estimate > 4 * fits:
+                raise WindowError(estimate, fits, index=index)
+
+    def _choices(self, request: Request, index: int) -> Choices:
+        texts = request.choices
+        if len(texts) > MOST_CHOICES:
+            raise FormError(
+                f"{len(texts):,} choices were given, and {MOST_CHOICES:,} are allowed",
+                hint="choose in two steps, or ask for free text",
+                index=index,
+            )
+        paths = [tuple(map(int, self._vocabulary.tokenize(text))) for text in texts]
+        if () in paths:
+            raise FormError("one of the choices is empty", index=index)
+        longest = max(map(len, paths))
+        if longest >= self._window // 2:
+            raise FormError(
+                f"a choice has {longest:,} tokens, and half the window has {self._window // 2:,}",
+                hint="number the choices and ask for the number",
+                index=index,
+            )
+        return Choices(texts, without_prefixes(paths, self._end))
+
+    def _picker(self, request: Request, index: int) -> Picker | None:
+        sampler = None
+        if request.temperature:
+            sampler = Sampler(
+                request.temperature,
+                request.seed,
+                top_k=request.top_k,
+                top_p=request.top_p,
+                min_p=request.min_p,
+            )
+        try:
+            if request.schema is not None:
+                text = gbnf_of(request.schema)
+            elif request.grammar:
+                text = checked(request.grammar)
+            else:
+                return sampler
+            return FormPicker(self._grammar(text), sampler, self._vocabulary, end=self._end)
+        except FormError as error:
+            error.index = index
+            raise
+
+
+def _check_forms(request: Request, index: int) -> None:
+    asked = {
+        "choices": bool(request.choices),
+        "a schema": request.schema is not None,
+        "a grammar": bool(request.grammar),
+    }
+    both = [name for name, wanted in asked.items() if wanted]
+    if len(both) > 1:
+        raise FormError(
+            f"a reply was to keep to {' and to '.join(both)}", hint="ask for one", index=index
+        )
+    if request.temperature < 0 or not 0 < request.top_p <= 1 or not 0 <= request.min_p <= 1:
+        raise FormError(
+            f"temperature {request.temperature:g}, top_p {request.top_p:g}, min_p "
+            f"{request.min_p:g} cannot be drawn with",
+            hint="give a temperature of 0 or more, a top_p above 0 and up to 1, a min_p of 0 to 1",
+            index=index,
+        )

@@ -1,0 +1,121 @@
+"""Requests on their way through the engine, one by one and as they came together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence as Items
+from typing import Literal, Protocol
+
+from rlm_local.llama.cache import Sequence
+from rlm_local.llama.choices import Choices
+from rlm_local.llama.engine import Logits, Tokens
+from rlm_local.llama.stream import TextStream
+from rlm_local.records import Completion
+
+Finish = Literal["stop", "length", "deadline", "tokens"]
+
+
+class Picker(Protocol):
+    """Takes the next token of one reply; told of nothing else."""
+
+    def __call__(self, logits: Logits) -> int:
+        """A token, given its row of logits (vocabulary,), which may be overwritten."""
+        ...
+
+    def close(self) -> None:
+        """Release what is native. Closing twice is harmless."""
+        ...
+
+
+class Job:
+    """One request on its way: the prompt's tokens, then the reply as it grows.
+
+    Without a `picker` the likeliest token is taken. With `choices` there is no reply
+    to write: one of them is found to be the likeliest.
+    """
+
+    def __init__(
+        self,
+        prompt: Tokens,
+        *,
+        max_tokens: int,
+        stream: TextStream,
+        picker: Picker | None = None,
+        choices: Choices | None = None,
+        dialogue: str = "",
+        node: str = "",
+        depth: int = 0,
+    ) -> None:
+        self.prompt = prompt
+        self.max_tokens = max_tokens
+        self.stream = stream
+        self.picker = picker
+        self.choices = choices
+        self.dialogue = dialogue
+        self.node = node
+        self.depth = depth
+        self.call: Call
+        self.sequence: Sequence | None = None
+        self.tokens = prompt  # what has to be in the cache: also the reply, after a restart
+        self.made = 0  # tokens of the reply
+        self.cached = 0
+        self.charged = 0  # tokens of the prompt that were computed
+        self.finish: Finish | None = None
+        self._started = time.monotonic()
+        self._seconds = 0.0
+
+    @property
+    def line(self) -> tuple[int, str]:
+        """Whom it waits with."""
+        return self.depth, self.node
+
+    @property
+    def uncounted(self) -> int:
+        """Tokens of the prompt that have been neither found in the cache nor computed."""
+        return len(self.prompt) - self.cached - self.charged
+
+    @property
+    def room(self) -> int:
+        """Tokens that may still be appended to the sequence."""
+        return self.max_tokens if self.choices else self.max_tokens - self.made
+
+    @property
+    def prefilling(self) -> bool:
+        return self.sequence is not None and len(self.sequence.pending) > 1
+
+    def end(self, finish: Finish) -> None:
+        self.finish = finish
+        self._seconds = time.monotonic() - self._started
+        self.call.unfinished -= 1
+        self.release()
+
+    def release(self) -> None:
+        """Free what is native."""
+        if self.picker is not None:
+            self.picker.close()
+
+    def completion(self) -> Completion:
+        """What became of it. Of a prompt that was cut off, what was computed counts."""
+        return Completion(
+            text=self.stream.finish(),
+            finish=self.finish or "deadline",
+            prompt_tokens=self.cached + self.charged,
+            cached_tokens=self.cached,
+            completion_tokens=self.made,
+            seconds=self._seconds,
+        )
+
+
+class Call:
+    """Jobs that came together: they share a limit, and are answered together.
+
+    `tokens_left` bounds what may still be computed for them.
+    """
+
+    def __init__(self, number: int, jobs: Items[Job], *, token_limit: int) -> None:
+        self.number = number
+        self.jobs = tuple(jobs)
+        self.tokens_left = token_limit
+        self.unfinished = len(jobs)
+        for job in jobs:
+            job.call = self
