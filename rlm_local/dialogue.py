@@ -28,6 +28,7 @@ class PromptFacts(Record, frozen=True):
     chars: int
     head: str
     call_chars: int
+    children: bool = False
 
 
 class Profile(Record, frozen=True):
@@ -99,6 +100,15 @@ characters fit.
 5. `llm_query_batched(prompts)` asks many at once and returns the replies in order; it is much \
 faster than a loop. Use few large prompts rather than many small ones where you can."""
 
+_CHILDREN = """\
+6. `rlm_query(question, text)` gives a helper a REPL like yours, with `text` (a str of any size, \
+or a list of str) as its `context`, and returns its answer as a str; `rlm_query_batched(pairs)` \
+does so for many (question, text) pairs at once. Use them for parts that need several steps of \
+their own; for a single reading `llm_query` is cheaper."""
+
+#: The question of a child that was given one long prompt and nothing else.
+DO_AS_CONTEXT_SAYS = "Do what the text in `context` asks for. Its beginning or its end says it."
+
 _NANO_SYSTEM = ""
 
 PROFILES = {
@@ -140,9 +150,12 @@ def opening(profile: Profile, question: str, facts: PromptFacts) -> tuple[Messag
         )
     kind = "str" if facts.single else f"list of {facts.documents:,} str"
     with_calls = facts.call_chars > 0
+    calls = _CALLS.format(call_chars=facts.call_chars) if with_calls else ""
+    if facts.children:
+        calls += f"\n{_CHILDREN}"
     system = profile.system.format(
-        calls=_CALLS.format(call_chars=facts.call_chars) if with_calls else "",
-        end=6 if with_calls else 4,
+        calls=calls,
+        end=(7 if facts.children else 6) if with_calls else 4,
         reading="give in parts to `llm_query_batched`" if with_calls else "print in parts",
     )
     user = (

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rlm_local.records import StopReason
+from rlm_local.records import ROOT, StopReason
 
 
 class RlmError(Exception):
@@ -61,13 +61,14 @@ class RunError(UsageError):
 
 
 class LimitReached(RlmError):
-    """A limit of the run was hit: the run ends with its best partial answer."""
+    """A limit was hit: the run ends with its best partial answer, or the child `node` does."""
 
     exit_code = 3
 
-    def __init__(self, stop: StopReason, message: str, *, hint: str = "") -> None:
+    def __init__(self, stop: StopReason, message: str, *, hint: str = "", node: str = ROOT) -> None:
         super().__init__(message, hint=hint)
         self.stop = stop
+        self.node = node
 
 
 class ModelError(RlmError):

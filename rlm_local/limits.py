@@ -1,8 +1,10 @@
 """Limits, and the one meter that holds them.
 
-`Limits` are plain data. `Budget` is the only ledger of a run: everything that
-costs is charged here before it is done, and a charge that does not fit raises
-LimitReached with the figure and the limit. It may be used from any thread.
+`Limits` are plain data. A `Budget` is the ledger of one node of a run and, through
+its parents, of the whole tree: everything that costs is charged here before it is
+done, at every level up to the root, and a charge that does not fit at one of them
+raises LimitReached with the figure, the limit and the level's node. It may be used
+from any thread.
 """
 
 from __future__ import annotations
@@ -10,23 +12,34 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
-from rlm_local.errors import ConfigError, LimitReached
-from rlm_local.records import Completion, Record, StopReason, Usage
+from rlm_local.errors import ConfigError, LimitReached, RlmError
+from rlm_local.records import ROOT, Completion, DepthUsage, Record, StopReason, Usage, depth_of
 
 MIB = 1 << 20
+#: The deepest that calls may go below the root.
+MAX_DEPTH = 8
+#: How often a wait for tokens looks at the clock.
+_LOOK_SECONDS = 0.1
 
 
 class Limits(Record, frozen=True):
     """What one run may use, over the whole tree of its calls.
 
     `tokens` counts what the model processes: prompt tokens that were not in its
-    cache, and generated ones. `turn_tokens` and `sub_call_tokens` bound a single
-    completion, `cell_seconds` a single cell. `guest_memory_bytes` is on top of
-    the mapped prompt. `output_chars` is what one observation shows the model.
+    cache, and generated ones. `turns` is what each node of the tree may take;
+    `sub_calls` counts calls of the model and children alike. `depth`: levels of
+    calls below the root. 0 allows none, 1 plain calls, 2 children with a REPL of
+    their own that make plain calls, and so on.
+
+    `turn_tokens` and `sub_call_tokens` bound a single completion, `cell_seconds`
+    a single cell. `guest_memory_bytes` is for each REPL, on top of the mapped
+    prompt. `output_chars` is what one observation shows the model.
     """
 
     wall_seconds: float = 600.0
@@ -56,109 +69,274 @@ class Limits(Record, frozen=True):
                 raise ConfigError(
                     f"the limit {field.name} is {value}; it must be at least {lowest}"
                 )
-        if self.depth > 1:
-            raise ConfigError(f"the limit depth is {self.depth}; this version goes to depth 1")
+        if self.depth > MAX_DEPTH:
+            raise ConfigError(f"the limit depth is {self.depth}; it may be at most {MAX_DEPTH}")
+
+
+class Grant:
+    """Tokens set aside for one call of the model, which keeps to them by itself."""
+
+    def __init__(self, budget: Budget, tokens: int) -> None:
+        self.tokens = tokens
+        self._budget = budget
+
+    def charge(self, completions: Iterable[Completion], *, depth: int) -> None:
+        """Enter what the call used, as spent at `depth`."""
+        self._budget.charge_completions(completions, depth=depth)
 
 
 class Budget:
-    """The ledger of one run. The clock starts when it is made.
+    """The ledger of one node. Made for the root, whose clock starts then; `child` makes others.
 
-    `clock` is for tests; deadlines are on its scale.
+    `limits` are what this node may use with all that is below it. `clock` is for
+    tests; deadlines are on its scale.
     """
 
     def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._begin(limits, ROOT, clock, clock() + limits.wall_seconds)
+        self._levels: tuple[Budget, ...] = (self,)
+        self._changed = threading.Condition()
+        self._by_depth: defaultdict[int, _Sums] = defaultdict(_Sums)
+        self.begin()
+
+    def _begin(
+        self, limits: Limits, node: str, clock: Callable[[], float], deadline: float
+    ) -> None:
         self.limits = limits
+        self.node = node
+        #: When the wall clock runs out, on the clock's scale.
+        self.deadline = deadline
         self._clock = clock
         self._started = clock()
-        self._lock = threading.Lock()
-        self._turns = 0
-        self._sub_calls = 0
-        self._prompt_tokens = 0
-        self._cached_tokens = 0
-        self._completion_tokens = 0
+        self._sums = _Sums()  # of this node and all below it
+        self._own_turns = 0
+        self._granted = 0
+        self._ended: RlmError | None = None
 
-    @property
-    def deadline(self) -> float:
-        """When the wall clock runs out, on the clock's scale."""
-        return self._started + self.limits.wall_seconds
+    def child(self, node: str, *, share: float | None = None, among: int = 1) -> Budget:
+        """The ledger of the child `node`: it may use what is left here, or a share of that.
+
+        `share` is above 0 and at most 1. Where it is for several children, `among`
+        of them have an equal part of its tokens and calls; the time and the turns
+        are the same for all. Raises LimitReached if nothing is left.
+        """
+        self.check()
+        self.require_tokens()
+        limits, deadline = self.limits, self.deadline
+        if share is not None:
+            now = self._clock()
+            deadline = now + share * (self.deadline - now)
+            limits = msgspec.structs.replace(
+                limits,
+                wall_seconds=max(1e-6, deadline - now),
+                tokens=max(1, int(share * self.tokens_left / among)),
+                sub_calls=int(share * self.calls_left / among),
+                turns=max(1, int(share * (limits.turns - self._own_turns))),
+            )
+        budget = Budget.__new__(Budget)
+        budget._begin(limits, node, self._clock, deadline)
+        budget._levels = (*self._levels, budget)
+        budget._changed = self._changed
+        budget._by_depth = self._by_depth
+        return budget
+
+    def begin(self) -> None:
+        """The node begins: its own time runs from now on. Its deadline stays as it is."""
+        self._started = self._clock()
+        with self._changed:
+            self._by_depth[depth_of(self.node)].nodes += 1
+
+    # ------------------------------------------------------------- what is left
 
     @property
     def seconds(self) -> float:
-        """Time since the run began."""
+        """Time since it was made."""
         return self._clock() - self._started
 
     @property
     def tokens_left(self) -> int:
-        return self.limits.tokens - self._work_tokens
+        """Tokens that no level has used, whether they are granted or not."""
+        with self._changed:
+            return min(level._unused for level in self._levels)
 
     @property
-    def _work_tokens(self) -> int:
-        return self._prompt_tokens - self._cached_tokens + self._completion_tokens
+    def calls_left(self) -> int:
+        with self._changed:
+            return min(level.limits.sub_calls - level._sums.sub_calls for level in self._levels)
 
-    def check_clock(self) -> None:
-        """Raise LimitReached if no time is left."""
-        if self._clock() >= self.deadline:
-            raise LimitReached(
-                StopReason.WALL_CLOCK,
-                f"the run took {self.seconds:.1f} s, and its limit is "
-                f"{self.limits.wall_seconds:g} s",
-                hint="raise wall_seconds",
+    def usage(self) -> Usage:
+        """What this node and all below it have used so far; the root's says it by depth too."""
+        with self._changed:
+            by_depth = sorted(self._by_depth.items()) if self.node == ROOT else []
+            return Usage(
+                seconds=self.seconds,
+                turns=self._sums.turns,
+                sub_calls=self._sums.sub_calls,
+                prompt_tokens=self._sums.prompt_tokens,
+                cached_tokens=self._sums.cached_tokens,
+                completion_tokens=self._sums.completion_tokens,
+                by_depth=tuple(sums.at_depth(depth) for depth, sums in by_depth),
             )
 
-    def charge_turn(self) -> None:
-        """Charge one turn of the root, before it is asked for."""
-        self.check_clock()
-        self.require_tokens()
-        with self._lock:
-            if self._turns >= self.limits.turns:
-                raise LimitReached(
-                    StopReason.TURNS,
-                    f"the run used all its {self.limits.turns} turns without an answer",
-                    hint="raise turns",
-                )
-            self._turns += 1
+    # ------------------------------------------------------------------ the end
 
-    def charge_sub_calls(self, count: int) -> None:
-        """Charge a batch of sub-calls, before it starts: all of it fits or none."""
-        self.check_clock()
-        self.require_tokens()
-        with self._lock:
-            wanted = self._sub_calls + count
-            if wanted > self.limits.sub_calls:
-                raise LimitReached(
-                    StopReason.SUB_CALLS,
-                    f"a batch of {count:,} sub-calls would make {wanted:,}, and the limit is "
-                    f"{self.limits.sub_calls:,}",
-                    hint="raise sub_calls",
-                )
-            self._sub_calls = wanted
+    def end(self, error: RlmError) -> None:
+        """End this level: from now on `check` raises `error`, here and below. The first counts."""
+        with self._changed:
+            self._ended = self._ended or error
+            self._changed.notify_all()
 
-    def charge_completions(self, completions: Iterable[Completion]) -> None:
-        """Enter what completions used. The model has kept to `tokens_left` by itself."""
-        with self._lock:
-            for completion in completions:
-                self._prompt_tokens += completion.prompt_tokens
-                self._cached_tokens += completion.cached_tokens
-                self._completion_tokens += completion.completion_tokens
+    def is_below(self, level: Budget) -> bool:
+        """Whether `level` is this one or above it."""
+        return level in self._levels
+
+    def level_of(self, error: RlmError) -> Budget:
+        """The level that `error` ends: the one whose limit it was, else the root."""
+        node = error.node if isinstance(error, LimitReached) else ROOT
+        return next((level for level in self._levels if level.node == node), self._levels[0])
+
+    def check(self) -> None:
+        """Raise what ended this level or one above it, or LimitReached if no time is left."""
+        now = self._clock()
+        for level in self._levels:
+            if level._ended is not None:
+                raise level._ended
+            if now >= level.deadline:
+                raise level._reached(
+                    StopReason.WALL_CLOCK,
+                    f"took {level.seconds:.1f} s, and its limit is {level.limits.wall_seconds:g} s",
+                    "wall_seconds",
+                )
 
     def require_tokens(self) -> None:
         """Raise LimitReached if no token is left."""
-        if self.tokens_left <= 0:
-            raise LimitReached(
-                StopReason.TOKENS,
-                f"the run processed {self._work_tokens:,} tokens, and its limit is "
-                f"{self.limits.tokens:,}",
-                hint="raise tokens",
-            )
+        with self._changed:
+            for level in self._levels:
+                if level._unused <= 0:
+                    raise level._out_of_tokens()
 
-    def usage(self) -> Usage:
-        """What the run has used so far."""
-        with self._lock:
-            return Usage(
-                seconds=self.seconds,
-                turns=self._turns,
-                sub_calls=self._sub_calls,
-                prompt_tokens=self._prompt_tokens,
-                cached_tokens=self._cached_tokens,
-                completion_tokens=self._completion_tokens,
-            )
+    def cut_short(self) -> LimitReached:
+        """What to raise for a call that stopped for want of tokens."""
+        with self._changed:
+            return min(self._levels, key=lambda level: level._unused)._out_of_tokens()
+
+    def _out_of_tokens(self) -> LimitReached:
+        return self._reached(
+            StopReason.TOKENS,
+            f"processed {self._sums.work_tokens:,} tokens, and its limit is {self.limits.tokens:,}",
+            "tokens",
+        )
+
+    def _reached(self, stop: StopReason, what: str, limit: str) -> LimitReached:
+        if self.node == ROOT:
+            return LimitReached(stop, f"the run {what}", hint=f"raise {limit}")
+        return LimitReached(
+            stop, f"the child {self.node} {what}", hint="give it more", node=self.node
+        )
+
+    # ------------------------------------------------------------------ charges
+
+    def charge_turn(self) -> None:
+        """Charge one turn of this node, before it is asked for."""
+        self.check()
+        self.require_tokens()
+        with self._changed:
+            if self._own_turns >= self.limits.turns:
+                raise self._reached(
+                    StopReason.TURNS,
+                    f"used all its {self.limits.turns} turns without an answer",
+                    "turns",
+                )
+            self._own_turns += 1
+            for sums in self._books(depth_of(self.node)):
+                sums.turns += 1
+
+    def charge_sub_calls(self, count: int) -> None:
+        """Charge calls or children that this node makes, before they start: all fit or none."""
+        self.check()
+        self.require_tokens()
+        with self._changed:
+            for level in self._levels:
+                wanted = level._sums.sub_calls + count
+                if wanted > level.limits.sub_calls:
+                    raise level._reached(
+                        StopReason.SUB_CALLS,
+                        f"would make {wanted:,} sub-calls with the {count:,} wanted now, and its "
+                        f"limit is {level.limits.sub_calls:,}",
+                        "sub_calls",
+                    )
+            for sums in self._books(depth_of(self.node) + 1):
+                sums.sub_calls += count
+
+    def charge_completions(self, completions: Iterable[Completion], *, depth: int) -> None:
+        """Enter what completions used that were asked for at `depth`."""
+        with self._changed:
+            for completion in completions:
+                for sums in self._books(depth):
+                    sums.add(completion)
+
+    @contextmanager
+    def grant(self, most: int) -> Iterator[Grant]:
+        """Set tokens aside for a call that can use `most` at most, as many as there are.
+
+        While others hold grants that may yet give some back, a call that would
+        have to do with less waits for them: so calls side by side never use more
+        than is left, and none is cut short for what another did not use.
+        Raises LimitReached if no token is left, or no time.
+        """
+        tokens = self._set_aside(most)
+        try:
+            yield Grant(self, tokens)
+        finally:
+            with self._changed:
+                for level in self._levels:
+                    level._granted -= tokens
+                self._changed.notify_all()
+
+    def _set_aside(self, most: int) -> int:
+        with self._changed:
+            while True:
+                self.check()
+                self.require_tokens()
+                free = [level._unused - level._granted for level in self._levels]
+                short = [level for level, has in zip(self._levels, free, strict=True) if has < most]
+                if not any(level._granted for level in short):
+                    tokens = min(most, *free)
+                    for level in self._levels:
+                        level._granted += tokens
+                    return tokens
+                self._changed.wait(_LOOK_SECONDS)
+
+    @property
+    def _unused(self) -> int:
+        return self.limits.tokens - self._sums.work_tokens
+
+    def _books(self, depth: int) -> Iterator[_Sums]:
+        """All the sums that a cost at `depth` is entered in. The lock is held."""
+        yield self._by_depth[depth]
+        for level in self._levels:
+            yield level._sums
+
+
+class _Sums:
+    """Counters that only grow."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.turns = 0
+        self.sub_calls = 0
+        self.prompt_tokens = 0
+        self.cached_tokens = 0
+        self.completion_tokens = 0
+
+    @property
+    def work_tokens(self) -> int:
+        return self.prompt_tokens - self.cached_tokens + self.completion_tokens
+
+    def add(self, completion: Completion) -> None:
+        self.prompt_tokens += completion.prompt_tokens
+        self.cached_tokens += completion.cached_tokens
+        self.completion_tokens += completion.completion_tokens
+
+    def at_depth(self, depth: int) -> DepthUsage:
+        return DepthUsage(depth=depth, **vars(self))

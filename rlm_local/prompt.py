@@ -85,6 +85,8 @@ class Prompt:
         self.bytes = manifest.bytes
         self.skipped = manifest.skipped
         self.reused = reused
+        #: The folder that its spool is one of.
+        self.spools = lease.folder.parent
         self._sources = tuple(path_text(str(path)) for path in sources)
         self._kind = manifest.kind
         self._release = weakref.finalize(self, _release, documents, lease)

@@ -17,6 +17,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of the records: immutable, keyword-only, unknown fields refused."""
 
 
+#: The root of a run's tree. A node's children are numbered in the order in which its code
+#: calls for them, from 1: "0.3" is the root's third child, "0.3.1" the first of that one.
+ROOT = "0"
+
+
+def depth_of(node: str) -> int:
+    """How far below the root a node is."""
+    return node.count(".")
+
+
 #: How a question is asked: the prompt given to the model, or worked on in the REPL, or as it fits.
 Mode = Literal["auto", "direct", "rlm"]
 
@@ -35,6 +45,7 @@ class StopReason(StrEnum):
     MODEL = "model"  # the model failed for good
     SANDBOX = "sandbox"  # the sandbox failed for good
     INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"  # of a child: its parent ended without waiting for it
 
 
 # ------------------------------------------------------------------ the model
@@ -145,8 +156,23 @@ class Observation(Record, frozen=True):
 # ------------------------------------------------------------------- the run
 
 
+class DepthUsage(Record, frozen=True):
+    """What was used at one depth: by the `nodes` there, and by plain calls from the level above.
+
+    `sub_calls` are those calls and nodes: what the level above has called.
+    """
+
+    depth: int
+    nodes: int = 0
+    turns: int = 0
+    sub_calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
 class Usage(Record, frozen=True):
-    """What a run has used. Token counts are sums over root and sub-calls."""
+    """What a run has used, or a child with all below it. `by_depth` adds up to the rest."""
 
     seconds: float = 0.0
     turns: int = 0
@@ -154,6 +180,12 @@ class Usage(Record, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    by_depth: tuple[DepthUsage, ...] = ()
+
+    @property
+    def work_tokens(self) -> int:
+        """What the token limit counts."""
+        return self.prompt_tokens - self.cached_tokens + self.completion_tokens
 
 
 class Answer(Record, frozen=True):
@@ -172,6 +204,10 @@ class Answer(Record, frozen=True):
 
 
 # -------------------------------------------- events, as recorded and streamed
+#
+# `node` says whose event it is (see ROOT). `call` numbers the calls that a node's code
+# makes of the host, from 1 on over all its turns: the same code makes them in the same
+# order again. `depth` is where the cost arose: a plain call's is one below its node's.
 
 
 class RunStarted(Record, frozen=True, tag="start"):
@@ -184,12 +220,30 @@ class RunStarted(Record, frozen=True, tag="start"):
     mode: Literal["direct", "rlm"]
     prompt: dict[str, object]
     limits: dict[str, object]
+    seed: int = 0
+
+
+class NodeStarted(Record, frozen=True, tag="node"):
+    """The child `node` begins: number `index` of those that call `call` of its parent asked for.
+
+    `share` is its part of what its parent had left, if it was given one.
+    """
+
+    node: str
+    depth: int
+    turn: int  # of the parent
+    call: int
+    index: int
+    question: str
+    prompt: dict[str, object]
+    share: float | None = None
 
 
 class TurnStarted(Record, frozen=True, tag="turn"):
     """The model is about to be asked for turn `turn` (from 1)."""
 
     turn: int
+    node: str = ROOT
     depth: int = 0
 
 
@@ -200,7 +254,18 @@ class Replied(Record, frozen=True, tag="reply"):
     text: str
     code: str
     completion: Completion
+    node: str = ROOT
     depth: int = 0
+
+
+class Submitted(Record, frozen=True, tag="submitted"):
+    """Plain calls have begun that the code goes on beside; `SubCalled` has their replies."""
+
+    turn: int
+    call: int
+    prompts: tuple[str, ...]
+    node: str = ROOT
+    depth: int = 1
 
 
 class SubCalled(Record, frozen=True, tag="sub_calls"):
@@ -211,7 +276,36 @@ class SubCalled(Record, frozen=True, tag="sub_calls"):
     replies: tuple[str, ...]
     completions: tuple[Completion, ...]
     seconds: float
+    node: str = ROOT
     depth: int = 1
+    call: int = 0
+
+
+class CallRaised(Record, frozen=True, tag="raised"):
+    """A call raised in the guest's code, as the builtin exception `kind`.
+
+    Of a batch whose items end one by one, `index` says which raised; -1 is all of it.
+    """
+
+    turn: int
+    call: int
+    kind: str
+    message: str
+    node: str = ROOT
+    index: int = -1
+
+
+class Polled(Record, frozen=True, tag="polled"):
+    """The code asked whether a submitted call was done, and the `polls`-th time it was.
+
+    With this, what the code saw can be shown to it again.
+    """
+
+    turn: int
+    call: int
+    index: int
+    polls: int
+    node: str = ROOT
 
 
 class Ran(Record, frozen=True, tag="ran"):
@@ -227,7 +321,22 @@ class Ran(Record, frozen=True, tag="ran"):
     turn_seconds: float
     model_seconds: float
     overhead_seconds: float
+    node: str = ROOT
     depth: int = 0
+
+
+class NodeEnded(Record, frozen=True, tag="node_end"):
+    """The child `node` has ended with `text`: its answer, or the best there was.
+
+    `usage` is of the child and all below it.
+    """
+
+    node: str
+    depth: int
+    text: str
+    stop: StopReason
+    usage: Usage
+    message: str = ""  # as in `Answer`
 
 
 class RunEnded(Record, frozen=True, tag="end"):
@@ -237,4 +346,16 @@ class RunEnded(Record, frozen=True, tag="end"):
     answer: Answer
 
 
-Event = RunStarted | TurnStarted | Replied | SubCalled | Ran | RunEnded
+Event = (
+    RunStarted
+    | NodeStarted
+    | TurnStarted
+    | Replied
+    | Submitted
+    | SubCalled
+    | CallRaised
+    | Polled
+    | Ran
+    | NodeEnded
+    | RunEnded
+)

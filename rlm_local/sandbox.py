@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,11 +23,31 @@ class GuestRaise(Exception):
         self.message = message
 
 
+class GuestText(ABC):
+    """A long str that the guest hands over: still in its memory, not copied yet.
+
+    It can be read, from any thread, until the host call that brought it returns.
+    """
+
+    chars: int
+
+    @abstractmethod
+    def read(self) -> str:
+        """The text. Raises GuestRaise if the guest's memory does not hold one there."""
+
+
+class WholeContext:
+    """Stands for the REPL's own `context` where the guest hands over just that."""
+
+
 class HostFunctions(Protocol):
     """What the guest can call. Runs on the guest's thread while the guest waits."""
 
     def __call__(self, name: str, arguments: list[object]) -> object:
         """Answer the call `name(*arguments)`; both sides are JSON values.
+
+        Within the arguments, a long str comes as a GuestText, and `context` itself
+        as a WholeContext.
 
         Raise GuestRaise to raise in the guest. Any other exception (a limit, a
         dead worker) ends the guest's cell at once, uncatchably, and comes out

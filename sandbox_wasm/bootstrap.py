@@ -4,8 +4,9 @@ The C glue imports this module once, before the snapshot, then calls `setup` onc
 after each fork and `execute` for each cell (CONTRACT.md has the formats). `_rlm` is
 the glue: `call(bytes) -> bytes` asks the host, `write(fd, str)` captures output,
 `text(ptr, chars, kind, ascii) -> str` makes a mapped text a `str` without a copy.
-`_rlm_shown` is shown.py. Both also run on an ordinary CPython with a stand-in for
-`_rlm`, for tests.
+`place(str) -> (ptr, chars, kind, ascii)` is its inverse. `_rlm_shown` is shown.py,
+`_rlm_calls` calls.py, `_rlm_tasks` tasks.py. All also run on an ordinary CPython with
+a stand-in for `_rlm`, for tests.
 
 Nothing here guards the host: a cell may break all of it. It guards the *model*,
 by showing it only what is short, and by putting back what it overwrote.
@@ -14,26 +15,35 @@ by showing it only what is short, and by putting back what it overwrote.
 from __future__ import annotations
 
 import ast
-import builtins
+import asyncio
 import gc
 import io
 import json
 import linecache
 import random
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, cast, overload
+from typing import cast, overload
 
 import _rlm  # type: ignore[import-not-found] # the glue
+from _rlm_calls import ask_host, provided  # type: ignore[import-not-found] # calls.py
 from _rlm_shown import described, shown, trimmed  # type: ignore[import-not-found] # shown.py
+from _rlm_tasks import make_awaitable, run  # type: ignore[import-not-found] # tasks.py
 
 #: A final text crosses the border in pieces, so that it never needs twice its size.
 PIECE_CHARS = 1 << 20
 
+#: Cells may use `await` as if they were the body of a coroutine.
+AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
 #: Our own files, whose frames are no part of a cell's traceback.
-_OWN = frozenset([(lambda: None).__code__.co_filename, described.__code__.co_filename])
+_OWN = frozenset(
+    function.__code__.co_filename
+    for function in (lambda: None, described, provided, run, asyncio.BaseEventLoop.run_forever)
+)
 
 
 # ------------------------------------------------------------------ called by the glue
@@ -101,7 +111,7 @@ class Session:
             "grep": self.grep,
             "chunks": Chunks,
             "cite": self.cite,
-            **{name: HostFunction(name) for name in functions},
+            **provided(functions, context),
         }
         self.variables.update(self.provided, __name__="__main__", answer=self.answer)
         self._given = frozenset(self.variables)
@@ -115,6 +125,8 @@ class Session:
         `exhausted` if memory ran out and could not be won back."""
         self._cells += 1
         before = set(self.variables)
+        if sys.platform == "wasi":  # what a cell did to it must not outlive the cell
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.stdout, sys.stderr, sys.stdin = self._streams[1], self._streams[2], io.StringIO()
         result: dict[str, object] = {"value": None, "error": None}
         try:
@@ -155,16 +167,17 @@ class Session:
 
     def _run(self, source: str, filename: str) -> str | None:
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-        tree = cast(ast.Module, compile(source, filename, "exec", ast.PyCF_ONLY_AST))
+        tree = cast(ast.Module, compile(source, filename, "exec", ast.PyCF_ONLY_AST | AWAIT))
+        make_awaitable(tree)
         last = tree.body[-1] if tree.body else None
         value = None
         if isinstance(last, ast.Expr):
             del tree.body[-1]
         if tree.body:
-            exec(compile(tree, filename, "exec"), self.variables)
+            run(compile(tree, filename, "exec", AWAIT), self.variables)
         if isinstance(last, ast.Expr):
             expression = ast.Expression(last.value)
-            value = eval(compile(expression, filename, "eval"), self.variables)
+            value = run(compile(expression, filename, "eval", AWAIT), self.variables)
         answer = self.variables.get("answer")
         if isinstance(answer, dict) and answer.get("ready"):
             self._hand_over(_as_text(answer.get("content", "")))
@@ -301,57 +314,7 @@ class Chunks(Sequence[str]):
         return f"<chunks: {self._count:,} of {self._chars:,} characters>"
 
 
-# -------------------------------------------------------------------- talking to the host
-
-
-class HostFunction:
-    """A function that the host answers."""
-
-    parameters: ClassVar[dict[str, tuple[str, ...]]] = {
-        "llm_query": ("prompt",),
-        "llm_query_batched": ("prompts",),
-        "rlm_query": ("question", "context"),
-        "rlm_query_batched": ("queries",),
-    }
-
-    def __init__(self, name: str) -> None:
-        self.__name__ = name
-        self._parameters = self.parameters.get(name, ())
-
-    def __repr__(self) -> str:
-        return f"<host function {self.__name__}({', '.join(self._parameters)})>"
-
-    def __call__(self, *arguments: object, **named: object) -> object:
-        given = list(arguments)
-        for parameter in self._parameters[len(given) :]:
-            if parameter in named:
-                given.append(named.pop(parameter))
-        if named or not 0 < len(given) <= len(self._parameters or given):
-            raise TypeError(f"call it as {self.__name__}({', '.join(self._parameters) or '...'})")
-        if self.__name__.endswith("_batched"):
-            if isinstance(given[0], str):
-                raise TypeError(f"{self.__name__} wants a list of prompts, not one str")
-            given[0] = list(given[0])  # type: ignore[call-overload]
-        elif self.__name__ == "llm_query" and not isinstance(given[0], str):
-            raise TypeError(f"llm_query wants a str, not a {type(given[0]).__name__}")
-        return ask_host(self.__name__, given)
-
-
-def ask_host(name: str, arguments: list[object]) -> object:
-    """One host call. Raises the builtin exception that the host names."""
-    request = {"name": name, "arguments": arguments}
-    try:
-        message = json.dumps(request, ensure_ascii=False, allow_nan=False)
-        reply = json.loads(_rlm.call(message.encode("utf-8", "replace")))
-    except MemoryError:
-        raise MemoryError(f"the arguments of {name} are too large to hand over") from None
-    if "ok" in reply:
-        return reply["ok"]
-    kind, text = reply["error"]
-    raised = getattr(builtins, kind, None)
-    if isinstance(raised, type) and issubclass(raised, Exception):
-        raise raised(text)
-    raise RuntimeError(f"{kind}: {text}")
+# ------------------------------------------------------------------------------- output
 
 
 class Stream(io.TextIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rlm_local import controller, dialogue
+from rlm_local import controller, dialogue, node
 from rlm_local.errors import ModelError, UsageError, WindowError, WorkerDied
 from rlm_local.limits import Limits
 from rlm_local.model import Interrupted, ScriptedModel
@@ -285,7 +286,7 @@ class TestStalling:
         model = ScriptedModel([cell("print('x')")] * 10)
         answer = ask(model)
         assert (answer.stop, answer.text) == (StopReason.REPEATS, "x")
-        assert answer.usage.turns == 1 + controller.MAX_STALLED_TURNS
+        assert answer.usage.turns == 1 + node.MAX_STALLED_TURNS
         assert model.requests[-1].messages[-1].content == dialogue.REPEATED
 
     def test_the_same_cell_with_a_new_result_is_no_repeat(self, ask: Ask) -> None:
@@ -348,7 +349,9 @@ class TestFailures:
 
     def test_ctrl_c_keeps_what_a_direct_answer_had_by_then(self, ask: Ask) -> None:
         def interrupted(request: Request) -> str:
-            done = ScriptedModel(["The code is 47"]).complete([request], deadline=9, token_limit=9)
+            done = ScriptedModel(["The code is 47"]).complete(
+                [request], deadline=math.inf, token_limit=99
+            )
             raise Interrupted(done)
 
         answer = ask(ScriptedModel(interrupted), mode="direct")

@@ -14,13 +14,15 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Parts from the bottom up. A part may import what stands on a lower line, or its own.
 LAYERS = [
-    {"records", "fences", "jsontext"},
+    {"records", "fences", "jsontext", "helpers"},
     {"errors"},
     {"paths", "units"},
     {"limits", "spool", "packages"},
     {"prompt"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views"},
-    {"subcalls", "wasm", "llama", "catalog", "live"},
+    {"queries", "tree", "wasm", "llama", "catalog", "live"},
+    {"subcalls"},
+    {"node"},
     {"controller", "config"},
     {"runtime"},
     {"doctor"},

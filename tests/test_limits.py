@@ -31,10 +31,10 @@ def test_wall_clock_at_and_above() -> None:
     clock = Clock()
     budget = Budget(Limits(wall_seconds=10.0), clock=clock)
     clock.now = 109.999
-    budget.check_clock()
+    budget.check()
     clock.now = 110.0
     with pytest.raises(LimitReached, match="10 s") as caught:
-        budget.check_clock()
+        budget.check()
     assert caught.value.stop is StopReason.WALL_CLOCK
 
 
@@ -60,10 +60,10 @@ def test_sub_calls_at_and_above_and_a_refused_batch_costs_nothing() -> None:
 
 def test_tokens_at_and_above() -> None:
     budget = Budget(Limits(tokens=100))
-    budget.charge_completions([completion(60, 10, 49)])
+    budget.charge_completions([completion(60, 10, 49)], depth=0)
     assert budget.tokens_left == 1
     budget.require_tokens()
-    budget.charge_completions([completion(1, 0, 0)])
+    budget.charge_completions([completion(1, 0, 0)], depth=0)
     for charge in (budget.require_tokens, budget.charge_turn, lambda: budget.charge_sub_calls(1)):
         with pytest.raises(LimitReached) as caught:
             charge()
@@ -72,7 +72,7 @@ def test_tokens_at_and_above() -> None:
 
 def test_cached_tokens_are_reported_and_cost_nothing() -> None:
     budget = Budget(Limits(tokens=100))
-    budget.charge_completions([completion(1_000, 990, 5)])
+    budget.charge_completions([completion(1_000, 990, 5)], depth=0)
     usage = budget.usage()
     assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (1_000, 990, 5)
     assert budget.tokens_left == 85
@@ -94,4 +94,4 @@ def test_a_limit_of_nothing_is_refused(name: str, value: int) -> None:
 def test_sub_calls_and_depth_can_be_turned_off() -> None:
     assert Limits(depth=0, sub_calls=0).depth == 0
     with pytest.raises(ConfigError, match="depth"):
-        Limits(depth=2)
+        Limits(depth=9)

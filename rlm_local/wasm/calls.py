@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 import msgspec
 
-from rlm_local.sandbox import GuestRaise, HostFunctions
+from rlm_local.sandbox import GuestRaise, GuestText, HostFunctions, WholeContext
 from rlm_local.wasm.cell import Cell
 from rlm_local.wasm.instance import GuestFault
+from rlm_local.wasm.memory import GuestMemory
 
 FINAL = "final"
 #: A prompt for a model is far shorter than this.
@@ -32,6 +34,35 @@ class Request(msgspec.Struct):
     arguments: list[object]
 
 
+class MemoryText(GuestText):
+    """A str of the guest, by its place in the guest's memory: all of it the guest's word."""
+
+    _CODECS: ClassVar[dict[int, str]] = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
+
+    def __init__(self, memory: GuestMemory, address: int, chars: int, kind: int) -> None:
+        self.chars = chars
+        self._memory = memory
+        self._address = address
+        self._kind = kind
+
+    @classmethod
+    def at(cls, memory: GuestMemory | None, place: object) -> MemoryText:
+        """The text at `place`, [ptr, chars, kind, ascii]. Raises GuestRaise."""
+        match place:
+            case [int() as address, int() as chars, 1 | 2 | 4 as kind, _] if memory is not None:
+                if memory.holds(address, chars * kind):
+                    return cls(memory, address, chars, kind)
+        raise GuestRaise("ValueError", "there is no text at that place")
+
+    def read(self) -> str:
+        """See GuestText.read."""
+        data = self._memory.read(self._address, self.chars * self._kind)
+        try:
+            return data.decode(self._CODECS[self._kind], "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise GuestRaise("ValueError", f"this is no text: {error.reason}") from error
+
+
 class HostCalls:
     """Answers the requests of one REPL."""
 
@@ -42,6 +73,7 @@ class HostCalls:
         self._decode = msgspec.json.Decoder(Request).decode
         self._encode = msgspec.json.Encoder().encode
         self.cell: Cell | None = None
+        self.memory: GuestMemory | None = None  # of the guest that calls
 
     def begin(self, cell: Cell | None) -> None:
         """The next requests are `cell`'s."""
@@ -79,9 +111,25 @@ class HostCalls:
                 "ValueError", f"a host call may have {MAX_REQUEST_VALUES:,} values; join some"
             )
         try:
-            return self._decode(message)
+            request = self._decode(message)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise GuestRaise("ValueError", f"this is no host call: {error}") from error
+        if b'"$' in message:
+            request.arguments = [self._resolved(each) for each in request.arguments]
+        return request
+
+    def _resolved(self, value: object) -> object:
+        """`value` with what it says of the guest's memory in place of how it says it."""
+        match value:
+            case {"$text": place, **rest} if not rest:
+                return MemoryText.at(self.memory, place)
+            case {"$context": None, **rest} if not rest:
+                return WholeContext()
+            case dict():
+                return {key: self._resolved(each) for key, each in value.items()}
+            case list():
+                return [self._resolved(each) for each in value]
+        return value
 
     def _result(self, request: Request) -> object:
         if request.name == FINAL:

@@ -47,6 +47,11 @@ class GuestMemory:
         self._size = 0
 
     @property
+    def base(self) -> int:
+        """Where it begins in this process's own address space."""
+        return self._base
+
+    @property
     def size(self) -> int:
         """Bytes in use now."""
         self._size = ffi.wasmtime_memory_data_size(
@@ -62,6 +67,10 @@ class GuestMemory:
                 f"the guest named the bytes {address:,} to {end:,} of its memory, "
                 f"which has {self._size:,}"
             )
+
+    def holds(self, address: int, length: int) -> bool:
+        """Whether there are such bytes."""
+        return address >= 0 and length >= 0 and address + length <= self.size
 
     def read(self, address: int, length: int) -> bytes:
         """A copy of `length` bytes. Raises SandboxError if they are not all there."""

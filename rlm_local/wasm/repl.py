@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,9 +16,11 @@ from rlm_local.errors import SandboxError
 from rlm_local.prompt import Prompt
 from rlm_local.records import GuestError, Observation
 from rlm_local.sandbox import HostFunctions
+from rlm_local.spool.identity import identity
 from rlm_local.wasm import capi, mapping, preview1
 from rlm_local.wasm.calls import HostCalls
 from rlm_local.wasm.cell import Cell
+from rlm_local.wasm.checkpoint import Checkpoints, Saved
 from rlm_local.wasm.instance import GuestFault, Host, Instance
 from rlm_local.wasm.mailbox import Mailbox
 from rlm_local.wasm.memory import ADDRESS_SPACE, WASM_PAGE
@@ -92,7 +95,7 @@ class WasmRepl:
             )
         mapped_bytes = self._end - snapshot.head.memory_bytes
         self._memory_bytes = min(mapped_bytes + memory_bytes, ADDRESS_SPACE - WASM_PAGE)
-        documents = list(prompt.documents)
+        documents = self._documents = list(prompt.documents)
         self._setup = Setup(
             texts=mapping.places(documents, self._addresses),
             single=prompt.single,
@@ -111,6 +114,7 @@ class WasmRepl:
         self._cell: Cell | None = None
         self._closed = False
         self._instance: Instance | None = None
+        self._checkpoints: Checkpoints | None = None
         try:
             self._instance = self._thread.call(self._fork)
         except BaseException:
@@ -143,13 +147,23 @@ class WasmRepl:
             cell.kill()
             self._shared.move_epoch()
 
+    def save(self, folder: Path, turn: int, note: bytes = b"") -> Saved | None:
+        """Write a checkpoint; see `Repl.save`. Not while a cell runs."""
+        return self._thread.call(
+            lambda: self._checkpoints_in(folder).save(self._instance, turn, note)
+        )
+
+    def restore(self, folder: Path, most_turn: int) -> tuple[int, bytes] | None:
+        """Go back to a checkpoint; see `Repl.restore`. Raises SandboxError."""
+        return self._thread.call(lambda: self._restore(folder, most_turn))
+
     def close(self) -> None:
         """End the guest and free its memory. Closing twice is harmless."""
         if self._closed:
             return
         self._closed = True
         self.interrupt()
-        self._thread.start(self._drop)
+        self._thread.start(self._release)
         self._thread.close(_STOP_SECONDS)
 
     def __enter__(self) -> Self:
@@ -171,7 +185,8 @@ class WasmRepl:
 
     # ------------------------------------------------------------------- on the guest's thread
 
-    def _fork(self) -> Instance:
+    def _fork(self, begin: Callable[[Instance], None] | None = None) -> Instance:
+        """A fresh instance; `begin` gives it its state, else it is set up anew."""
         instance = self._shared.instance(
             preview1.World(self._setup.seed), memory_bytes=self._memory_bytes
         )
@@ -180,11 +195,12 @@ class WasmRepl:
             instance.memory.grow_to(self._end)
             mapping.map_regions(instance.memory, self._regions, self._addresses)
             instance.answer = self._calls.answer
+            self._calls.memory = instance.memory
             at = self._snapshot.head.mailbox
             box = Mailbox.read(instance.memory, at)
             instance.interrupt = lambda: box.interrupt(instance.memory)
             box.lower_caps(instance.memory, at, _MOST_BYTES_PER_CHAR * self._output_chars)
-            self._set_up(instance)
+            (begin or self._set_up)(instance)
         except capi.Trapped as trap:
             instance.close()
             raise SandboxError(f"the guest was stopped during its setup: {trap}") from trap
@@ -198,6 +214,25 @@ class WasmRepl:
             box = Mailbox.read(instance.memory, self._snapshot.head.mailbox)
             reason = box.result(instance.memory).decode(errors="replace")
             raise SandboxError(f"the guest refused its setup: {reason}")
+
+    def _restore(self, folder: Path, most_turn: int) -> tuple[int, bytes] | None:
+        checkpoints = self._checkpoints_in(folder)
+        chain = checkpoints.read(most_turn)
+        if not chain:
+            return None
+        self._drop()
+        found = chain[-1]
+        if found.memory_bytes:
+            self._instance = self._fork(lambda instance: checkpoints.restore(instance, chain))
+        return found.turn, found.note
+
+    def _checkpoints_in(self, folder: Path) -> Checkpoints:
+        if self._checkpoints is None:
+            content = identity(self._regions, self._documents, single=self._setup.single)
+            self._checkpoints = Checkpoints(
+                folder, f"{self._snapshot.identity} {content} {self._addresses}"
+            )
+        return self._checkpoints
 
     def _run(self, code: str, cell: Cell) -> Observation:
         try:
@@ -276,10 +311,17 @@ class WasmRepl:
         instance.memory.write(address, data)
         return instance.call(function, len(data))
 
+    def _release(self) -> None:
+        self._drop()
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+
     def _drop(self) -> None:
         if self._instance is not None:
             self._instance.close()
             self._instance = None
+        if self._checkpoints is not None:
+            self._checkpoints.forget()
 
 
 def _stopped(cell: Cell, reason: str, stderr: str) -> GuestError:

@@ -66,10 +66,23 @@ rlm_text(PyObject *module, PyObject *args)
     return text_at(ptr, chars, kind, ascii);
 }
 
+static PyObject *
+rlm_place(PyObject *module, PyObject *text)
+{
+    if (!PyUnicode_Check(text)) {
+        return PyErr_Format(PyExc_TypeError, "place() wants a str, not %T", text);
+    }
+    return Py_BuildValue("(knii)", (unsigned long)(uintptr_t)PyUnicode_DATA(text),
+                         PyUnicode_GET_LENGTH(text), (int)PyUnicode_KIND(text),
+                         (int)PyUnicode_IS_ASCII(text));
+}
+
 static PyMethodDef methods[] = {
     {"call", rlm_call, METH_O, "call(request: bytes) -> bytes: ask the host."},
     {"write", (PyCFunction)(void (*)(void))rlm_write, METH_FASTCALL,
      "write(fd: int, text: str): capture output; fd is 1 or 2."},
+    {"place", rlm_place, METH_O,
+     "place(text: str) -> (ptr, chars, kind, ascii): where its characters lie."},
     {"text", rlm_text, METH_VARARGS,
      "text(ptr, chars, kind, ascii) -> str: mapped text, without a copy."},
     {NULL, NULL, 0, NULL},

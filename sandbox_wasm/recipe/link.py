@@ -79,8 +79,10 @@ def _own_modules() -> dict[str, Path]:
     """Our Python in the guest, by the names that it is imported under."""
     return {
         "_rlm_bootstrap": BOOTSTRAP,
-        "_rlm_shown": BOOTSTRAP.with_name("shown.py"),
+        "_rlm_calls": BOOTSTRAP.with_name("calls.py"),
         "_rlm_packages": BOOTSTRAP.with_name("packages.py"),
+        "_rlm_shown": BOOTSTRAP.with_name("shown.py"),
+        "_rlm_tasks": BOOTSTRAP.with_name("tasks.py"),
     }
 
 

@@ -111,6 +111,8 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "glue/libc/wasi.c",
         "bootstrap.py",
         "shown.py",
+        "calls.py",
+        "tasks.py",
         "recipe/freeze.py",
     ],
 )

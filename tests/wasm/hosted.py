@@ -37,12 +37,15 @@ class HostedSession:
         self._texts = texts
         self._pieces = ""
         glue = types.ModuleType("_rlm")
-        glue.__dict__.update(call=self._call, write=self._write, text=self._text)
+        glue.__dict__.update(call=self._call, write=self._write, text=self._text, place=self._place)
         patch.setitem(sys.modules, "_rlm", glue)
         patch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
         for stream in ("stdin", "stdout", "stderr"):
             patch.setattr(sys, stream, getattr(sys, stream))
+        self._placed: list[str] = []
         self.shown = self._load(patch, "_rlm_shown", "shown.py")
+        self._load(patch, "_rlm_calls", "calls.py")
+        self._load(patch, "_rlm_tasks", "tasks.py")
         self.module = self._load(patch, "_rlm_bootstrap", "bootstrap.py")
         setup = {
             "texts": [[0, len(text), number, text.isascii()] for number, text in enumerate(texts)],
@@ -73,6 +76,10 @@ class HostedSession:
 
     def _text(self, address: int, chars: int, number: int, ascii_only: bool) -> str:
         return self._texts[number]
+
+    def _place(self, text: str) -> tuple[int, int, int, bool]:
+        self._placed.append(text)
+        return len(self._placed) - 1, len(text), 1, text.isascii()
 
     def _write(self, fd: int, text: str) -> None:
         self.written[fd] += text

@@ -1,0 +1,365 @@
+"""One node of a run: ask, run, observe, until there is an answer.
+
+The root is a node, and each `rlm_query` makes another: with its own question,
+prompt, dialogue and Python, and the model, the limits and the record of all.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+
+import msgspec
+
+from rlm_local import dialogue
+from rlm_local.errors import (
+    AddressSpaceError,
+    LimitReached,
+    ModelError,
+    RlmError,
+    SandboxError,
+    WindowError,
+)
+from rlm_local.limits import Budget
+from rlm_local.model import Interrupted
+from rlm_local.prompt import Prompt
+from rlm_local.records import (
+    ROOT,
+    Completion,
+    Message,
+    NodeEnded,
+    NodeStarted,
+    Observation,
+    Ran,
+    Replied,
+    Request,
+    StopReason,
+    TurnStarted,
+    depth_of,
+)
+from rlm_local.sandbox import GuestRaise, Repl
+from rlm_local.subcalls import Child, SubCalls, check_cut, most_tokens
+from rlm_local.tree import Tree, interrupted
+
+#: Consecutive turns that bring nothing new before the node is ended.
+MAX_STALLED_TURNS = 4
+
+
+class QuestionTooLongError(WindowError):
+    """The very first request does not fit: nothing can come of the node."""
+
+
+class NodeState(msgspec.Struct):
+    """Where a node stands between two turns, but for its Python."""
+
+    messages: list[Message] = []
+    turn: int = 0
+    final: str | None = None
+    content: str = ""  # what the code put into answer["content"]
+    latest: str = ""  # else, what was last seen
+    last_cell: tuple[str, str] | None = None
+    stalled: int = 0
+
+    @property
+    def partial(self) -> str:
+        """The best there is, should the node end now."""
+        return self.content or self.latest
+
+
+class Node:
+    """A node that is to run once, by `run` or by `direct`."""
+
+    def __init__(self, tree: Tree, question: str, prompt: Prompt, budget: Budget) -> None:
+        self.tree = tree
+        self.question = question
+        self.prompt = prompt
+        self.budget = budget
+        self.id = budget.node
+        self.depth = depth_of(self.id)
+        self.seed = seed_of(tree.seed, self.id)
+        self.state = NodeState()
+        self.sub_calls = SubCalls(tree, budget, prompt, self._run_child)
+        self._limits = tree.limits
+        self._profile = dialogue.profile_of(tree.model.info.profile)
+
+    # ------------------------------------------------------------- two ways
+
+    def direct(self, text: str) -> None:
+        """Give the model the whole text, once."""
+        self.state.turn = 1
+        try:
+            completion = self._complete(dialogue.direct(self.question, text))
+        except Interrupted as error:
+            self.state.latest = "".join(part.text for part in error.completions).strip()
+            raise
+        self.state.latest = completion.text.strip()
+        self._record_reply(completion, code="")
+        check_cut(self.budget, [completion])
+        self.state.final = self.state.latest
+
+    def run(self) -> None:
+        """Turns of ask, run and observe, until the code hands over a final value.
+
+        Raises LimitReached, WindowError, ModelError, SandboxError, KeyboardInterrupt;
+        `ending` has what was found all the same. All that is below it has ended too.
+        """
+        state = self.state
+        state.messages += dialogue.opening(self._profile, self.question, self._facts())
+        try:
+            with self._fork() as repl:
+                while state.final is None:
+                    self._turn(repl)
+        except KeyboardInterrupt:
+            self.tree.end(interrupted(), self.budget)
+            raise
+        finally:
+            self.sub_calls.close()
+
+    def ending(self, error: RlmError | KeyboardInterrupt | None) -> NodeEnded:
+        """What came of the node, which `error` has ended if it is not None."""
+        final = self.state.final
+        stop, message = (StopReason.ANSWERED, "") if final is not None else _reason(error)
+        return NodeEnded(
+            node=self.id,
+            depth=self.depth,
+            text=self.state.partial if final is None else final,
+            stop=stop,
+            message=message,
+            usage=self.budget.usage(),
+        )
+
+    # ------------------------------------------------------------ one turn
+
+    def _turn(self, repl: Repl) -> None:
+        state = self.state
+        began = time.monotonic()
+        state.turn += 1
+        completion = self._complete(tuple(state.messages))
+        turn = dialogue.read_turn(completion.text, cut=completion.finish == "length")
+        self._record_reply(completion, turn.code)
+        check_cut(self.budget, [completion])
+        ran = self._execute(repl, turn.code) if turn.code else Observation()
+        shown = self._observe(turn, ran)
+        state.messages += (Message("assistant", turn.said), Message("user", shown))
+        took = time.monotonic() - began
+        busy = completion.seconds + ran.seconds + self.sub_calls.take_seconds()
+        self.tree.record(
+            Ran(
+                turn=state.turn,
+                observation=ran,
+                shown=shown,
+                turn_seconds=took,
+                model_seconds=completion.seconds,
+                overhead_seconds=max(0.0, took - busy),
+                node=self.id,
+                depth=self.depth,
+            )
+        )
+        if state.final is None and state.stalled >= MAX_STALLED_TURNS:
+            raise LimitReached(
+                StopReason.REPEATS,
+                f"{state.stalled} turns in a row brought nothing new",
+                hint="ask in other words, or use a larger model",
+                node=self.id,
+            )
+
+    def _complete(self, messages: tuple[Message, ...]) -> Completion:
+        self.budget.charge_turn()
+        self.tree.record(TurnStarted(turn=self.state.turn, node=self.id, depth=self.depth))
+        model, limits = self.tree.model, self._limits
+        window = model.info.context_tokens
+        with self.budget.grant(most_tokens(messages, limits.turn_tokens, window)) as grant:
+            request = Request(
+                messages=messages,
+                max_tokens=min(limits.turn_tokens, grant.tokens),
+                stop="fence",
+                seed=self.seed,
+                dialogue=self.id,
+                node=self.id,
+                depth=self.depth,
+            )
+            try:
+                [completion] = model.complete(
+                    [request], deadline=self.budget.deadline, token_limit=grant.tokens
+                )
+            except Interrupted as error:
+                grant.charge(error.completions, depth=self.depth)
+                raise
+            except WindowError as error:
+                if self.state.turn > 1:
+                    raise
+                raise QuestionTooLongError(error.tokens, error.fits) from error
+            grant.charge([completion], depth=self.depth)
+        return completion
+
+    def _record_reply(self, completion: Completion, code: str) -> None:
+        self.tree.record(
+            Replied(
+                turn=self.state.turn,
+                text=completion.text,
+                code=code,
+                completion=completion,
+                node=self.id,
+                depth=self.depth,
+            )
+        )
+
+    def _execute(self, repl: Repl, code: str) -> Observation:
+        state = self.state
+        self.sub_calls.turn = state.turn
+        with self.tree.running(self.budget, repl):
+            ran = repl.execute(
+                code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
+            )
+        state.content = ran.partial or state.content
+        state.latest = (ran.stdout or ran.value or "").strip() or state.latest
+        if state.final is None:
+            self.budget.check()
+        return ran
+
+    def _observe(self, turn: dialogue.Turn, ran: Observation) -> str:
+        """What the model is told, and whether this turn brought anything new."""
+        state = self.state
+        if not turn.code:
+            state.stalled += 1
+            if turn.cut:
+                return dialogue.cut_short(self._limits.turn_tokens)
+            state.latest = turn.said.strip() or state.latest
+            return dialogue.NO_CODE
+        shown = dialogue.observation(self._profile, ran, self._limits.output_chars)
+        cell = (turn.code.strip(), shown)
+        if cell == state.last_cell:
+            state.stalled += 1
+            return dialogue.REPEATED
+        state.last_cell = cell
+        state.stalled = 0
+        return shown
+
+    # ------------------------------------------------------------- the REPL
+
+    def _fork(self) -> Repl:
+        return self.tree.sandbox.repl(
+            self.prompt,
+            question=self.question,
+            host=self._host,
+            functions=SubCalls.NAMES if self._may_call else (),
+            memory_bytes=self._limits.guest_memory_bytes,
+            output_chars=self._limits.output_chars,
+            seed=self.seed,
+        )
+
+    @property
+    def _may_call(self) -> bool:
+        return self.depth < self._limits.depth
+
+    def _host(self, name: str, arguments: list[object]) -> object:
+        """Answer a call of the guest, on the guest's thread."""
+        self.budget.check()
+        if name == "final":
+            self._hand_over(arguments)
+            return None
+        if not self._may_call:
+            raise GuestRaise("RuntimeError", f"{name}: sub-calls are off at this depth")
+        return self.sub_calls(name, arguments)
+
+    def _hand_over(self, arguments: list[object]) -> None:
+        if self.state.final is not None:
+            return
+        text = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > self._limits.answer_bytes:
+            self.state.content = text[: self._limits.answer_bytes // 4]
+            raise LimitReached(
+                StopReason.ANSWER_SIZE,
+                f"the answer has {size:,} bytes, and the limit is {self._limits.answer_bytes:,}",
+                hint="raise answer_bytes",
+                node=self.id,
+            )
+        self.state.final = text
+
+    # ------------------------------------------------------------- children
+
+    def _run_child(self, wanted: Child) -> NodeEnded:
+        """Run a child to its end. Raises what ends more than the child, or a GuestRaise."""
+        budget, query = wanted.budget, wanted.query
+        budget.check()
+        with query.context.opened(self.prompt, self.tree.spools) as prompt:
+            child = Node(self.tree, query.question, prompt, budget)
+            budget.begin()
+            self.tree.record(
+                NodeStarted(
+                    node=child.id,
+                    depth=child.depth,
+                    turn=self.state.turn,
+                    call=wanted.call,
+                    index=wanted.index,
+                    question=child.question,
+                    prompt=prompt.describe(),
+                    share=wanted.share,
+                )
+            )
+            error: RlmError | None = None
+            try:
+                child.run()
+            except RlmError as raised:
+                error = raised
+            ended = child.ending(error)
+            self.tree.record(ended)
+        if isinstance(error, QuestionTooLongError | AddressSpaceError):
+            raise GuestRaise("ValueError", str(error)) from error
+        if error is not None and not child.was_ended_by(error):
+            self.tree.end(error, budget)
+            raise error
+        return ended
+
+    def was_ended_by(self, error: RlmError) -> bool:
+        """Whether `error` ended this node and nothing above it."""
+        if isinstance(error, LimitReached):
+            return error.node == self.id
+        return isinstance(error, WindowError)
+
+    # -------------------------------------------------------------- wording
+
+    def _facts(self) -> dialogue.PromptFacts:
+        return dialogue.PromptFacts(
+            documents=len(self.prompt.documents),
+            single=self.prompt.single,
+            chars=self.prompt.chars,
+            head=self.prompt.preview(self._profile.head_chars),
+            call_chars=self._call_chars() if self._may_call else 0,
+            children=self.depth + 1 < self._limits.depth,
+        )
+
+    def _call_chars(self) -> int:
+        """Characters that fit a sub-call, from the model's tokenizer on this very text."""
+        model = self.tree.model
+        sample = self.prompt.preview(2_000)
+        per_token = len(sample) / max(1, model.count_tokens(sample))
+        room = model.info.context_tokens - self._limits.sub_call_tokens
+        return max(0, int(0.8 * room * per_token))
+
+
+def seed_of(seed: int, node: str) -> int:
+    """The seed of a node: the run's own for the root, else one that depends on its place."""
+    return seed if node == ROOT else zlib.crc32(f"{seed}:{node}".encode())
+
+
+def _reason(error: RlmError | KeyboardInterrupt | None) -> tuple[StopReason, str]:
+    """Why a node ended without an answer, and one sentence on it."""
+    match error:
+        case LimitReached():
+            return error.stop, _with_hint(error)
+        case QuestionTooLongError():
+            return StopReason.WINDOW, str(error)
+        case WindowError():
+            return StopReason.WINDOW, f"the dialogue outgrew the window: {error}"
+        case ModelError():
+            return StopReason.MODEL, _with_hint(error)
+        case SandboxError():
+            return StopReason.SANDBOX, _with_hint(error)
+        case _:
+            return StopReason.INTERRUPTED, "the run was interrupted"
+
+
+def _with_hint(error: RlmError) -> str:
+    return f"{error}; {error.hint}" if error.hint else str(error)

@@ -1,0 +1,148 @@
+"""What the guest's code asks of a child: a question, and a context of its own.
+
+A context is texts from the guest, or the parent's own prompt as it is. The first
+are spooled, so that the child maps them; the second costs nothing at any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlm_local import dialogue
+from rlm_local.errors import PromptError
+from rlm_local.prompt import Prompt, prompt_from_text, prompt_from_texts
+from rlm_local.sandbox import GuestRaise, GuestText, WholeContext
+
+Text = str | GuestText
+
+#: A prompt without a context of its own is the child's question too, up to this length.
+QUESTION_CHARS = 2_000
+#: No tokenizer packs more characters into a token, over a text of any length.
+MOST_CHARS_PER_TOKEN = 16
+
+
+class ChildContext:
+    """The context of a child that is still to be made."""
+
+    def __init__(self, texts: dict[str, Text] | None, *, single: bool) -> None:
+        """`texts`: by name, or None for the parent's whole prompt."""
+        self._texts = texts
+        self._single = single
+
+    @classmethod
+    def of(cls, value: object) -> ChildContext:
+        """What the guest gave: a str, a list of str, or a dict of str. Raises GuestRaise."""
+        match value:
+            case WholeContext():
+                return cls(None, single=False)
+            case str() | GuestText():
+                return cls({"text": value}, single=True)
+            case list():
+                named = {f"text {number}": text for number, text in enumerate(value, 1)}
+                return cls(_all_texts(named), single=False)
+            case dict():
+                return cls(_all_texts(value), single=False)
+        raise GuestRaise(
+            "TypeError", "a context is a str, a list of str, or a dict from names to str"
+        )
+
+    def chars(self, parent: Prompt) -> int:
+        """Its length in characters."""
+        if self._texts is None:
+            return parent.chars
+        return sum(map(length, self._texts.values()))
+
+    def as_text(self, parent: Prompt) -> str:
+        """All of it as one text, documents under their names."""
+        if self._texts is None:
+            return whole_text(parent)
+        if self._single:
+            return text_of(*self._texts.values())
+        return _joined(self._texts)
+
+    def fetch(self) -> None:
+        """Take the texts out of the guest's memory."""
+        if self._texts is not None:
+            self._texts = {name: text_of(text) for name, text in self._texts.items()}
+
+    @contextmanager
+    def opened(self, parent: Prompt, spools: Path | None) -> Iterator[Prompt]:
+        """The child's prompt. Its spool is gone afterwards. Raises GuestRaise."""
+        if self._texts is None:
+            yield parent
+            return
+        try:
+            prompt = self._spooled(spools)
+        except PromptError as error:
+            raise GuestRaise("ValueError", str(error)) from error
+        with prompt:
+            yield prompt
+
+    def _spooled(self, spools: Path | None) -> Prompt:
+        texts = {name: text_of(text) for name, text in (self._texts or {}).items()}
+        if self._single:
+            return prompt_from_text(texts["text"], bad_bytes="replace", folder=spools)
+        return prompt_from_texts(texts, bad_bytes="replace", folder=spools)
+
+
+class Query:
+    """One call of `rlm_query`: with a context, or with a prompt that is both."""
+
+    def __init__(self, prompt: Text, context: ChildContext | None = None) -> None:
+        self._prompt = prompt
+        self._alone = context is None
+        self.context = context if context is not None else ChildContext.of(prompt)
+
+    @property
+    def question(self) -> str:
+        """What the child is asked. A long prompt is only pointed to: it is the context."""
+        if self._alone and length(self._prompt) > QUESTION_CHARS:
+            return dialogue.DO_AS_CONTEXT_SAYS
+        return text_of(self._prompt)
+
+    def fetch(self) -> None:
+        """Take all texts out of the guest's memory, which will not keep them."""
+        self._prompt = text_of(self._prompt)
+        self.context.fetch()
+
+    def chars(self, parent: Prompt) -> int:
+        """Characters of the plain call that it becomes where no child is allowed."""
+        return (0 if self._alone else length(self._prompt)) + self.context.chars(parent)
+
+    def as_call(self, parent: Prompt) -> str:
+        """The plain prompt that it becomes there."""
+        if self._alone:
+            return text_of(self._prompt)
+        return dialogue.child_as_call(text_of(self._prompt), self.context.as_text(parent))
+
+
+def length(text: Text) -> int:
+    """In characters, without reading it."""
+    return len(text) if isinstance(text, str) else text.chars
+
+
+def text_of(text: Text) -> str:
+    """The text itself. Raises GuestRaise if the guest's memory does not hold it."""
+    return text if isinstance(text, str) else text.read()
+
+
+def whole_text(prompt: Prompt) -> str:
+    """All of a short prompt, its documents under their names."""
+    if prompt.single:
+        return prompt.read(0)
+    return _joined({d.name: prompt.read(number) for number, d in enumerate(prompt.documents)})
+
+
+def _joined(texts: dict[str, Text]) -> str:
+    return "\n\n".join(f"[{name}]\n{text_of(text)}" for name, text in texts.items())
+
+
+def _all_texts(texts: dict[str, object]) -> dict[str, Text]:
+    checked: dict[str, Text] = {}
+    for name, text in texts.items():
+        if not isinstance(text, str | GuestText):
+            raise GuestRaise("TypeError", f"{name} of a context is no str")
+        checked[name] = text
+    return checked
