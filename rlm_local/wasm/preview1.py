@@ -29,6 +29,7 @@ _LATEST_NS = 7 * 10**18
 _MAX_RANDOM_BYTES = 1 << 20
 _MAX_SUBSCRIPTIONS = 64
 _SUBSCRIPTION = struct.Struct("<QB7xI4xQQH6x")  # user data, tag, clock, timeout, precision, flags
+_RANDOMNESS = struct.Struct("<625I")  # the Mersenne Twister's words, and the place in them
 _EVENT = struct.Struct("<QHB5xQH6x")  # user data, error, type, bytes, flags
 
 
@@ -58,6 +59,16 @@ class World:
     def random_bytes(self, count: int) -> bytes:
         """The next `count` bytes of this world's randomness."""
         return self._random.randbytes(count)
+
+    def randomness(self) -> bytes:
+        """Where the randomness stands, for `restore_randomness`."""
+        _, words, _ = self._random.getstate()
+        return _RANDOMNESS.pack(*words)
+
+    def restore_randomness(self, state: bytes) -> None:
+        """Go on from there."""
+        version, _, _ = self._random.getstate()
+        self._random.setstate((version, _RANDOMNESS.unpack(state), None))
 
 
 def clock_time_get(world: World, memory: Memory, clock: int, precision: int, result: int) -> int:
