@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -181,6 +182,7 @@ def _address(pointer: Any) -> int:
 
 def _first_line(error: Exception) -> str:
     """The reason, without wasmtime's backtrace of nameless functions."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines if line.startswith("wasm trap:")]
-    return (reasons or lines or ["no reason given"])[0].removeprefix("wasm trap: ")
+    reason = re.search(r"wasm trap: (.+)", str(error))
+    if reason is not None:
+        return reason[1]
+    return next(filter(None, map(str.strip, str(error).splitlines())), "no reason given")
