@@ -105,16 +105,15 @@ class Helpers:
             for job in others:
                 job.settle()
 
-    def join(self, nudge: Callable[[], None]) -> None:
-        """Wait for all threads; `nudge`, called again and again, is to make them end."""
+    def join(self) -> None:
+        """Wait for all threads. What they have not begun is never done."""
         while True:
             with self._lock:
                 self._waiting.clear()
                 threads = list(self._threads)
             if not threads:
                 return
-            nudge()
-            threads[0].join(_LOOK_SECONDS)
+            threads[0].join(_LOOK_SECONDS)  # a signal may have gone to another thread
 
     def _help(self) -> None:
         while True:

@@ -107,11 +107,7 @@ class Node:
         state.messages += dialogue.opening(self._profile, self.question, self._facts())
         try:
             with self._fork() as repl:
-                while state.final is None:
-                    self._turn(repl)
-        except KeyboardInterrupt:
-            self.tree.end(interrupted(), self.budget)
-            raise
+                self._loop(repl)
         finally:
             self.sub_calls.close()
 
@@ -129,6 +125,14 @@ class Node:
         )
 
     # ------------------------------------------------------------ one turn
+
+    def _loop(self, repl: Repl) -> None:
+        try:
+            while self.state.final is None:
+                self._turn(repl)
+        except KeyboardInterrupt:  # children end first: the guest waits for them
+            self.tree.end(interrupted(), self.budget)
+            raise
 
     def _turn(self, repl: Repl) -> None:
         state = self.state
@@ -168,7 +172,8 @@ class Node:
         self.tree.record(TurnStarted(turn=self.state.turn, node=self.id, depth=self.depth))
         model, limits = self.tree.model, self._limits
         window = model.info.context_tokens
-        with self.budget.grant(most_tokens(messages, limits.turn_tokens, window)) as grant:
+        most = most_tokens(messages, limits.turn_tokens, window)
+        with self.budget.grant(most) as grant, self.tree.busy(self.budget):
             request = Request(
                 messages=messages,
                 max_tokens=min(limits.turn_tokens, grant.tokens),
@@ -207,7 +212,7 @@ class Node:
     def _execute(self, repl: Repl, code: str) -> Observation:
         state = self.state
         self.sub_calls.turn = state.turn
-        with self.tree.running(self.budget, repl):
+        with self.tree.busy(self.budget, repl):
             ran = repl.execute(
                 code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
             )
@@ -305,6 +310,7 @@ class Node:
                 error = raised
             ended = child.ending(error)
             self.tree.record(ended)
+        self.tree.model.cancel(child.id)  # what was kept of its dialogue
         if isinstance(error, QuestionTooLongError | AddressSpaceError):
             raise GuestRaise("ValueError", str(error)) from error
         if error is not None and not child.was_ended_by(error):

@@ -186,7 +186,7 @@ class SubCalls:
         ]
         window = model.info.context_tokens
         most = sum(most_tokens(r.messages, r.max_tokens, window) for r in requests)
-        with self._budget.grant(most) as grant:
+        with self._budget.grant(most) as grant, self._tree.busy(self._budget):
             began = time.monotonic()
             completions = model.complete(
                 requests, deadline=self._budget.deadline, token_limit=grant.tokens

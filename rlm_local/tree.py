@@ -11,13 +11,13 @@ from rlm_local.errors import LimitReached, RlmError
 from rlm_local.helpers import Helpers
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
-from rlm_local.records import Event, StopReason
+from rlm_local.records import ROOT, Event, StopReason
 from rlm_local.sandbox import Repl, Sandbox
 
 Recorder = Callable[[Event], None]
 
-#: How long after an interrupt a REPL that still runs gets another: it may have been between
-#: two cells when the first came.
+#: How long after an interrupt what is still busy gets another: the first may have come before
+#: it really began.
 _AGAIN_SECONDS = 0.1
 
 
@@ -45,7 +45,7 @@ class Tree:
         self.helpers = Helpers()
         self._record = record
         self._recording = threading.Lock()
-        self._live: dict[Budget, Repl] = {}
+        self._busy: list[tuple[Budget, Repl | None]] = []
         self._lock = threading.Lock()
 
     def record(self, event: Event) -> None:
@@ -54,16 +54,18 @@ class Tree:
             self._record(event)
 
     @contextlib.contextmanager
-    def running(self, budget: Budget, repl: Repl) -> Iterator[None]:
-        """While a cell of the REPL runs: it is interrupted if its level of the tree is ended."""
+    def busy(self, budget: Budget, repl: Repl | None = None) -> Iterator[None]:
+        """While a node's cell runs in `repl`, or the model works for it: ending its part of
+        the tree ends that. Raises what has ended it already."""
+        work = (budget, repl)
         with self._lock:
-            self._live[budget] = repl
+            self._busy.append(work)
         try:
             budget.check()
             yield
         finally:
             with self._lock:
-                del self._live[budget]
+                self._busy.remove(work)
 
     def end(self, error: RlmError, budget: Budget) -> None:
         """End the part of the tree whose limit `error` is, seen from `budget`, or all of it."""
@@ -72,23 +74,24 @@ class Tree:
     def end_level(self, error: RlmError, level: Budget) -> None:
         """End a node with all that is below it. Its code cannot catch that."""
         level.end(error)
-        self._interrupt(level)
+        self._stop(level)
 
     def close(self, root: Budget) -> None:
         """End what still runs, and wait for it: nothing is charged after this."""
         self.end_level(cancelled(root), root)
-        self.helpers.join(self._nudge)
+        self.helpers.join()
 
-    def _nudge(self) -> None:
-        self.model.cancel()
-
-    def _interrupt(self, level: Budget) -> None:
+    def _stop(self, level: Budget) -> None:
+        """Interrupt the work of a level that has ended, until there is none."""
         with self._lock:
-            running = [repl for budget, repl in self._live.items() if budget.is_below(level)]
-        for repl in running:
-            repl.interrupt()
-        if running:
-            again = threading.Timer(_AGAIN_SECONDS, self._interrupt, [level])
+            work = [(budget, repl) for budget, repl in self._busy if budget.is_below(level)]
+        for _, repl in work:
+            if repl is not None:
+                repl.interrupt()
+        if any(repl is None for _, repl in work):
+            self.model.cancel("" if level.node == ROOT else level.node)
+        if work:
+            again = threading.Timer(_AGAIN_SECONDS, self._stop, [level])
             again.daemon = True
             again.start()
 
