@@ -20,12 +20,25 @@ from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.text import Text
 
-from rlm_local.records import Event, Ran, Replied, RunEnded, RunStarted, SubCalled, TurnStarted
+from rlm_local.records import (
+    Event,
+    NodeEnded,
+    NodeStarted,
+    Ran,
+    Replied,
+    RunEnded,
+    RunStarted,
+    SubCalled,
+    TurnStarted,
+    depth_of,
+)
 from rlm_local.units import format_bytes, format_seconds
 from rlm_local.views import (
     SHOWN_LINES,
     QuietView,
     Tally,
+    asked,
+    ended,
     ending,
     heading,
     output,
@@ -33,6 +46,7 @@ from rlm_local.views import (
     shortened,
     sub_calls,
     visible,
+    whose,
 )
 
 
@@ -79,18 +93,26 @@ class TerminalView(QuietView):
                 self._stop_bars()
                 self._print(Text(visible(heading(event)), style="bold"))
                 self._start_line()
+            case NodeStarted():
+                self._print(_line(asked(event), "bold", event.node))
             case TurnStarted():
-                title = Text(f"turn {event.turn}", style="bold")
-                self._print(Rule(title, style="dim", align="left"))
+                title = Text(f"{whose(event.node)}turn {event.turn}", style="bold")
+                rule = Rule(title, style="dim", align="left")
+                self._print(Padding(rule, _margin(event.node, 0)))
                 self._do("the model writes")
             case Replied():
-                self._print(_text(said(event), "italic"), _code(event.code))
+                self._print(_text(said(event), "italic", event.node))
+                self._print(_code(event.code, event.node))
                 self._do("the code runs")
             case SubCalled():
-                self._print(Text(visible(sub_calls(event)), style="cyan"))
+                self._print(_line(sub_calls(event), "cyan", event.node))
             case Ran():
                 style = "red" if event.observation.error else "dim"
-                self._print(_text(shortened(output(event.observation), self._lines), style))
+                text = shortened(output(event.observation), self._lines)
+                self._print(_text(text, style, event.node))
+            case NodeEnded():
+                style = "yellow" if event.message else "green"
+                self._print(_line(ended(event), style, event.node))
             case RunEnded():
                 self._stop_line()
                 style = "green" if event.answer.complete else "yellow"
@@ -130,15 +152,30 @@ class TerminalView(QuietView):
 
     def _line(self) -> RenderableType:
         took = format_seconds(time.monotonic() - self._since)
-        self._spinner.text = Text(f"{self._doing} {took} · {self._tally.left()}", style="dim")
+        doing = f"{self._doing} {took}"
+        if self._tally.children:  # of many, none is what is being done
+            doing = f"children at work: {self._tally.children}"
+        self._spinner.text = Text(f"{doing} · {self._tally.left()}", style="dim")
         return self._spinner
 
 
-def _text(text: str, style: str) -> RenderableType | None:
-    return Padding(Text(visible(text), style=style), (0, 0, 0, 2), expand=False) if text else None
+def _margin(node: str, left: int = 2) -> tuple[int, int, int, int]:
+    """Children stand further in, the deeper the further."""
+    return (0, 0, 0, left + 2 * depth_of(node))
 
 
-def _code(code: str) -> RenderableType | None:
+def _line(text: str, style: str, node: str) -> RenderableType:
+    line = Text(whose(node) + visible(text), style=style)
+    return Padding(line, _margin(node, 0), expand=False)
+
+
+def _text(text: str, style: str, node: str) -> RenderableType | None:
+    if not text:
+        return None
+    return Padding(Text(visible(text), style=style), _margin(node), expand=False)
+
+
+def _code(code: str, node: str) -> RenderableType | None:
     if not code.strip():
         return None
     syntax = Syntax(
@@ -148,4 +185,4 @@ def _code(code: str) -> RenderableType | None:
         background_color="default",
         word_wrap=True,
     )
-    return Padding(syntax, (0, 0, 0, 2), expand=False)
+    return Padding(syntax, _margin(node), expand=False)

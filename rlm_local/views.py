@@ -19,15 +19,20 @@ from typing import IO, BinaryIO, Protocol, Self
 from rlm_local import jsontext
 from rlm_local.fences import blocks
 from rlm_local.records import (
+    ROOT,
     Completion,
     Event,
+    NodeEnded,
+    NodeStarted,
     Observation,
     Ran,
     Replied,
     RunEnded,
     RunStarted,
+    StopReason,
     SubCalled,
     TurnStarted,
+    Usage,
 )
 from rlm_local.units import format_seconds
 
@@ -72,10 +77,15 @@ class View(Protocol):
 
 
 class Tally:
-    """What a run has used so far and what is left, from its events alone."""
+    """What a run has used so far and what is left, from its events alone.
+
+    `turns` are the root's, since each node has its own; all else is of the whole
+    tree. `children` are those at work now.
+    """
 
     def __init__(self) -> None:
         self.turns = 0
+        self.children = 0
         self.sub_calls = 0
         self.tokens = 0
         self._limits: dict[str, object] = {}
@@ -86,7 +96,12 @@ class Tally:
             case RunStarted():
                 self._limits = event.limits
                 self._began = time.monotonic()
-            case TurnStarted():
+            case NodeStarted():
+                self.sub_calls += 1
+                self.children += 1
+            case NodeEnded():
+                self.children -= 1
+            case TurnStarted(node="0"):
                 self.turns += 1
             case Replied():
                 self._charge(event.completion)
@@ -197,15 +212,22 @@ class PlainView(QuietView):
         match event:
             case RunStarted():
                 self._write(f"run {event.run_id}: {heading(event)}")
-            case TurnStarted():
+            case NodeStarted():
+                self._write(asked(event), whose(event.node))
+            case TurnStarted(node="0"):
                 self._write(f"turn {event.turn} ({self._tally.left()})")
+            case TurnStarted():
+                self._write(f"turn {event.turn}", whose(event.node))
             case Replied():
-                self._write(said(event), "  ")
-                self._write(event.code, "  | ")
+                self._write(said(event), f"{whose(event.node)}  ")
+                self._write(event.code, f"{whose(event.node)}  | ")
             case SubCalled():
-                self._write(f"  {sub_calls(event)}")
+                self._write(sub_calls(event), f"{whose(event.node)}  ")
             case Ran():
-                self._write(shortened(output(event.observation), self._lines), "  > ")
+                text = shortened(output(event.observation), self._lines)
+                self._write(text, f"{whose(event.node)}  > ")
+            case NodeEnded():
+                self._write(ended(event), whose(event.node))
             case RunEnded():
                 self._write(ending(event))
         self._stream.flush()
@@ -227,9 +249,26 @@ def heading(event: RunStarted) -> str:
     return f"{event.model} on {size} ({event.mode}): {event.question}"
 
 
-def _number(event: RunStarted, key: str) -> int:
+def _number(event: RunStarted | NodeStarted, key: str) -> int:
     value = event.prompt.get(key)
     return value if isinstance(value, int) else 0
+
+
+def whose(node: str) -> str:
+    """What stands before the lines of a node: nothing for the root, `[0.3] ` for a child."""
+    return "" if node == ROOT else f"[{node}] "
+
+
+def asked(event: NodeStarted) -> str:
+    """`a child on 10,000 characters: Who signed?`"""
+    chars, documents = (_number(event, key) for key in ("chars", "documents"))
+    among = f" in {_count(documents, 'document')}" if documents > 1 else ""
+    return f"a child on {_count(chars, 'character')}{among}: {event.question}"
+
+
+def ended(event: NodeEnded) -> str:
+    """`answered in 1.20 s: 2 turns, 0 sub-calls, 1,234 tokens`, with all that was below it."""
+    return _end(event.stop, event.message, event.usage)
 
 
 def said(event: Replied) -> str:
@@ -267,12 +306,15 @@ def shortened(text: str, lines: int) -> str:
 
 def ending(event: RunEnded) -> str:
     """`answered in 3.20 s: 2 turns, 0 sub-calls, 1,234 tokens; run 2026…`"""
-    answer, usage = event.answer, event.answer.usage
-    tokens = usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens
-    why = f" ({answer.message})" if answer.message else ""
+    answer = event.answer
+    return f"{_end(answer.stop, answer.message, answer.usage)}; run {answer.run_id}"
+
+
+def _end(stop: StopReason, message: str, usage: Usage) -> str:
+    why = f" ({message})" if message else ""
     return (
-        f"{answer.stop}{why} in {format_seconds(usage.seconds)}: {_count(usage.turns, 'turn')}, "
-        f"{_count(usage.sub_calls, 'sub-call')}, {_count(tokens, 'token')}; run {answer.run_id}"
+        f"{stop}{why} in {format_seconds(usage.seconds)}: {_count(usage.turns, 'turn')}, "
+        f"{_count(usage.sub_calls, 'sub-call')}, {_count(usage.work_tokens, 'token')}"
     )
 
 

@@ -19,7 +19,7 @@ LAYERS = [
     {"paths", "units"},
     {"limits", "spool", "packages"},
     {"prompt"},
-    {"model", "sandbox", "dialogue", "runs", "demo", "views"},
+    {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline"},
     {"queries", "tree", "wasm", "llama", "catalog", "live"},
     {"subcalls"},
     {"node"},

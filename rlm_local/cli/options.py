@@ -38,8 +38,12 @@ TIME = Quantity("time", parse_seconds)
 LIMITS: dict[str, tuple[str, Any, str]] = {
     "--wall-seconds": ("wall_seconds", TIME, "Time for the whole run, like 90s or 10m."),
     "--cell-seconds": ("cell_seconds", TIME, "Time for one piece of the model's code."),
-    "--turns": ("turns", click.INT, "Turns the model may take."),
-    "--depth": ("depth", click.INT, "0: no sub-calls. 1: the code may call the model."),
+    "--turns": ("turns", click.INT, "Turns the model may take, in each REPL."),
+    "--depth": (
+        "depth",
+        click.INT,
+        "Levels of calls, 0 to 8. 0: none. 1: of the model. 2 and more: children with a REPL.",
+    ),
     "--sub-calls": ("sub_calls", click.INT, "Calls of the model that its code may make."),
     "--tokens": ("tokens", click.INT, "Tokens the model may process, over all its calls."),
     "--turn-tokens": ("turn_tokens", click.INT, "Tokens the model may write in one turn."),

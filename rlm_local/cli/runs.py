@@ -9,6 +9,7 @@ import click
 
 from rlm_local.cli.options import json_option
 from rlm_local.cli.printing import print_json, print_text
+from rlm_local.outline import NodeOutline, outline
 from rlm_local.records import RunEnded
 from rlm_local.units import format_seconds
 
@@ -44,13 +45,17 @@ def runs_list(last: int, as_json: bool) -> None:
 
 @runs.command("show")
 @click.argument("run_id", metavar="ID")
-@json_option("Print one JSON object with all events.")
-def runs_show(run_id: str, as_json: bool) -> None:
+@click.option("--tree", is_flag=True, help="Show its nodes: one line for the root and each child.")
+@json_option("Print one JSON object with all events, or with --tree an array of the nodes.")
+def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
     """Show the steps and the answer of run ID: an id, its beginning, or `last`."""
     from rlm_local.runs import RunStore
 
     store = RunStore()
     record = store.read(store.find(run_id))
+    if tree:
+        _show_tree(outline(record.events), as_json)
+        return
     if as_json:
         print_json(record)
         return
@@ -75,6 +80,31 @@ def _replay() -> View:
     from rlm_local.live import TerminalView
 
     return TerminalView(sys.stdout, moving=False)
+
+
+def _show_tree(nodes: list[NodeOutline], as_json: bool) -> None:
+    """A table with a line for each node; children stand below their parents, further in."""
+    if as_json:
+        print_json(nodes)
+        return
+    rows = [("node", "stop", "turns", "calls", "tokens", "time", "question")]
+    for node in nodes:
+        rows.append(
+            (
+                "  " * node.depth + node.node,
+                node.stop or "-",
+                f"{node.turns:,}",
+                f"{node.calls:,}",
+                f"{node.tokens:,}",
+                "-" if node.seconds is None else format_seconds(node.seconds),
+                f"{_brief(node.question)} ({node.chars:,} characters)",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for name, stop, *figures, question in rows:
+        aligned = [text.rjust(width) for text, width in zip(figures, widths[2:-1], strict=True)]
+        start = f"{name.ljust(widths[0])}  {stop.ljust(widths[1])}"
+        print_text("  ".join([start, *aligned, question]))
 
 
 def _brief(text: str, chars: int = 60) -> str:
