@@ -7,6 +7,8 @@ its choice does it choose again among what the grammar takes.
 
 from __future__ import annotations
 
+import codecs
+
 import numpy as np
 
 from rlm_local.llama.engine import Grammar, Logits, Vocabulary
@@ -23,17 +25,33 @@ class FormPicker:
         self._sampler = sampler
         self._vocabulary = vocabulary
         self._end = end
+        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
 
     def __call__(self, logits: Logits) -> int:
         token = self._draw(logits)
-        if not self._grammar.allows(token):
+        if not (self._readable(token) and self._grammar.allows(token)):
             allowed = self._grammar.mask(logits)
-            if np.isneginf(allowed.max()):
-                return self._end
             token = self._draw(allowed)
+            while not self._readable(token) and np.isfinite(allowed[token]):
+                allowed[token] = -np.inf
+                token = self._draw(allowed)
+            if np.isneginf(allowed[token]):
+                return self._end
         if not self._vocabulary.ends(token):
+            self._decoder.decode(self._vocabulary.piece(token))
             self._grammar.accept(token)
         return token
+
+    def _readable(self, token: int) -> bool:
+        """Whether the reply stays UTF-8. Grammars know characters, and bytes too lightly."""
+        state = self._decoder.getstate()
+        try:
+            self._decoder.decode(self._vocabulary.piece(token))
+        except UnicodeDecodeError:
+            return False
+        finally:
+            self._decoder.setstate(state)
+        return True
 
     def _draw(self, logits: Logits) -> int:
         return self._sampler(logits) if self._sampler else int(logits.argmax())

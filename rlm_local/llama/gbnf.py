@@ -34,8 +34,8 @@ def checked(grammar: str) -> str:
         raise FormError(
             f"the grammar has {len(grammar):,} characters, and {MOST_CHARS:,} are allowed"
         )
-    if "\0" in grammar:
-        raise FormError("the grammar holds a null character")
+    if "\0" in grammar or grammar.encode("utf-8", "replace").decode() != grammar:
+        raise FormError("the grammar holds a null character or half a surrogate pair")
     depth = repeated = 0
     for match in _MARKS.finditer(grammar):
         depth += {"(": 1, ")": -1}.get(match["mark"] or "", 0)
@@ -44,6 +44,8 @@ def checked(grammar: str) -> str:
         digits = [text for text in (match["low"], match["high"]) if text]
         if any(len(text) > 6 for text in digits):
             raise FormError(f"the grammar repeats {max(digits, key=len)[:20]} times")
+        if len(digits) == 2 and int(digits[0]) > int(digits[1]):
+            raise FormError(f"the grammar repeats from {digits[0]} to {digits[1]} times")
         repeated += max(map(int, digits), default=0)
     if repeated > MOST_REPEATED:
         raise FormError(

@@ -10,15 +10,12 @@ from rlm_local.llama.chat import Chat
 from rlm_local.llama.choices import Choices, without_prefixes
 from rlm_local.llama.engine import Grammar, Vocabulary
 from rlm_local.llama.forms import FormPicker
-from rlm_local.llama.gbnf import checked
 from rlm_local.llama.jobs import Job, Picker
 from rlm_local.llama.sampling import Sampler
-from rlm_local.llama.schema import gbnf_of
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Request
 
 REPLY_TOKENS = 32  # a prompt that leaves less of the window does not fit
-MOST_CHOICES = 1_000
 _SAMPLE_CHARS = 1 << 18
 _LARGE_CHARS = 1 << 20
 
@@ -58,7 +55,6 @@ class Intake:
         return jobs
 
     def _job(self, request: Request, index: int) -> Job:
-        _check_forms(request, index)
         choices = self._choices(request, index) if request.choices else None
         if choices:
             longest = reply = choices.longest
@@ -93,15 +89,9 @@ class Intake:
 
     def _choices(self, request: Request, index: int) -> Choices:
         texts = request.choices
-        if len(texts) > MOST_CHOICES:
-            raise FormError(
-                f"{len(texts):,} choices were given, and {MOST_CHOICES:,} are allowed",
-                hint="choose in two steps, or ask for free text",
-                index=index,
-            )
         paths = [tuple(map(int, self._vocabulary.tokenize(text))) for text in texts]
         if () in paths:
-            raise FormError("one of the choices is empty", index=index)
+            raise FormError("one of the choices has no tokens", index=index)
         longest = max(map(len, paths))
         if longest >= self._window // 2:
             raise FormError(
@@ -121,34 +111,11 @@ class Intake:
                 top_p=request.top_p,
                 min_p=request.min_p,
             )
+        if not request.grammar:
+            return sampler
         try:
-            if request.schema is not None:
-                text = gbnf_of(request.schema)
-            elif request.grammar:
-                text = checked(request.grammar)
-            else:
-                return sampler
-            return FormPicker(self._grammar(text), sampler, self._vocabulary, end=self._end)
+            grammar = self._grammar(request.grammar)
         except FormError as error:
             error.index = index
             raise
-
-
-def _check_forms(request: Request, index: int) -> None:
-    asked = {
-        "choices": bool(request.choices),
-        "a schema": request.schema is not None,
-        "a grammar": bool(request.grammar),
-    }
-    both = [name for name, wanted in asked.items() if wanted]
-    if len(both) > 1:
-        raise FormError(
-            f"a reply was to keep to {' and to '.join(both)}", hint="ask for one", index=index
-        )
-    if request.temperature < 0 or not 0 < request.top_p <= 1 or not 0 <= request.min_p <= 1:
-        raise FormError(
-            f"temperature {request.temperature:g}, top_p {request.top_p:g}, min_p "
-            f"{request.min_p:g} cannot be drawn with",
-            hint="give a temperature of 0 or more, a top_p above 0 and up to 1, a min_p of 0 to 1",
-            index=index,
-        )
+        return FormPicker(grammar, sampler, self._vocabulary, end=self._end)

@@ -12,11 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
+from rlm_local.llama.outgoing import encodable, outgoing
 from rlm_local.llama.process import Exchange, WorkerProcess
 from rlm_local.llama.protocol import (
     Cancel,
@@ -35,7 +34,7 @@ from rlm_local.llama.protocol import (
 )
 from rlm_local.llama.threads import default_threads
 from rlm_local.model import Interrupted, is_within
-from rlm_local.records import Completion, Message, ModelInfo, Request
+from rlm_local.records import Completion, ModelInfo, Request
 
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop
@@ -111,7 +110,7 @@ class LlamaModel:
             return []
         command = Complete(
             id=next(self._ids),
-            requests=tuple(map(_clean, requests)),
+            requests=tuple(outgoing(request, at) for at, request in enumerate(requests)),
             deadline=deadline,
             token_limit=token_limit,
         )
@@ -126,7 +125,7 @@ class LlamaModel:
 
     def count_tokens(self, text: str) -> int:
         """See `Model.count_tokens`."""
-        command = Count(id=next(self._ids), text=_encodable(text))
+        command = Count(id=next(self._ids), text=encodable(text))
         reply = self._ask(command, deadline=time.monotonic() + _TEXT_SECONDS)
         if not isinstance(reply, Counted):
             raise ModelError(f"the worker answered with {type(reply).__name__}")
@@ -271,16 +270,3 @@ def start_worker(
 def physical_bytes() -> int:
     """The machine's memory."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _clean(request: Request) -> Request:
-    """The request with text that can be UTF-8: lone surrogates become '?'."""
-    messages = request.messages
-    if all(message.content.isascii() for message in messages):
-        return request
-    cleaned = tuple(Message(m.role, _encodable(m.content)) for m in messages)
-    return msgspec.structs.replace(request, messages=cleaned)
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

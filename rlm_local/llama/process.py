@@ -133,11 +133,12 @@ class WorkerProcess:
 
     def send(self, command: Command) -> None:
         """Send a command whose replies are nobody's. Raises WorkerDied."""
+        frame = protocol.frame(command)
         with self._write_lock:
             whole = False
             try:
                 if self._commands >= 0:
-                    protocol.send(self._commands, command)
+                    protocol.write(self._commands, frame)
                     whole = True
             except protocol.Closed:
                 pass

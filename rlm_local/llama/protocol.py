@@ -124,10 +124,19 @@ class Closed(Exception):
     """The other end of the pipe is gone, or does not write what it should."""
 
 
+def frame(message: Command | Reply) -> bytes:
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
 def send(pipe: int, message: Command | Reply) -> None:
     """Write one frame. Raises Closed."""
-    body = _encoder.encode(message)
-    rest = memoryview(_LENGTH.pack(len(body)) + body)
+    write(pipe, frame(message))
+
+
+def write(pipe: int, whole: bytes) -> None:
+    """Write what `frame` made. Raises Closed."""
+    rest = memoryview(whole)
     try:
         while rest:
             rest = rest[os.write(pipe, rest) :]

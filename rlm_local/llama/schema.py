@@ -20,7 +20,8 @@ MOST_NUMBERS = 1_000  # integers between a minimum and a maximum, spelled out
 _PRIMITIVES = {
     "ws": r"[ \n\t]{0,12}",
     "string": r'"\"" char* "\""',
-    "char": r'[^"\\\x00-\x1F\x7F] | "\\" (["\\/bfnrt] | "u" hex hex hex hex)',
+    "char": r'plain | "\\" (["\\/bfnrt] | "u" hex hex hex hex)',
+    "plain": r"[\x20-\x21\x23-\x5B\x5D-\x7E\x80-\uD7FF\uE000-\U0010FFFF]",
     "hex": "[0-9a-fA-F]",
     "natural": '"0" | [1-9] [0-9]{0,15}',
     "integer": '"-"? natural',
@@ -93,6 +94,7 @@ class _Converter:
             if key in asked:
                 _refuse(asked - {key, "type"})
                 return convert(schema[key], depth)
+        _refuse(asked - {"type"}.union(*_TYPES.values()))
         kinds = schema.get("type", _kind_by_keywords(asked))
         names = [kinds] if isinstance(kinds, str) else kinds
         if not isinstance(names, list) or not names or not all(n in _TYPES for n in names):

@@ -24,3 +24,23 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tiny_path: Path) -> Iterator[LlamaModel]:
     with LlamaModel(tiny_path, memory_bytes=MEMORY) as loaded:
         yield loaded
+
+
+@pytest.fixture(scope="session")
+def slow_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shape = models.Shape("slow", 768, 6, 12, 4, 4_096, 2_048, 4_096, models.F16)
+    return models.write(shape, tmp_path_factory.mktemp("models") / "slow.gguf")
+
+
+@pytest.fixture(scope="module")
+def slow_model(slow_path: Path) -> Iterator[LlamaModel]:
+    """Tens of milliseconds a token, a second or more for a long prompt."""
+    with LlamaModel(slow_path, memory_bytes=MEMORY, threads=1) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def own_model(tiny_path: Path) -> Iterator[LlamaModel]:
+    """A model of the test's own."""
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as loaded:
+        yield loaded

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from bench import models
 from rlm_local.errors import (
     ConfigError,
     ModelError,
@@ -275,15 +274,6 @@ def test_no_time_at_all(model: LlamaModel) -> None:
     completions = complete(model, ask(LONG), seconds=-1.0)
     assert [(c.finish, c.text) for c in completions] == [("deadline", "")]
     assert complete(model, ask("again"))[0].finish != "deadline"
-
-
-@pytest.fixture(scope="module")
-def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaModel]:
-    """Tens of milliseconds a token, a second or more for a long prompt."""
-    shape = models.Shape("slow", 768, 6, 12, 4, 4_096, 2_048, 4_096, models.F16)
-    path = models.write(shape, tmp_path_factory.mktemp("models") / "slow.gguf")
-    with LlamaModel(path, memory_bytes=MEMORY, threads=1) as loaded:
-        yield loaded
 
 
 def test_deadline_in_the_prompt(slow_model: LlamaModel) -> None:

@@ -49,3 +49,24 @@ def test_broken_logits_give_a_token() -> None:
     assert sampler(np.full(4, np.nan, np.float32)) in range(4)
     assert sampler(np.array([np.inf, 0, 0, 0], np.float32)) in range(4)
     assert sampler(np.full(4, -np.inf, np.float32)) in range(4)
+
+
+def test_top_k() -> None:
+    assert set(drawn(Sampler(1.0, 1, top_k=2, min_p=0.0))) == {0, 1}
+    assert set(drawn(Sampler(1.0, 1, top_k=9, min_p=0.0))) == {0, 1, 2, 3}
+    assert set(drawn(Sampler(5.0, 1, top_k=1))) == {0}
+
+
+def test_top_p() -> None:
+    assert set(drawn(Sampler(1.0, 1, top_p=0.59, min_p=0.0))) == {0}
+    assert set(drawn(Sampler(1.0, 1, top_p=0.85, min_p=0.0))) == {0, 1}
+    assert set(drawn(Sampler(1.0, 1, top_p=1.0, min_p=0.0))) == {0, 1, 2, 3}
+
+
+def test_min_p() -> None:
+    assert set(drawn(Sampler(1.0, 1, min_p=0.4))) == {0, 1}
+
+
+def test_top_p_keeps_the_proportions() -> None:
+    counts = drawn(Sampler(1.0, 1, top_p=0.85, min_p=0.0))
+    assert abs(counts[0] / 4_000 - 2 / 3) < 0.03
