@@ -14,6 +14,7 @@ import msgspec
 
 from rlm_local import dialogue
 from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
+from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
 from rlm_local.node import Node, QuestionTooLongError
@@ -21,7 +22,7 @@ from rlm_local.prompt import Prompt
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, whole_text
 from rlm_local.records import Answer, Mode, RunEnded, RunStarted
 from rlm_local.sandbox import Sandbox
-from rlm_local.tree import Recorder, Tree
+from rlm_local.tree import Tree
 
 #: A prompt is given to the model directly if it takes at most this share of its window.
 DIRECT_SHARE = 0.5
@@ -39,20 +40,23 @@ def answer(
     mode: Mode = "auto",
     seed: int = 0,
     budget: Budget | None = None,
+    journal: Journal | None = None,
 ) -> Answer:
     """Answer `question` about `prompt`.
 
     `record` gets each event and returns once it is durable; it is called from
     several threads, one at a time. A limit, a model or a sandbox that fails for
     good, and Ctrl-C end the run with the best partial answer and its stop reason.
-    Raises UsageError if the question itself does not fit the model's window (or,
-    in mode "direct", the prompt).
+    `journal` takes the place of `record` where the run has a past or is to have a
+    future: checkpoints. Raises UsageError if the question itself does not fit the
+    model's window (or, in mode "direct", the prompt), and RunError if a run that is
+    resumed takes another course than its record.
     """
     tree = Tree(
         model=model,
         sandbox=sandbox,
         limits=limits,
-        record=record,
+        journal=journal if journal is not None else Journal(record),
         seed=seed,
         spools=prompt.spools,
     )

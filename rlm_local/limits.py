@@ -88,16 +88,24 @@ class Grant:
 class Budget:
     """The ledger of one node. Made for the root, whose clock starts then; `child` makes others.
 
-    `limits` are what this node may use with all that is below it. `clock` is for
-    tests; deadlines are on its scale.
+    `limits` are what this node may use with all that is below it. `used_seconds`
+    is what a run that is resumed has used before. `clock` is for tests; deadlines
+    are on its scale.
     """
 
-    def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._begin(limits, ROOT, clock, clock() + limits.wall_seconds)
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        used_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._begin(limits, ROOT, clock, clock() - used_seconds + limits.wall_seconds)
         self._levels: tuple[Budget, ...] = (self,)
         self._changed = threading.Condition()
         self._by_depth: defaultdict[int, _Sums] = defaultdict(_Sums)
         self.begin()
+        self._started -= used_seconds
 
     def _begin(
         self, limits: Limits, node: str, clock: Callable[[], float], deadline: float

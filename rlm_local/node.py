@@ -22,6 +22,7 @@ from rlm_local.errors import (
 )
 from rlm_local.limits import Budget
 from rlm_local.model import Interrupted
+from rlm_local.past import PASSING
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     ROOT,
@@ -107,6 +108,7 @@ class Node:
         state.messages += dialogue.opening(self._profile, self.question, self._facts())
         try:
             with self._fork() as repl:
+                self._restore(repl)
                 self._loop(repl)
         finally:
             self.sub_calls.close()
@@ -159,6 +161,8 @@ class Node:
                 depth=self.depth,
             )
         )
+        if state.final is None and (standing := self.sub_calls.standing()) is not None:
+            self.tree.journal.save(repl, self.id, state.turn, standing)
         if state.final is None and state.stalled >= MAX_STALLED_TURNS:
             raise LimitReached(
                 StopReason.REPEATS,
@@ -182,6 +186,7 @@ class Node:
                 dialogue=self.id,
                 node=self.id,
                 depth=self.depth,
+                turn=self.state.turn,
             )
             try:
                 [completion] = model.complete(
@@ -212,10 +217,12 @@ class Node:
     def _execute(self, repl: Repl, code: str) -> Observation:
         state = self.state
         self.sub_calls.turn = state.turn
-        with self.tree.busy(self.budget, repl):
-            ran = repl.execute(
-                code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
-            )
+        ran = self.tree.journal.observation(self.id, state.turn)
+        if ran is None:
+            with self.tree.busy(self.budget, repl):
+                ran = repl.execute(
+                    code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
+                )
         state.content = ran.partial or state.content
         state.latest = (ran.stdout or ran.value or "").strip() or state.latest
         if state.final is None:
@@ -253,6 +260,13 @@ class Node:
             seed=self.seed,
         )
 
+    def _restore(self, repl: Repl) -> None:
+        """Go on from the node's last checkpoint, if the run is resumed and has one."""
+        standing = self.tree.journal.restore(repl, self.id)
+        if standing is not None:
+            self.tree.journal.charge(self.budget, standing)
+            self.sub_calls.restore(standing)
+
     @property
     def _may_call(self) -> bool:
         return self.depth < self._limits.depth
@@ -289,6 +303,11 @@ class Node:
         budget, query = wanted.budget, wanted.query
         budget.check()
         with query.context.opened(self.prompt, self.tree.spools) as prompt:
+            known = self.tree.journal.child(
+                budget, query.question, prompt, call=wanted.call, index=wanted.index
+            )
+            if known is not None:
+                return known
             child = Node(self.tree, query.question, prompt, budget)
             budget.begin()
             self.tree.record(
@@ -310,6 +329,8 @@ class Node:
                 error = raised
             ended = child.ending(error)
             self.tree.record(ended)
+            if ended.stop not in PASSING:
+                self.tree.journal.forget(child.id)
         self.tree.model.cancel(child.id)  # what was kept of its dialogue
         if isinstance(error, QuestionTooLongError | AddressSpaceError):
             raise GuestRaise("ValueError", str(error)) from error

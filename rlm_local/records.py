@@ -67,6 +67,7 @@ class Request(Record, frozen=True):
 
     `node` names who asks ("0.3": child 3 of the root "0"), `depth` how far below
     the root: where places are short the deepest go first, and nodes take turns.
+    `turn`, or for a plain call of the node's code `call`, says which one it is.
 
     At a `temperature` of 0 the likeliest token is taken. Above it, tokens are
     drawn among the `top_k` likeliest (0: all), the fewest that make up `top_p`,
@@ -88,6 +89,8 @@ class Request(Record, frozen=True):
     dialogue: str = ""
     node: str = ""
     depth: int = 0
+    turn: int = 0
+    call: int = 0
     choices: tuple[str, ...] = ()
     schema: dict[str, object] | None = None
     grammar: str = ""
@@ -339,8 +342,19 @@ class NodeEnded(Record, frozen=True, tag="node_end"):
     message: str = ""  # as in `Answer`
 
 
+class Resumed(Record, frozen=True, tag="resumed"):
+    """The run, which had been killed or interrupted, goes on.
+
+    What it says after this takes the place of an end that is recorded before.
+    `used_seconds` is the time that it had run for by then.
+    """
+
+    time: float
+    used_seconds: float
+
+
 class RunEnded(Record, frozen=True, tag="end"):
-    """Last event of a run."""
+    """Last event of a run, unless it is resumed."""
 
     time: float
     answer: Answer
@@ -357,5 +371,6 @@ Event = (
     | Polled
     | Ran
     | NodeEnded
+    | Resumed
     | RunEnded
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -95,6 +96,23 @@ class Repl(Protocol):
         stopped for good and a fresh one takes its place (`Observation.restarted`).
         At `deadline` (`time.monotonic`) likewise. An exception that a host
         function raised comes out as it is.
+        """
+        ...
+
+    def save(self, folder: Path, turn: int, note: bytes = b"") -> object | None:
+        """Keep its state, as that after `turn`, in a folder of its own, with a note.
+
+        Not while a cell runs. None where that cannot be: the disk is full, or this
+        sandbox keeps no states. What was kept before stays good then; else it may
+        be removed.
+        """
+        ...
+
+    def restore(self, folder: Path, most_turn: int) -> tuple[int, bytes] | None:
+        """Go back to the newest state of `folder` up to `most_turn`: its turn and note.
+
+        None if there is none that is whole, and of the same guest and prompt; the
+        REPL is then as it was. Raises SandboxError.
         """
         ...
 

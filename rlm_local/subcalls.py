@@ -19,6 +19,7 @@ from typing import ClassVar
 from rlm_local import dialogue
 from rlm_local.errors import RlmError, WindowError
 from rlm_local.helpers import Job
+from rlm_local.journal import Standing
 from rlm_local.limits import Budget
 from rlm_local.prompt import Prompt
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, ChildContext, Query, Text, length, text_of
@@ -111,6 +112,37 @@ class SubCalls:
         seconds, self._seconds = self._seconds, 0.0
         return seconds
 
+    def standing(self) -> Standing | None:
+        """Where the calls stand, for a checkpoint; None while one is not done."""
+        if not all(job.done for submission in self._jobs.values() for job, _ in submission.jobs):
+            return None
+        try:
+            outcomes = {call: submission.outcomes() for call, submission in self._jobs.items()}
+        except RlmError:  # of a job, which ends more than this
+            return None
+        return Standing(
+            calls=self.calls,
+            children=self.children,
+            sub_calls=self._budget.usage().sub_calls,
+            outcomes=outcomes,
+            polled=[
+                (call, index)
+                for call, submission in self._jobs.items()
+                for index, polls in submission.polls.items()
+                if polls < 0
+            ],
+        )
+
+    def restore(self, standing: Standing) -> None:
+        """Go on where the calls stood."""
+        self.calls, self.children = standing.calls, standing.children
+        for call, outcomes in standing.outcomes.items():
+            job: Job[list[Outcome]] = Job(partial(list, outcomes))
+            job.run()
+            self._jobs[call] = _Submission([(job, at) for at in range(len(outcomes))])
+        for call, index in standing.polled:
+            self._jobs[call].polls[index] = -1
+
     def close(self) -> None:
         """Cancel what was submitted and is not done, and wait for what has begun."""
         for submission in self._jobs.values():
@@ -181,6 +213,7 @@ class SubCalls:
                 max_tokens=limits.sub_call_tokens,
                 node=self._budget.node,
                 depth=self._depth,
+                call=call,
             )
             for prompt in prompts
         ]
@@ -352,7 +385,10 @@ class SubCalls:
         if polls < 0:
             return True
         with self._waiting():
-            done = job.wait(_POLL_SECONDS)
+            known = self._tree.journal.polled(
+                self._budget.node, self.turn, (call, index), polls + 1
+            )
+            done = job.wait(_POLL_SECONDS) if known is None else known
         submission.polls[index] = -1 if done else polls + 1
         if done:
             self._tree.record(
@@ -399,6 +435,10 @@ class _Submission:
         self.jobs = jobs
         self.children = children or []
         self.polls: dict[int, int] = {}  # by index: polls so far, -1 once it is done
+
+    def outcomes(self) -> list[Outcome]:
+        """Of all items. The jobs are done; raises what ended one of them."""
+        return [job.result()[at] for job, at in self.jobs]
 
     def cancel(self, tree: Tree) -> None:
         for job, _ in self.jobs:

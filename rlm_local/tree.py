@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from rlm_local.errors import LimitReached, RlmError
 from rlm_local.helpers import Helpers
+from rlm_local.journal import Journal
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
 from rlm_local.records import ROOT, Event, StopReason
 from rlm_local.sandbox import Repl, Sandbox
-
-Recorder = Callable[[Event], None]
 
 #: How long after an interrupt what is still busy gets another: the first may have come before
 #: it really began.
@@ -33,17 +32,17 @@ class Tree:
         model: Model,
         sandbox: Sandbox,
         limits: Limits,
-        record: Recorder,
+        journal: Journal,
         seed: int,
         spools: Path | None = None,
     ) -> None:
-        self.model = model
+        self.model = journal.model(model)
+        self.journal = journal
         self.sandbox = sandbox
         self.limits = limits
         self.seed = seed
         self.spools = spools
         self.helpers = Helpers()
-        self._record = record
         self._recording = threading.Lock()
         self._busy: list[tuple[Budget, Repl | None]] = []
         self._lock = threading.Lock()
@@ -51,7 +50,7 @@ class Tree:
     def record(self, event: Event) -> None:
         """Record an event; the next one waits until it is on disk."""
         with self._recording:
-            self._record(event)
+            self.journal.record(event)
 
     @contextlib.contextmanager
     def busy(self, budget: Budget, repl: Repl | None = None) -> Iterator[None]:

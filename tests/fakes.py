@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -56,6 +57,12 @@ class FakeRepl:
         return Observation(
             stdout=text, stdout_chars=len(text), error=error, seconds=time.monotonic() - began
         )
+
+    def save(self, folder: Path, turn: int, note: bytes = b"") -> None:
+        return None
+
+    def restore(self, folder: Path, most_turn: int) -> None:
+        return None
 
     def interrupt(self) -> None:
         pass

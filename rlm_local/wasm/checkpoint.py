@@ -166,7 +166,7 @@ class Checkpoints:
         new = self._map.written(instance.memory.base, size)
         state = _union([*(pages_of(link.extents) for link in self._chain), new])
         large = len(state) * PAGE_BYTES > SMALL_BYTES
-        held = sum(link.count for head in self._chain for link in head.extents)
+        held = sum(link.pages for head in self._chain for link in head.extents)
         alone = not self._chain or held + len(new) > MOST_TIMES * len(state)
         wanted = extents(state if alone else new, _GAP_PAGES if large else 0)
         view = instance.memory.view(size)
@@ -193,7 +193,7 @@ class Checkpoints:
             self._chain = [head] if alone else [*self._chain, head]
             self._map_pages(instance, head)
         self._prune(turn)
-        return Saved(bytes=written, pages=sum(e.count for e in wanted), alone=alone)
+        return Saved(bytes=written, pages=sum(e.pages for e in wanted), alone=alone)
 
     def _write(self, head: Head, pieces: list[memoryview]) -> int:
         """Write the file, whole or not at all; its size. Raises OSError."""
@@ -305,7 +305,7 @@ def _union(several: list[Pages]) -> Pages:
 
 def _bytes_of(view: memoryview, extent: Extent) -> memoryview:
     start = extent.first * PAGE_BYTES
-    return view[start : start + extent.count * PAGE_BYTES]
+    return view[start : start + extent.pages * PAGE_BYTES]
 
 
 def _write_all(file: int, pieces: list[memoryview]) -> int:

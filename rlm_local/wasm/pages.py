@@ -27,10 +27,10 @@ Pages: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
 
 class Extent(NamedTuple):
-    """`count` pages from page `first` on."""
+    """`pages` of them from page `first` on."""
 
     first: int
-    count: int
+    pages: int
 
 
 class PageMap:

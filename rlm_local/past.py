@@ -1,0 +1,248 @@
+"""What a recorded run has been through, to be looked up when it happens again.
+
+A run that is resumed, replayed or forked runs its loop from the beginning, and
+where the record says what came of a step, that is taken instead of doing it. So
+the steps must be found by names that are the same each time: a node's id and
+turn, and the number of the call that its code made. Order in time is no such
+name, since children and submitted calls run side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from rlm_local.limits import Budget
+from rlm_local.records import (
+    ROOT,
+    CallRaised,
+    Event,
+    NodeEnded,
+    NodeStarted,
+    Observation,
+    Polled,
+    Ran,
+    Replied,
+    Resumed,
+    RunEnded,
+    RunStarted,
+    StopReason,
+    SubCalled,
+    Submitted,
+    TurnStarted,
+)
+
+#: An event's name: its kind, its node, and its turn or call and index.
+Key = tuple[object, ...]
+
+#: A run or a child that ended so may go on: nothing of its own ended it.
+PASSING = frozenset(
+    [StopReason.INTERRUPTED, StopReason.MODEL, StopReason.SANDBOX, StopReason.CANCELLED]
+)
+
+
+def key_of(event: Event) -> Key:
+    """The name of an event, the same whenever its run takes the same course."""
+    match event:
+        case RunStarted() | RunEnded() | Resumed():
+            return (type(event), ROOT)
+        case NodeStarted() | NodeEnded():
+            return (type(event), event.node)
+        case TurnStarted() | Replied() | Ran():
+            return (type(event), event.node, event.turn)
+        case SubCalled() | Submitted():
+            return (type(event), event.node, event.call)
+        case CallRaised() | Polled():
+            return (type(event), event.node, event.call, event.index)
+
+
+def difference(old: Event, new: Event) -> str:
+    """How `new` differs from `old`, the event of the same name: a few words, or ''.
+
+    Times do not count, nor does the turn in which a submitted call came back.
+    """
+    match old, new:
+        case Replied(), Replied():
+            return _unlike(old, new, "text", "code")
+        case SubCalled(), SubCalled():
+            return _unlike(old, new, "prompts", "replies")
+        case Submitted(), Submitted():
+            return _unlike(old, new, "prompts")
+        case CallRaised(), CallRaised():
+            return _unlike(old, new, "kind", "message")
+        case NodeStarted(), NodeStarted():
+            return _unlike(old, new, "question", "prompt", "turn", "call", "index", "share")
+        case NodeEnded(), NodeEnded():
+            return _unlike(old, new, "text", "stop")
+        case RunEnded(), RunEnded():
+            return _unlike(old.answer, new.answer, "text", "stop")
+        case Ran(), Ran():
+            return _unlike(timeless(old.observation), timeless(new.observation)) or _unlike(
+                old, new, "shown"
+            )
+    return ""
+
+
+def title(event: Event) -> str:
+    """What people call an event."""
+    match event:
+        case RunStarted():
+            return "the run's start"
+        case RunEnded() | Resumed():
+            return "the run's end"
+        case NodeStarted():
+            return f"the start of child {event.node}"
+        case NodeEnded():
+            return f"the end of child {event.node}"
+        case TurnStarted() | Replied() | Ran():
+            return f"turn {event.turn} of node {event.node}"
+        case SubCalled() | Submitted() | CallRaised() | Polled():
+            return f"call {event.call} of node {event.node}"
+
+
+def timeless(ran: Observation) -> Observation:
+    """What a cell gave, without how long it took."""
+    return msgspec.structs.replace(ran, seconds=0.0, host_seconds=0.0)
+
+
+class Past:
+    """The events of a run, by name."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.events: dict[Key, Event] = {}
+        self._calls: dict[str, list[SubCalled | NodeStarted]] = {}
+        self._turns: dict[str, list[TurnStarted | Replied]] = {}
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
+        if isinstance(event, Resumed):
+            self._reopen()
+        self.events[key_of(event)] = event
+        match event:
+            case SubCalled():
+                self._calls.setdefault(event.node, []).append(event)
+            case NodeStarted():
+                self._calls.setdefault(parent_of(event.node), []).append(event)
+            case TurnStarted() | Replied():
+                self._turns.setdefault(event.node, []).append(event)
+
+    def _reopen(self) -> None:
+        """The run was taken up again: ends that came from outside are none."""
+        self.events = {
+            key: event
+            for key, event in self.events.items()
+            if not (isinstance(event, NodeEnded) and event.stop in PASSING)
+            if not isinstance(event, RunEnded)
+        }
+
+    # ----------------------------------------------------------- single steps
+
+    @property
+    def started(self) -> RunStarted | None:
+        found = self.events.get((RunStarted, ROOT))
+        return found if isinstance(found, RunStarted) else None
+
+    @property
+    def ended(self) -> RunEnded | None:
+        found = self.events.get((RunEnded, ROOT))
+        return found if isinstance(found, RunEnded) else None
+
+    def same(self, event: Event) -> Event | None:
+        """The event of the same name."""
+        return self.events.get(key_of(event))
+
+    def reply(self, node: str, turn: int) -> Replied | None:
+        """What the model said in a turn."""
+        found = self.events.get((Replied, node, turn))
+        return found if isinstance(found, Replied) else None
+
+    def sub_call(self, node: str, call: int) -> SubCalled | None:
+        """What came of a node's call."""
+        found = self.events.get((SubCalled, node, call))
+        return found if isinstance(found, SubCalled) else None
+
+    def ran(self, node: str, turn: int) -> Ran | None:
+        """What a turn's cell gave."""
+        found = self.events.get((Ran, node, turn))
+        return found if isinstance(found, Ran) else None
+
+    def last_ran(self, node: str) -> int:
+        """The last turn of a node that came to its end; 0 if none did."""
+        turn = 0
+        while (Ran, node, turn + 1) in self.events:
+            turn += 1
+        return turn
+
+    def node_started(self, node: str) -> NodeStarted | None:
+        """How a child began."""
+        found = self.events.get((NodeStarted, node))
+        return found if isinstance(found, NodeStarted) else None
+
+    def node_ended(self, node: str) -> NodeEnded | None:
+        """What came of a child."""
+        found = self.events.get((NodeEnded, node))
+        return found if isinstance(found, NodeEnded) else None
+
+    def raised_of_child(self, node: str, call: int, index: int) -> CallRaised | None:
+        """The exception that the code was told by which made the child `node` in a call."""
+        found = self.events.get((CallRaised, parent_of(node), call, index))
+        return found if isinstance(found, CallRaised) else None
+
+    def polls(self, node: str, call: int, index: int) -> int | None:
+        """How often a submitted call was polled until it was done; None if it never was."""
+        found = self.events.get((Polled, node, call, index))
+        return found.polls if isinstance(found, Polled) else None
+
+    # ------------------------------------------------------------------ costs
+
+    def charge_calls(self, budget: Budget, last_call: int) -> None:
+        """Enter what a node's calls up to `last_call` have cost, with all below them."""
+        for event in self._calls.get(budget.node, ()):
+            if event.call > last_call:
+                continue
+            if isinstance(event, NodeStarted):
+                budget.charge_sub_calls(1)
+                child = budget.child(event.node)
+                child.begin()
+                self.charge_node(child)
+            else:
+                budget.charge_sub_calls(len(event.prompts))
+                budget.charge_completions(event.completions, depth=event.depth)
+
+    def charge_node(self, budget: Budget) -> None:
+        """Enter what a whole child has cost."""
+        for event in self._turns.get(budget.node, ()):
+            if isinstance(event, Replied):
+                budget.charge_completions([event.completion], depth=event.depth)
+            else:
+                budget.charge_turn()
+        self.charge_calls(budget, last_call=1 << 62)
+
+
+def until_turn(events: Iterable[Event], turn: int) -> Iterator[Event]:
+    """The events of a run up to the end of the root's turn `turn`, without an end of the run."""
+    for event in events:
+        if isinstance(event, TurnStarted) and event.node == ROOT and event.turn > turn:
+            return
+        if not isinstance(event, RunEnded | Resumed):
+            yield event
+
+
+def parent_of(node: str) -> str:
+    """The node that `node` is a child of."""
+    return node.rpartition(".")[0]
+
+
+def _unlike(old: msgspec.Struct, new: msgspec.Struct, *fields: str) -> str:
+    for name in fields or old.__struct_fields__:
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now:
+            return f"{name} was {_brief(was)} and is {_brief(now)}"
+    return ""
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
