@@ -219,10 +219,14 @@ class Node:
         self.sub_calls.turn = state.turn
         ran = self.tree.journal.observation(self.id, state.turn)
         if ran is None:
-            with self.tree.busy(self.budget, repl):
-                ran = repl.execute(
-                    code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
-                )
+            try:
+                with self.tree.busy(self.budget, repl):
+                    ran = repl.execute(
+                        code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
+                    )
+            except (RlmError, KeyboardInterrupt):
+                state.latest = repl.written().strip() or state.latest
+                raise
         state.content = ran.partial or state.content
         state.latest = (ran.stdout or ran.value or "").strip() or state.latest
         if state.final is None:

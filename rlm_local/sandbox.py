@@ -99,6 +99,10 @@ class Repl(Protocol):
         """
         ...
 
+    def written(self) -> str:
+        """What the last cell wrote to stdout, also where `execute` raised."""
+        ...
+
     def save(self, folder: Path, turn: int, note: bytes = b"") -> object | None:
         """Keep its state, as that after `turn`, in a folder of its own, with a note.
 

@@ -37,6 +37,7 @@ class FakeRepl:
             **{name: self._caller(name) for name in functions},
         }
         self._host = host
+        self._written = ""
 
     def execute(self, code: str, *, deadline: float, cell_seconds: float) -> Observation:
         stdout = io.StringIO()
@@ -53,7 +54,7 @@ class FakeRepl:
                 message=str(raised),
                 traceback="".join(traceback.format_exception_only(raised)),
             )
-        text = stdout.getvalue()
+        self._written = text = stdout.getvalue()
         return Observation(
             stdout=text, stdout_chars=len(text), error=error, seconds=time.monotonic() - began
         )
@@ -63,6 +64,9 @@ class FakeRepl:
 
     def restore(self, folder: Path, most_turn: int) -> None:
         return None
+
+    def written(self) -> str:
+        return self._written
 
     def interrupt(self) -> None:
         pass

@@ -106,6 +106,8 @@ class WasmRepl:
             output_chars=output_chars,
         )
         self._output_chars = output_chars
+        self._most_out = _MOST_BYTES_PER_CHAR * output_chars
+        self._written = ""
         # The bootstrap has cut what it shows, unless the cell has changed the bootstrap.
         self._most_shown = 2 * output_chars + 1000
         self._calls = HostCalls(host, frozenset(functions))
@@ -139,6 +141,10 @@ class WasmRepl:
             self.interrupt()
             self._wait_for(job.result)
             raise
+
+    def written(self) -> str:
+        """See `Repl.written`."""
+        return self._written[: self._output_chars]
 
     def interrupt(self) -> None:
         """End the running cell for good; see `Repl.interrupt`. Nothing if none runs."""
@@ -258,6 +264,8 @@ class WasmRepl:
             trapped = str(fault)
         except BaseException as error:
             if error is instance.raised or not isinstance(error, SandboxError):
+                with contextlib.suppress(SandboxError):
+                    self._written = self._mailbox(instance).stdout(instance.memory, self._most_out)
                 self._drop()
                 raise  # a host function's, or worse
             trapped = f"its Python is damaged ({error})"
@@ -272,9 +280,9 @@ class WasmRepl:
         memory = instance.memory
         box, result = None, None
         try:
-            box = Mailbox.read(memory, self._snapshot.head.mailbox)
-            most = _MOST_BYTES_PER_CHAR * self._output_chars
-            stdout, stderr = box.stdout(memory, most), box.stderr(memory, most)
+            box = self._mailbox(instance)
+            stdout = box.stdout(memory, self._most_out)
+            stderr = box.stderr(memory, self._most_out)
             if not trapped:
                 result = self._decode(box.result(memory))
                 if result.exhausted:
@@ -282,6 +290,7 @@ class WasmRepl:
         except (SandboxError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as damage:
             stdout, stderr = "", ""
             trapped = trapped or f"its Python is damaged ({damage})"
+        self._written = stdout
         if result is None:
             failure: GuestError | None = _stopped(cell, trapped, stderr)
             self._drop()
@@ -299,6 +308,9 @@ class WasmRepl:
             host_seconds=cell.host_seconds,
             restarted=result is None,
         )
+
+    def _mailbox(self, instance: Instance) -> Mailbox:
+        return Mailbox.read(instance.memory, self._snapshot.head.mailbox)
 
     def _hand_over(self, instance: Instance, function: str, data: bytes) -> int:
         """Call `function` on `data` in the guest's input buffer; what it returned."""
