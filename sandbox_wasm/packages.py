@@ -9,6 +9,7 @@ answered from the image too.
 
 from __future__ import annotations
 
+import _imp
 import io
 import json
 import marshal
@@ -99,12 +100,16 @@ class Archive:
 
     def code(self, file: str) -> CodeType:
         """The code of a module's file: the bytecode that is there, or its source compiled."""
+        location = f"{ROOT}/{file}"
         kept = self._code.get(file) or self._bytecode(file)
         if kept is None and file.endswith(".pyc"):
-            raise ImportError(f"{file} is another Python's bytecode")
+            raise ImportError(f"{location} is another Python's bytecode")
         if kept is None:
-            return compile(self.data(file), f"{ROOT}/{file}", "exec", dont_inherit=True)
-        return marshal.loads(kept)  # type: ignore[no-any-return]
+            return compile(self.data(file), location, "exec", dont_inherit=True)
+        code: CodeType = marshal.loads(kept)
+        # A compiler on the host had another name for it.
+        _imp._fix_co_filename(code, location)  # type: ignore[attr-defined]
+        return code
 
     def _bytecode(self, file: str) -> memoryview | None:
         pyc = self.files.get(file if file.endswith(".pyc") else f"{file}c")

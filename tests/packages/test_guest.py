@@ -187,6 +187,18 @@ def test_a_bad_image_is_an_error_of_the_host_s(image: bytes, guest_path: Path) -
         host.close()
 
 
+def test_bytecode_takes_the_name_of_its_file(
+    repl: WasmRepl, guest_path: Path, tmp_path: Path
+) -> None:
+    code = "import marshal\nmarshal.dumps(compile('1 / 0', 'elsewhere.py', 'exec'))"
+    compiled = value(repl, code)
+    magic = value(repl, "import importlib.util; importlib.util.MAGIC_NUMBER")
+    image = packed({"fails.pyc": magic + bytes(12) + compiled})  # type: ignore[operator]
+    packages = Packages("c", lambda: image)
+    with WasmSandbox(guest_path, packages=packages) as made, fork(made, tmp_path / "a") as other:
+        assert 'File "/packages/fails.pyc", line 1' in failure(other, "import fails")[1]
+
+
 def test_a_guest_uses_bytecode_that_is_its_own(guest_path: Path, tmp_path: Path) -> None:
     other = b"\xcb\x0d\r\n" + bytes(12) + b"of another Python"
     image = packed({"alone.py": b"value = 1", "alone.pyc": other, "only.pyc": other})
