@@ -45,6 +45,7 @@ def test_all_is_well(capfd: pytest.CaptureFixture[str]):
         "python",
         "wasmtime",
         "guest",
+        "packages",
         "sandbox",
         "model rlm-nano",
         "cache spool",
