@@ -40,7 +40,7 @@ from rlm_local.records import (
 )
 from rlm_local.sandbox import GuestRaise, Repl
 from rlm_local.subcalls import Child, SubCalls, check_cut, most_tokens
-from rlm_local.tree import Tree, interrupted
+from rlm_local.tree import Tree, cancelled, interrupted
 
 #: Consecutive turns that bring nothing new before the node is ended.
 MAX_STALLED_TURNS = 4
@@ -111,6 +111,7 @@ class Node:
                 self._restore(repl)
                 self._loop(repl)
         finally:
+            self.tree.end_level(cancelled(self.budget), self.budget)
             self.sub_calls.close()
 
     def ending(self, error: RlmError | KeyboardInterrupt | None) -> NodeEnded:

@@ -9,6 +9,7 @@ fire when no call is out.
 
 from __future__ import annotations
 
+import _thread
 import ast
 import asyncio
 import inspect
@@ -265,5 +266,8 @@ def _no_threads(*_arguments: object, **_options: object) -> None:
 
 if sys.platform == "wasi":  # elsewhere, in tests, the process has others in it
     asyncio.set_event_loop_policy(Policy())
-    threading._start_new_thread = _no_threads  # type: ignore[attr-defined]
-    threading._start_joinable_thread = _no_threads  # type: ignore[attr-defined]
+    for module in (_thread, threading):
+        for name in ("start_new_thread", "start_joinable_thread"):
+            for spelling in (name, f"_{name}"):
+                if hasattr(module, spelling):
+                    setattr(module, spelling, _no_threads)
