@@ -7,15 +7,26 @@ that others branched from; the least recently used goes when space is short.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from rlm_local.llama.cells import CellLedger
-from rlm_local.llama.engine import Memory, Tokens
+from rlm_local.llama.engine import SavingMemory, Tokens, common_prefix
+from rlm_local.llama.states import (
+    LARGEST_BYTES,
+    PrefixStore,
+    State,
+    Stored,
+    Swap,
+    Swapped,
+)
 from rlm_local.model import is_within
 
 WORTH_SHARING = 16  # a shorter common prefix is computed anew
+WORTH_LOADING = 64  # so many more tokens a state from outside must bring
 _RECENT = 1  # one-off prompts that are kept whole, in case the next one is alike
 _PREFIXES = 8  # their shared beginnings that are kept
 
@@ -62,15 +73,45 @@ class Sequence:
         return self._tokens[: self.known]
 
 
-class PrefixCache:
-    """All sequences of one context with `cells` cells and ids below `sequences`."""
+class Start(NamedTuple):
+    """What a prompt may begin with: `length` cells of `source`, or of a `stored` state."""
 
-    def __init__(self, memory: Memory, *, cells: int, sequences: int) -> None:
+    length: int = 0
+    source: Sequence | None = None
+    stored: State | None = None
+
+    def fresh(self, tokens: int) -> int:
+        """Cells to be free for a prompt of so many `tokens`, on top of its reply's."""
+        if self.stored is not None:
+            return max(tokens, len(self.stored.tokens))
+        return tokens - self.length
+
+
+class PrefixCache:
+    """All sequences of one context with `cells` cells and ids below `sequences`.
+
+    `swap` takes the cells of dialogues that are evicted, `store` those of the
+    beginnings that `remember` names.
+    """
+
+    def __init__(
+        self,
+        memory: SavingMemory,
+        *,
+        cells: int,
+        sequences: int,
+        swap: Swap | None = None,
+        store: PrefixStore | None = None,
+    ) -> None:
         self._memory = memory
         self._ledger = CellLedger(cells)
         self._numbers = list(range(sequences))[::-1]
         self._sequences: list[Sequence] = []
         self._clock = 0
+        self._swap = swap
+        self._store = store
+        self._to_store: list[Tokens] = []
+        self._remembered: set[bytes] = set()
 
     @property
     def free(self) -> int:
@@ -96,38 +137,109 @@ class PrefixCache:
                 best, length = sequence, common
         return best, length
 
+    def find(self, tokens: Tokens, *, dialogue: str = "") -> Start:
+        """The best start for the prompt `tokens`, in the cache or out of it."""
+        source, length = self.longest(tokens)
+        start = Start(length, source)
+        for state in self._states(dialogue):
+            common = common_prefix(state.tokens, tokens[:-1])
+            if common >= start.length + WORTH_LOADING:
+                start = Start(common, stored=state)
+        return start
+
+    def _states(self, dialogue: str) -> Iterator[State]:
+        if self._swap is not None and (swapped := self._swap.get(dialogue)) is not None:
+            yield swapped
+        if self._store is not None:
+            yield from self._store.states
+
     def busy_dialogue(self, dialogue: str) -> bool:
         return any(s.busy and s.dialogue == dialogue for s in self._sequences if dialogue)
 
-    def open(self, tokens: Tokens, *, room: int, dialogue: str = "", node: str = "") -> Sequence:
-        """Start a sequence for the prompt `tokens` and up to `room` more.
+    def open(
+        self,
+        tokens: Tokens,
+        *,
+        room: int,
+        dialogue: str = "",
+        node: str = "",
+        start: Start | None = None,
+    ) -> Sequence:
+        """Begin a sequence for the prompt `tokens` and up to `room` more.
 
-        Its `computed` says how many tokens come from the cache.
+        `start` is what `find` said of it, if nothing has changed since. The sequence's
+        `computed` says how many tokens come from the cache.
         """
-        source, length = self.longest(tokens)
+        if start is None:
+            start = self.find(tokens, dialogue=dialogue)
         mine = next((s for s in self._idle() if dialogue and s.dialogue == dialogue), None)
         if mine is not None:
             # Its own past is what a dialogue nearly always continues.
-            if common_prefix(mine.held, tokens[:-1]) >= length:
+            if common_prefix(mine.held, tokens[:-1]) >= start.length:
                 self.cut(mine, common_prefix(mine.held, tokens[:-1]))
                 mine.refill(tokens, room)
                 mine.busy = True
                 return mine
-            if mine is not source:
+            if mine is not start.source:
                 self._drop(mine)
-        if not self._numbers and not self.evict(spare=source):
+        if not self._numbers and not self.evict(spare=start.source):
             raise RuntimeError("all sequences are busy")
         sequence = Sequence(self._numbers.pop(), tokens, room, dialogue=dialogue, node=node)
         self._sequences.append(sequence)
-        if source is not None:
-            self._touch(source)
-            source.branched = max(source.branched, length)
-            self._ledger.share(source.number, sequence.number, length)
-            self._memory.copy(source.number, sequence.number, length)
-            sequence.computed = length
-            if mine is source:
+        if start.source is not None:
+            self._touch(start.source)
+            start.source.branched = max(start.source.branched, start.length)
+            self._ledger.share(start.source.number, sequence.number, start.length)
+            self._memory.copy(start.source.number, sequence.number, start.length)
+            sequence.computed = start.length
+            if mine is start.source:
                 self._drop(mine)
+        elif start.stored is not None:
+            self._load(sequence, start.stored, start.length)
+        if self._swap is not None:
+            self._swap.drop(dialogue)
         return sequence
+
+    def _load(self, sequence: Sequence, state: State, length: int) -> None:
+        """Give `sequence` the first `length` cells of `state`; none if it cannot be read."""
+        count = len(state.tokens)
+        content = state.read()
+        if content is not None and self._memory.restore(sequence.number, content):
+            self._ledger.grow(sequence.number, count)
+            sequence.computed = count
+            self.cut(sequence, length)
+            # What others may start from as well is kept when this one is over.
+            sequence.branched = length
+        elif self._store is not None and isinstance(state, Stored):
+            self._store.discard(state)
+
+    def remember(self, tokens: Tokens) -> None:
+        """Store the cells of `tokens` for other processes, once there is time: see `tend`."""
+        if self._store is not None and (key := tokens.tobytes()) not in self._remembered:
+            self._remembered.add(key)
+            self._to_store.append(tokens)
+
+    def tend(self) -> None:
+        """Do what nobody waits for."""
+        while self._to_store:
+            self._put_by(self._to_store.pop())
+
+    def _put_by(self, tokens: Tokens) -> None:
+        if self._store is None or not self._numbers:
+            return
+        if any(common_prefix(s.tokens, tokens) == len(tokens) for s in self._store.states):
+            return
+        for sequence in self._sequences:
+            if common_prefix(sequence.held, tokens) == len(tokens):
+                spare = self._numbers[-1]
+                self._memory.copy(sequence.number, spare, len(tokens))
+                size = self._memory.state_bytes(spare)
+                if size <= LARGEST_BYTES:
+                    content = memoryview(mmap.mmap(-1, size))
+                    if self._memory.save(spare, content):
+                        self._store.put(tokens, content)
+                self._memory.remove(spare, 0)
+                return
 
     def grow(self, sequence: Sequence, count: int) -> None:
         """Take cells for the next `count` pending tokens, which are about to be computed."""
@@ -169,6 +281,8 @@ class PrefixCache:
         for sequence in list(self._idle()):
             if sequence.dialogue and is_within(sequence.node, node):
                 self._drop(sequence)
+        if self._swap is not None:
+            self._swap.forget(node)
 
     def abandon(self, sequence: Sequence) -> None:
         """Give up a sequence that was not finished."""
@@ -179,8 +293,19 @@ class PrefixCache:
         idle = [s for s in self._idle() if s is not spare]
         if not idle:
             return False
-        self._drop(next((s for s in idle if not s.dialogue), idle[0]))
+        victim = next((s for s in idle if not s.dialogue), idle[0])
+        if victim.dialogue:
+            self._swap_out(victim)
+        self._drop(victim)
         return True
+
+    def _swap_out(self, sequence: Sequence) -> None:
+        if self._swap is None or sequence.computed < WORTH_LOADING:
+            return
+        data = self._swap.space(self._memory.state_bytes(sequence.number))
+        if data is not None and self._memory.save(sequence.number, memoryview(data)):
+            swapped = Swapped(sequence.held.copy(), sequence.node, data)
+            self._swap.put(sequence.dialogue, swapped)
 
     def _idle(self) -> Iterator[Sequence]:
         """Sequences that no request is using, least recently used first."""
@@ -197,10 +322,3 @@ class PrefixCache:
         self._sequences.remove(sequence)
         self._numbers.append(sequence.number)
         sequence.number = -1
-
-
-def common_prefix(one: Tokens, other: Tokens) -> int:
-    """How many tokens at the beginning are equal."""
-    length = min(len(one), len(other))
-    different = (one[:length] != other[:length]).nonzero()[0]
-    return int(different[0]) if different.size else length

@@ -21,7 +21,7 @@ import jinja2.sandbox
 import numpy as np
 
 from rlm_local.errors import ModelError
-from rlm_local.llama.engine import Tokens, Vocabulary
+from rlm_local.llama.engine import Tokens, Vocabulary, common_prefix
 from rlm_local.llama.modelfile import Special
 from rlm_local.records import Message
 
@@ -36,6 +36,7 @@ PLAIN_STOPS = ("\n### User:", "\n### System:")
 _MARKERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 _LOOKS_STRUCTURAL = re.compile(r"<\|.*\|>|</?s>|\[/?INST\]|<(start|end)_of_turn>")
 _CACHED_STRETCHES = 512
+_CACHED_SYSTEMS = 64
 # What rendering an untrusted template can raise, beside jinja's own errors.
 _TEMPLATE_ERRORS = (
     jinja2.TemplateError,
@@ -85,6 +86,7 @@ class Chat:
         # A model's own turns may hold its lesser marks (<think>): templates look for them.
         self._forbidden_in_reply = _start_of(_any_of(always))
         self._stretches: dict[str, Tokens] = {}
+        self._system_lengths: dict[str, int] = {}
 
     def tokens(self, messages: Sequence[Message]) -> Tokens:
         """The prompt for the reply to `messages`. Raises ModelError."""
@@ -109,6 +111,21 @@ class Chat:
         if not tokens.size:
             raise ModelError("the model's chat template made an empty prompt")
         return tokens
+
+    def system_tokens(self, messages: Sequence[Message]) -> int:
+        """How many tokens the prompt for `messages` begins with whatever follows the system
+        message; 0 without one."""
+        if not messages or messages[0].role != "system":
+            return 0
+        system = messages[0]
+        length = self._system_lengths.get(system.content)
+        if length is None:
+            one, other = (self.tokens([system, Message("user", letter)]) for letter in "ab")
+            length = common_prefix(one, other)
+            if len(self._system_lengths) >= _CACHED_SYSTEMS:
+                self._system_lengths.clear()
+            self._system_lengths[system.content] = length
+        return length
 
     def _broken(self, message: Message, marker: str) -> str:
         """The message's text, the marker inside every special token's spelling."""

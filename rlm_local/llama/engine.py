@@ -75,7 +75,23 @@ class Memory(Protocol):
         ...
 
 
-class Engine(Memory, Protocol):
+class SavingMemory(Memory, Protocol):
+    """Cells that can be taken out of the cache and put back."""
+
+    def state_bytes(self, sequence: int) -> int:
+        """The size of the state of `sequence`."""
+        ...
+
+    def save(self, sequence: int, into: memoryview) -> bool:
+        """Write the state of `sequence`, which has that size. False if it cannot be."""
+        ...
+
+    def restore(self, sequence: int, state: memoryview) -> bool:
+        """Give the empty `sequence` cells of its own from a sound state; False if it cannot."""
+        ...
+
+
+class Engine(SavingMemory, Protocol):
     """One context: a batch under construction, its logits, and the KV cache."""
 
     @property
@@ -108,3 +124,10 @@ class Engine(Memory, Protocol):
     def logits(self) -> Logits:
         """Logits of the last batch: one row per output, valid until the next `decode`."""
         ...
+
+
+def common_prefix(one: Tokens, other: Tokens) -> int:
+    """How many tokens at the beginning are equal."""
+    length = min(len(one), len(other))
+    different = (one[:length] != other[:length]).nonzero()[0]
+    return int(different[0]) if different.size else length

@@ -15,6 +15,7 @@ from rlm_local.llama.sampling import Sampler
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Request
 
+WORTH_STORING = 256  # tokens of a system message
 REPLY_TOKENS = 32  # a prompt that leaves less of the window does not fit
 _SAMPLE_CHARS = 1 << 18
 _LARGE_CHARS = 1 << 20
@@ -66,6 +67,7 @@ class Intake:
         prompt = self._chat.tokens(request.messages)
         if len(prompt) > fits:
             raise WindowError(len(prompt), fits, index=index)
+        prefix = self._chat.system_tokens(request.messages)
         return Job(
             prompt,
             max_tokens=min(longest, self._window - len(prompt)),
@@ -75,6 +77,7 @@ class Intake:
             dialogue=request.dialogue,
             node=request.node,
             depth=request.depth,
+            prefix=prefix if prefix >= WORTH_STORING else 0,
         )
 
     def _check_length(self, request: Request, fits: int, index: int) -> None:

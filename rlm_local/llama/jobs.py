@@ -31,7 +31,8 @@ class Job:
     """One request on its way: the prompt's tokens, then the reply as it grows.
 
     Without a `picker` the likeliest token is taken. With `choices` there is no reply
-    to write: one of them is found to be the likeliest.
+    to write: one of them is found to be the likeliest. The first `prefix` tokens will
+    be needed by other processes too.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Job:
         dialogue: str = "",
         node: str = "",
         depth: int = 0,
+        prefix: int = 0,
     ) -> None:
         self.prompt = prompt
         self.max_tokens = max_tokens
@@ -54,6 +56,7 @@ class Job:
         self.dialogue = dialogue
         self.node = node
         self.depth = depth
+        self.prefix = prefix
         self.call: Call
         self.sequence: Sequence | None = None
         self.tokens = prompt  # what has to be in the cache: also the reply, after a restart

@@ -49,6 +49,8 @@ class LlamaModel:
     WorkerDied and ModelError if loading fails. `progress` is given the loaded
     fraction. When the worker dies, `notice` is told how, and a new one takes over
     the calls that were under way: once. At its second death they end with WorkerDied.
+    `states`: a folder, the user's own, where system prompts are kept as the model
+    has read them, so that the next process need not read them again.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class LlamaModel:
         threads: int | None = None,
         progress: Callable[[float], None] | None = None,
         notice: Callable[[str], None] | None = None,
+        states: Path | None = None,
     ) -> None:
         self._file = inspect(path)
         self._plan = plan(
@@ -70,6 +73,7 @@ class LlamaModel:
         self.threads = threads or default_threads(self._file.parameters)
         self._progress = progress
         self._notice = notice
+        self._states = states
         self._ids = itertools.count(1)
         self._running: dict[int, Complete] = {}
         self._closed = False
@@ -221,7 +225,9 @@ class LlamaModel:
             return self._worker
 
     def _start(self) -> WorkerProcess:
-        return start_worker(self._file, self._plan, self.threads, progress=self._progress)
+        return start_worker(
+            self._file, self._plan, self.threads, progress=self._progress, states=self._states
+        )
 
 
 def start_worker(
@@ -230,6 +236,7 @@ def start_worker(
     threads: int,
     *,
     progress: Callable[[float], None] | None = None,
+    states: Path | None = None,
     check: bool = False,
 ) -> WorkerProcess:
     """A worker with the model loaded. `check`: read every weight for validity.
@@ -245,6 +252,7 @@ def start_worker(
         specials=file.specials,
         bos=file.bos,
         eos=file.eos,
+        states=str(states or ""),
         check=check,
     )
     loaded = False

@@ -40,6 +40,7 @@ def _bindings() -> Any:
 
 
 _llama = _bindings()
+LIBRARIES = Path(_llama.__file__).parent / "lib"
 
 
 class Loading(NamedTuple):
@@ -271,6 +272,29 @@ class Native:
     def remove(self, sequence: int, start: int) -> None:
         if not _llama.llama_memory_seq_rm(self._memory, sequence, start, -1):
             raise ModelError("llama.cpp cannot shorten a sequence of this model")
+
+    def state_bytes(self, sequence: int) -> int:
+        size: int = _llama.llama_state_seq_get_size(self._context, sequence)
+        return size
+
+    def save(self, sequence: int, into: memoryview) -> bool:
+        written: int = _llama.llama_state_seq_get_data(
+            self._context, _bytes_of(into), len(into), sequence
+        )
+        return written == len(into)
+
+    def restore(self, sequence: int, state: memoryview) -> bool:
+        taken: int = _llama.llama_state_seq_set_data(
+            self._context, _bytes_of(state), len(state), sequence
+        )
+        if taken != len(state):
+            self.remove(sequence, 0)
+            return False
+        return True
+
+
+def _bytes_of(memory: memoryview) -> Any:
+    return ctypes.cast(np.frombuffer(memory, np.uint8).ctypes.data, ctypes.POINTER(ctypes.c_uint8))
 
 
 class NativeGrammar:

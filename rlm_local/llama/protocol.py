@@ -23,7 +23,10 @@ LOAD = 0  # the id of the command to load; calls have ids from 1 on, never one t
 
 
 class Load(Record, frozen=True, tag="load"):
-    """First command: which model, how. `check` reads every weight for validity."""
+    """First command: which model, how. `check` reads every weight for validity.
+
+    `states`: the folder for what is kept of system prompts, or '' to keep nothing.
+    """
 
     path: str
     plan: MemoryPlan
@@ -32,6 +35,7 @@ class Load(Record, frozen=True, tag="load"):
     specials: tuple[Special, ...]
     bos: int | None
     eos: int
+    states: str = ""
     check: bool = False
     id: int = LOAD
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from rlm_local.errors import ModelError
-from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, common_prefix
+from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, Start
 from rlm_local.llama.choices import shared_start
-from rlm_local.llama.engine import Engine, Logits, Outcome
+from rlm_local.llama.engine import Engine, Logits, Outcome, common_prefix
 from rlm_local.llama.jobs import Call, Finish, Job
 from rlm_local.llama.waiting import Line, Waiting
 
@@ -201,20 +201,20 @@ class Scheduler:
 
     def _start(self, job: Job) -> bool:
         """Give it a sequence, if cells suffice for the prompt and a short reply."""
-        source, shared = self._cache.longest(job.tokens)
+        start = self._cache.find(job.tokens, dialogue=job.dialogue)
         reserved = sum(self._outstanding(other) for other in self._active)
-        wanted = len(job.tokens) - shared + min(job.room, HORIZON)
-        while self._cache.free - reserved < wanted:
-            if self._cache.evict(spare=source):
+        reply = min(job.room, HORIZON)
+        while self._cache.free - reserved < start.fresh(len(job.tokens)) + reply:
+            if self._cache.evict(spare=start.source):
                 continue
             if self._active:
                 return False
             # Alone, it must fit: a window is never longer than the cache.
-            if source is None or not self._cache.evict():
+            if start.length == 0:
                 raise ModelError(f"a prompt of {len(job.tokens):,} tokens found no cells")
-            source, wanted = None, len(job.tokens) + min(job.room, HORIZON)
+            start = Start()
         job.sequence = self._cache.open(
-            job.tokens, room=job.room, dialogue=job.dialogue, node=job.node
+            job.tokens, room=job.room, dialogue=job.dialogue, node=job.node, start=start
         )
         if not job.made:
             job.cached = min(job.sequence.computed, len(job.prompt))
@@ -325,6 +325,8 @@ class Scheduler:
 
     def _leave(self, job: Job, finish: Finish) -> None:
         if job.sequence is not None:
+            if 0 < job.prefix <= job.sequence.computed:
+                self._cache.remember(job.prompt[: job.prefix])
             self._active.remove(job)
             self._cache.close(job.sequence)
             job.sequence = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,11 +22,12 @@ from rlm_local.errors import FormError, ModelError, WindowError
 from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.chat import Chat, ChatFormat
+from rlm_local.llama.identity import state_key
 from rlm_local.llama.intake import Intake
 from rlm_local.llama.jobs import Call
 from rlm_local.llama.listener import Listener
 from rlm_local.llama.memory import SEQUENCES
-from rlm_local.llama.native import Loading, Native, uses_gpu
+from rlm_local.llama.native import LIBRARIES, Loading, Native, uses_gpu
 from rlm_local.llama.protocol import (
     Command,
     Complete,
@@ -37,6 +39,7 @@ from rlm_local.llama.protocol import (
     Reply,
 )
 from rlm_local.llama.scheduler import Scheduler
+from rlm_local.llama.states import PrefixStore, Swap
 
 
 class Worker:
@@ -65,7 +68,13 @@ class Worker:
             end=load.eos,
             grammar=self.native.grammar,
         )
-        self._cache = PrefixCache(self.native, cells=load.plan.cells, sequences=SEQUENCES)
+        self._cache = PrefixCache(
+            self.native,
+            cells=load.plan.cells,
+            sequences=SEQUENCES,
+            swap=Swap(Path(load.states or tempfile.gettempdir())),
+            store=_store(load),
+        )
         self._scheduler = Scheduler(self.native, self._cache, parallel=load.plan.parallel)
 
     def _progress(self, fraction: float) -> None:
@@ -89,6 +98,8 @@ class Worker:
             for call in self._scheduler.take_finished():
                 completions = tuple(job.completion() for job in call.jobs)
                 self._reply(Completed(id=call.number, completions=completions))
+            if not self._scheduler.busy:
+                self._cache.tend()
 
     def _begin(self, command: Command) -> None:
         """Answer `command` at once, or see that it will be."""
@@ -128,6 +139,16 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     listener.attach(worker.native)
     protocol.send(reply_pipe, protocol.Loaded())
     worker.run()
+
+
+def _store(load: Load) -> PrefixStore | None:
+    if not load.states:
+        return None
+    try:
+        key = state_key(Path(load.path), f"f16 flash={load.plan.flash}", LIBRARIES)
+    except OSError:
+        return None
+    return PrefixStore(Path(load.states) / key)
 
 
 def _limit(kind: int, most: int) -> None:

@@ -51,6 +51,18 @@ class FakeMemory:
     def remove(self, sequence: int, start: int) -> None:
         self.sequences[sequence] = self.sequences.get(sequence, [])[:start]
 
+    def state_bytes(self, sequence: int) -> int:
+        return 4 * len(self.sequences[sequence])
+
+    def save(self, sequence: int, into: memoryview) -> bool:
+        into[:] = np.array(self.tokens(sequence), np.int32).tobytes()
+        return True
+
+    def restore(self, sequence: int, state: memoryview) -> bool:
+        assert not self.sequences.get(sequence)
+        self.sequences[sequence] = [[int(token)] for token in np.frombuffer(state, np.int32)]
+        return True
+
     @property
     def cells(self) -> int:
         return len({id(cell) for cells in self.sequences.values() for cell in cells})

@@ -1,0 +1,206 @@
+"""KV cells outside of the KV cache: to be computed once, and loaded from then on.
+
+Two places hold them. `Swap` takes the cells of a dialogue that had to make room, in
+files without a name: they are the process's own, in memory while there is memory and
+on disk where there is not, and gone with it. `PrefixStore` keeps the beginnings that
+new processes will need again, the system prompts, in a folder.
+
+llama.cpp ends its process on a state that was cut short, so a stored one is read
+whole and compared with its checksum before it is handed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, Self
+
+import numpy as np
+
+from rlm_local.limits import MIB
+from rlm_local.llama.engine import Tokens
+from rlm_local.model import is_within
+
+SWAP_BYTES = 4096 * MIB
+STORE_BYTES = 1024 * MIB
+LARGEST_BYTES = 512 * MIB  # of one stored prefix
+_MAGIC = b"RLMKV\0\0\1"
+_LAYOUT = struct.Struct("<8sQQ32s")  # magic, tokens, bytes of the state, digest of both
+_DIGEST_BYTES = 32
+_SUFFIX = ".kv"
+
+
+class State(Protocol):
+    """Cells for `tokens`, as llama.cpp wrote them."""
+
+    @property
+    def tokens(self) -> Tokens: ...
+
+    def read(self) -> memoryview | None:
+        """The whole of it, verified; None if it is not there any more or not sound."""
+        ...
+
+
+class Swapped(NamedTuple):
+    """A dialogue's cells in a file without a name."""
+
+    tokens: Tokens
+    node: str
+    data: mmap.mmap
+
+    def read(self) -> memoryview:
+        return memoryview(self.data)
+
+
+class Swap:
+    """Cells of dialogues that were evicted, up to `most_bytes`; the oldest go first."""
+
+    def __init__(self, folder: Path, *, most_bytes: int = SWAP_BYTES) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._held: dict[str, Swapped] = {}
+
+    def space(self, size: int) -> mmap.mmap | None:
+        """`size` bytes to write a state to, or None where there is no room for them."""
+        if size > self._most_bytes:
+            return None
+        held = sum(len(swapped.data) for swapped in self._held.values())
+        while held + size > self._most_bytes:
+            oldest = next(iter(self._held))
+            held -= len(self._held[oldest].data)
+            self.drop(oldest)
+        try:
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                # A file with holes would end the process when the disk is full.
+                os.posix_fallocate(file.fileno(), 0, size)
+                return mmap.mmap(file.fileno(), size)
+        except OSError:
+            return None
+
+    def put(self, dialogue: str, swapped: Swapped) -> None:
+        self.drop(dialogue)
+        self._held[dialogue] = swapped
+
+    def get(self, dialogue: str) -> Swapped | None:
+        return self._held.get(dialogue)
+
+    def drop(self, dialogue: str) -> None:
+        self._held.pop(dialogue, None)  # the file goes with the last who looks at it
+
+    def forget(self, node: str) -> None:
+        """Drop what belongs to `node` and those below it."""
+        for dialogue in [name for name, held in self._held.items() if is_within(held.node, node)]:
+            self.drop(dialogue)
+
+
+class Stored(NamedTuple):
+    """A state in a file of a `PrefixStore`."""
+
+    path: Path
+    tokens: Tokens
+
+    def read(self) -> memoryview | None:
+        try:
+            with self.path.open("rb") as file:
+                header = _Header.read(file)
+                # Shared memory, because the limit on the process's own does not count it.
+                held = memoryview(mmap.mmap(-1, header.size - _LAYOUT.size))
+                if file.readinto(held) != len(held) or _digest(held) != header.digest:
+                    return None
+            os.utime(self.path)
+        except (OSError, ValueError):
+            return None
+        return held[4 * header.tokens :]
+
+
+class PrefixStore:
+    """States in `folder`, which holds those of one model, engine and cell type only.
+
+    One that is damaged is never loaded. The ones that were used longest ago are
+    removed when all together, with those of other models beside `folder`, take more
+    than `most_bytes`.
+    """
+
+    def __init__(self, folder: Path, *, most_bytes: int = STORE_BYTES) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self.states: list[Stored] = []
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for path in folder.glob(f"*{_SUFFIX}"):
+                if (tokens := _tokens(path)) is not None:
+                    self.states.append(Stored(path, tokens))
+
+    def put(self, tokens: Tokens, state: memoryview) -> None:
+        """Keep the cells of `tokens`. A disk that is full, or refuses, keeps nothing."""
+        body = np.ascontiguousarray(tokens, np.int32).tobytes()
+        if len(state) > min(LARGEST_BYTES, self._most_bytes):
+            return
+        digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES)
+        path = self._folder / f"{digest.hexdigest()[:32]}{_SUFFIX}"
+        digest.update(state)
+        with contextlib.suppress(OSError):
+            self._make_space(len(state))
+            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                try:
+                    file.write(_LAYOUT.pack(_MAGIC, len(tokens), len(state), digest.digest()))
+                    file.write(body)
+                    file.write(state)
+                    file.flush()
+                    os.replace(file.name, path)
+                except OSError:
+                    os.unlink(file.name)
+                    raise
+            self.states.append(Stored(path, tokens.copy()))
+
+    def discard(self, state: Stored) -> None:
+        """Remove one that could not be loaded."""
+        self.states = [other for other in self.states if other is not state]
+        with contextlib.suppress(OSError):
+            state.path.unlink()
+
+    def _make_space(self, size: int) -> None:
+        files = [(path.stat(), path) for path in self._folder.parent.glob(f"*/*{_SUFFIX}")]
+        held = sum(found.st_size for found, _ in files)
+        for found, path in sorted(files, key=lambda pair: pair[0].st_mtime):
+            if held + size <= self._most_bytes:
+                return
+            path.unlink(missing_ok=True)
+            held -= found.st_size
+
+
+class _Header(NamedTuple):
+    tokens: int
+    size: int  # of the whole file
+    digest: bytes
+
+    @classmethod
+    def read(cls, file: BinaryIO) -> Self:
+        """Raises ValueError if the file is not what its header says."""
+        raw = file.read(_LAYOUT.size)
+        if len(raw) != _LAYOUT.size:
+            raise ValueError("the header is cut short")
+        magic, tokens, state, digest = _LAYOUT.unpack(raw)
+        size = _LAYOUT.size + 4 * tokens + state
+        if magic != _MAGIC or not tokens or size != os.fstat(file.fileno()).st_size:
+            raise ValueError("the header does not fit the file")
+        return cls(tokens, size, digest)
+
+
+def _tokens(path: Path) -> Tokens | None:
+    try:
+        with path.open("rb") as file:
+            count = _Header.read(file).tokens
+            raw = file.read(4 * count)
+    except (OSError, ValueError):
+        return None
+    return np.frombuffer(raw, np.int32) if len(raw) == 4 * count else None
+
+
+def _digest(held: memoryview) -> bytes:
+    return hashlib.blake2b(held, digest_size=_DIGEST_BYTES).digest()
