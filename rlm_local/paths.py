@@ -35,16 +35,24 @@ def data_folder(name: str) -> Path:
 
 
 def _private(folder: Path, *, variable: str) -> Path:
-    """`folder`, made if missing, with mode 0700 whatever it was before.
+    """`folder`, made if missing, with mode 0700 if others could read it before.
 
-    `variable` is the environment variable that an error names as the way out.
+    One that others could write is refused: what they may have put there would be
+    trusted from then on. `variable` is the environment variable that an error names
+    as the way out.
     """
     hint = f"name another folder with {variable}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
-        if found.st_uid != os.geteuid():
+        owners = {found.st_uid, folder.lstat().st_uid}  # a link has an owner of its own
+        if owners != {os.geteuid()}:
             raise ConfigError(f"the folder {folder} belongs to another user", hint=hint)
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ConfigError(
+                f"others can write to the folder {folder}, so what is in it is not trusted",
+                hint=f"remove it, or {hint}",
+            )
         if stat.S_IMODE(found.st_mode) != 0o700:
             folder.chmod(0o700)
     except OSError as error:

@@ -20,6 +20,9 @@ MAX_REQUEST_BYTES = 64 << 20
 #: Values, or bytes outside of strings, that one request may have: each value costs the
 #: host far more memory than the guest's one or two characters, `[]` thirty times as much.
 MAX_REQUEST_VALUES = 1 << 20
+#: Bytes of the guest's memory that one request may name, or all of that memory if it is
+#: larger: the same text named many times would be copied as often.
+MAX_NAMED_BYTES = 1 << 30
 #: A final text comes in pieces; this bounds what the host gathers for one.
 MAX_FINAL_CHARS = 256 << 20
 
@@ -41,6 +44,7 @@ class MemoryText(GuestText):
 
     def __init__(self, memory: GuestMemory, address: int, chars: int, kind: int) -> None:
         self.chars = chars
+        self.bytes = chars * kind
         self._memory = memory
         self._address = address
         self._kind = kind
@@ -56,7 +60,7 @@ class MemoryText(GuestText):
 
     def read(self) -> str:
         """See GuestText.read."""
-        data = self._memory.read(self._address, self.chars * self._kind)
+        data = self._memory.read(self._address, self.bytes)
         try:
             return data.decode(self._CODECS[self._kind], "surrogatepass")
         except UnicodeDecodeError as error:
@@ -70,6 +74,8 @@ class HostCalls:
         self._host = host
         self._functions = functions
         self._pieces: list[str] = []
+        self._final_chars = 0
+        self._named_bytes = 0
         self._decode = msgspec.json.Decoder(Request).decode
         self._encode = msgspec.json.Encoder().encode
         self.cell: Cell | None = None
@@ -78,7 +84,11 @@ class HostCalls:
     def begin(self, cell: Cell | None) -> None:
         """The next requests are `cell`'s."""
         self.cell = cell
+        self._forget_pieces()
+
+    def _forget_pieces(self) -> None:
         self._pieces = []
+        self._final_chars = 0
 
     def answer(self, length: int, read: Callable[[], bytes]) -> bytes:
         """The reply to one request of `length` bytes, which `read` gives.
@@ -112,17 +122,20 @@ class HostCalls:
             )
         try:
             request = self._decode(message)
+            if b'"$' in message:
+                self._named_bytes = 0
+                request.arguments = [self._resolved(each) for each in request.arguments]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise GuestRaise("ValueError", f"this is no host call: {error}") from error
-        if b'"$' in message:
-            request.arguments = [self._resolved(each) for each in request.arguments]
         return request
 
     def _resolved(self, value: object) -> object:
         """`value` with what it says of the guest's memory in place of how it says it."""
         match value:
             case {"$text": place, **rest} if not rest:
-                return MemoryText.at(self.memory, place)
+                text = MemoryText.at(self.memory, place)
+                self._count(text)
+                return text
             case {"$context": None, **rest} if not rest:
                 return WholeContext()
             case dict():
@@ -130,6 +143,16 @@ class HostCalls:
             case list():
                 return [self._resolved(each) for each in value]
         return value
+
+    def _count(self, text: MemoryText) -> None:
+        """Raise GuestRaise if one request has named too much of the memory."""
+        self._named_bytes += text.bytes
+        most = max(MAX_NAMED_BYTES, self.memory.size if self.memory is not None else 0)
+        if self._named_bytes > most:
+            raise GuestRaise(
+                "ValueError",
+                f"one call may hand over texts of {most:,} bytes in all; make several calls",
+            )
 
     def _result(self, request: Request) -> object:
         if request.name == FINAL:
@@ -143,16 +166,18 @@ class HostCalls:
         piece, more = (*arguments, None, None)[:2]
         if not isinstance(piece, str):
             raise GuestRaise("TypeError", "a final text comes as [piece, whether more follow]")
-        gathered = sum(map(len, self._pieces)) + len(piece)
-        if gathered > MAX_FINAL_CHARS:
-            self._pieces = []
+        self._final_chars += len(piece)
+        if self._final_chars > MAX_FINAL_CHARS:
+            chars = self._final_chars
+            self._forget_pieces()
             raise GuestRaise(
-                "ValueError", f"an answer may have {MAX_FINAL_CHARS:,} characters, not {gathered:,}"
+                "ValueError", f"an answer may have {MAX_FINAL_CHARS:,} characters, not {chars:,}"
             )
         self._pieces.append(piece)
         if more:
             return None
-        text, self._pieces = "".join(self._pieces), []
+        text = "".join(self._pieces)
+        self._forget_pieces()
         return self._host(FINAL, [text])
 
 

@@ -10,8 +10,16 @@ import time
 
 import pytest
 
-from tests.wasm import test_attacks
-from tests.wasm.conftest import Fork, Guest
+from tests.attacks import (
+    test_host_calls,
+    test_memory,
+    test_output,
+    test_stack,
+    test_text,
+    test_time,
+)
+from tests.attacks.suite import Forks
+from tests.wasm.conftest import Guest
 
 SEED = 20_26
 SECONDS = 40.0
@@ -20,10 +28,17 @@ THREADS = 3
 LONGEST_SECONDS = 0.5 + 2.0
 
 CODES = [
-    *test_attacks.INTERRUPTED.values(),
-    *test_attacks.STOPPED.values(),
-    *(code for code, _ in test_attacks.REFUSED.values()),
-    *(code for code, _ in test_attacks.HARMLESS.values()),
+    case.code
+    for case in (
+        *test_memory.CASES,
+        *test_time.SOFT,
+        *test_time.HARD,
+        *test_stack.CASES,
+        *test_text.CASES,
+        *test_host_calls.CASES,
+        *test_output.CASES,
+    )
+    if not case.poisons
 ]
 
 
@@ -47,7 +62,7 @@ def cells(guest: Guest, chance: random.Random, end: float, slow: list[tuple[str,
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_storm_of_attacks(fork: Fork) -> None:
+def test_a_storm_of_attacks(fork: Forks) -> None:
     guests = [fork("text " * 1000) for _ in range(THREADS)]
     for guest in guests:
         guest.run("1 + 1")
@@ -65,6 +80,7 @@ def test_a_storm_of_attacks(fork: Fork) -> None:
         thread.join()
     assert not slow
     for guest in guests:
+        guest.run("import os; os._exit(0)")  # whatever the storm left of it
         assert guest.value("len(context), 6 * 7") == "(5000, 42)"
         guest.repl.close()
     assert len(os.listdir("/proc/self/fd")) == files
