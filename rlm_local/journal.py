@@ -127,12 +127,16 @@ class Journal:
         ended = self.past.node_ended(budget.node)
         if ended is None or ended.stop in PASSING:
             return None
-        raised = self.past.raised_of_child(budget.node, call, index)
-        if not ended.text and raised is None:
+        if not ended.text and self.past.raised_of_child(budget.node, call, index) is None:
             return None  # killed before its parent was told: it comes to the same end again
+        return self._told(budget, ended, call, index)
+
+    def _told(self, budget: Budget, ended: NodeEnded, call: int, index: int) -> NodeEnded:
+        """Tell a parent what it was told then of a child, and enter what that had used."""
         budget.begin()
         self.past.charge_node(budget)
         _charge_failed(budget, ended.usage.sub_calls)
+        raised = self.past.raised_of_child(budget.node, call, index)
         if raised is not None:
             raise GuestRaise(raised.kind, raised.message)
         return ended

@@ -36,6 +36,13 @@ from rlm_local.records import (
 #: An event's name: its kind, its node, and its turn or call and index.
 Key = tuple[object, ...]
 
+#: What a REPL says of a cell that it stopped for good, for a reason that is not the cell's.
+_CLOCK_WORDS = (
+    "the time of the whole run is over",
+    "which is the limit of a cell",
+    "it was interrupted from outside",
+)
+
 #: A run or a child that ended so may go on: nothing of its own ended it.
 PASSING = frozenset(
     [StopReason.INTERRUPTED, StopReason.MODEL, StopReason.SANDBOX, StopReason.CANCELLED]
@@ -106,6 +113,15 @@ def timeless(ran: Observation) -> Observation:
     return msgspec.structs.replace(ran, seconds=0.0, host_seconds=0.0)
 
 
+def stopped_by_clock(ran: Observation) -> bool:
+    """Whether a cell was ended for its time, or from outside: another time it goes further."""
+    error = ran.error
+    return error is not None and (
+        (error.type == "KeyboardInterrupt" and error.message.startswith("the cell was interrupted"))
+        or (ran.restarted and any(words in error.message for words in _CLOCK_WORDS))
+    )
+
+
 class Past:
     """The events of a run, by name."""
 
@@ -168,7 +184,7 @@ class Past:
         found = self.events.get((Ran, node, turn))
         return found if isinstance(found, Ran) else None
 
-    def last_ran(self, node: str) -> int:
+    def last_ran(self, node: str = ROOT) -> int:
         """The last turn of a node that came to its end; 0 if none did."""
         turn = 0
         while (Ran, node, turn + 1) in self.events:
@@ -194,6 +210,22 @@ class Past:
         """How often a submitted call was polled until it was done; None if it never was."""
         found = self.events.get((Polled, node, call, index))
         return found.polls if isinstance(found, Polled) else None
+
+    def was_stopped_by_clock(self, node: str) -> bool:
+        """Whether one of a node's cells was stopped for its time."""
+        return any(
+            isinstance(event, Ran) and event.node == node and stopped_by_clock(event.observation)
+            for event in self.events.values()
+        )
+
+    def events_of(self, node: str) -> list[Event]:
+        """The events of a child and of all below it, in order."""
+        below = f"{node}."
+        return [
+            event
+            for event in self.events.values()
+            if (name := getattr(event, "node", ROOT)) == node or name.startswith(below)
+        ]
 
     # ------------------------------------------------------------------ costs
 

@@ -23,19 +23,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import msgspec
 
+from rlm_local.errors import PromptError
 from rlm_local.paths import cache_folder
 from rlm_local.spool.files import DiskFullError, spool_errors
+from rlm_local.spool.identity import identity
 from rlm_local.spool.index import FORMAT, Document, Documents, Manifest, Region
 from rlm_local.spool.sources import Listing, expand, path_text
 from rlm_local.spool.store import Lease, Store
@@ -46,6 +50,7 @@ __all__ = [
     "Document",
     "Prompt",
     "Region",
+    "open_kept",
     "open_prompt",
     "prompt_from_text",
     "prompt_from_texts",
@@ -73,6 +78,7 @@ class Prompt:
         manifest: Manifest,
         *,
         sources: Sequence[Path] = (),
+        bad_bytes: BadBytes = "error",
         reused: bool = False,
     ) -> None:
         self.regions: Sequence[Region] = tuple(
@@ -84,9 +90,16 @@ class Prompt:
         self.chars = manifest.chars
         self.bytes = manifest.bytes
         self.skipped = manifest.skipped
+        self.bad_bytes: BadBytes = bad_bytes
         self.reused = reused
         #: The folder that its spool is one of.
         self.spools = lease.folder.parent
+        self._folder = lease.folder
+        #: The files and folders that it was read from, so that `open_prompt` gives it again;
+        #: none for a stream or texts from memory, whose spool is gone when it is closed.
+        self.sources: tuple[Path, ...] = (
+            () if lease.temporary else tuple(Path(path).absolute() for path in sources)
+        )
         self._sources = tuple(path_text(str(path)) for path in sources)
         self._kind = manifest.kind
         self._release = weakref.finalize(self, _release, documents, lease)
@@ -99,6 +112,20 @@ class Prompt:
     @property
     def closed(self) -> bool:
         return not self._release.alive
+
+    @cached_property
+    def identity(self) -> str:
+        """What tells its content from any other's: see `rlm_local.spool.identity`."""
+        with spool_errors(self._folder):
+            return identity(self.regions, self.documents, single=self.single)
+
+    def keep(self, folder: Path) -> None:
+        """Make `folder`, which is not there yet, hold the spool too, for `open_kept`.
+
+        Its files are linked, or copied where that cannot be. Raises PromptError.
+        """
+        with spool_errors(folder):
+            shutil.copytree(self._folder, folder, copy_function=_link)
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> str:
         """Characters `start` to `stop` (its end, if None) of document `index`, as slicing does."""
@@ -125,6 +152,7 @@ class Prompt:
             "bytes": self.bytes,
             "kind": self._kind,
             "skipped": len(self.skipped),
+            "identity": self.identity,
         }
 
     def close(self) -> None:
@@ -168,7 +196,7 @@ def open_prompt(
     while True:
         listing = expand(paths)
         key = _key(listing, bad_bytes) if listing.lasting else None
-        prompt = _reopen(store, key, paths) if key else None
+        prompt = _reopen(store, key, paths, bad_bytes) if key else None
         if prompt is not None:
             return prompt
         try:
@@ -211,6 +239,18 @@ def prompt_from_texts(
     return _spool_texts(named, single=False, bad_bytes=bad_bytes, folder=folder)
 
 
+def open_kept(folder: Path) -> Prompt:
+    """The prompt that `Prompt.keep` has put into `folder`. Raises PromptError."""
+    lease = Store(folder.parent).find(folder.name)
+    prompt = None if lease is None else _read(lease)
+    if prompt is None:
+        raise PromptError(
+            f"the prompt that was kept in {folder} is gone or damaged",
+            hint="ask the question anew",
+        )
+    return prompt
+
+
 def _spool(
     store: Store,
     key: str | None,
@@ -240,7 +280,7 @@ def _spool(
         manifest = writer.finish(listing.skipped)
         if key:
             store.keep(draft, key)
-        prompt = Prompt(draft, manifest, sources=paths)
+        prompt = Prompt(draft, manifest, sources=paths, bad_bytes=bad_bytes)
         undo.pop_all()
     store.evict()
     return prompt
@@ -264,19 +304,26 @@ def _spool_texts(
     return prompt
 
 
-def _reopen(store: Store, key: str, paths: Sequence[Path]) -> Prompt | None:
+def _reopen(store: Store, key: str, paths: Sequence[Path], bad_bytes: BadBytes) -> Prompt | None:
     """The spool `key` if it is there and whole; one that is damaged is removed."""
     lease = store.find(key)
     if lease is None:
         return None
+    prompt = _read(lease, paths, bad_bytes)
+    if prompt is None:
+        lease.temporary = True
+        lease.close()
+    return prompt
+
+
+def _read(lease: Lease, paths: Sequence[Path] = (), bad_bytes: BadBytes = "error") -> Prompt | None:
+    """The prompt in a folder, if its spool is whole."""
     try:
         manifest = msgspec.json.decode((lease.folder / MANIFEST).read_bytes(), type=Manifest)
         if all(_whole(lease.folder / region.file, region.length) for region in manifest.regions):
-            return Prompt(lease, manifest, sources=paths, reused=True)
+            return Prompt(lease, manifest, sources=paths, bad_bytes=bad_bytes, reused=True)
     except (OSError, ValueError):  # missing files, a damaged manifest or table
         pass
-    lease.temporary = True
-    lease.close()
     return None
 
 
@@ -326,6 +373,14 @@ def _folder(folder: Path | None) -> Path:
     with spool_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder.absolute()
+
+
+def _link(source: str, target: str) -> None:
+    """The same file by another name; a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _release(documents: Documents, lease: Lease) -> None:

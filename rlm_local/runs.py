@@ -1,13 +1,22 @@
-"""The run record: one folder a run, one append-only file of events.
+"""The run record: one folder a run, and in it one append-only file of events.
 
-    runs/20261122-180132-517-9f3a/events.jsonl
+    runs/20261122-180132-517-9f3a/
+        setup.json      what it was asked with, beside what its first event says
+        events.jsonl    everything that happened
+        checkpoints/    a folder for each node that runs: the states of its Python
+        prompt/         the prompt, where it cannot be read again
 
-Each line is `{"n": 1, "crc32": "0a1b2c3d", "event": {…}}`: a sequence number from
-1 and the CRC-32 of the event's bytes as they stand. A line is on disk before
-`RunWriter.append` returns, so a run that is killed has lost nothing but the
-event it was writing. Nothing is shortened: prompts of sub-calls are kept whole.
+Checkpoints go when the run has ended, and so does a large prompt. Each line is
 
-A torn last line is what a power cut leaves: reading passes over it and says so.
+    {"n": 1, "crc32": "0a1b2c3d", "event": {…}}
+
+with a sequence number from 1 and the CRC-32 of the event's bytes as they stand. A
+line is on disk before `RunWriter.append` returns, so a run that is killed has lost
+nothing but the event it was writing. Nothing is shortened: prompts of sub-calls
+are kept whole.
+
+A last line that is torn or garbled is what a power cut leaves: reading passes over
+it and says so.
 Any other damage is a RunError with file and line.
 """
 
@@ -17,22 +26,31 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import msgspec
+
 from rlm_local import jsontext
 from rlm_local.errors import RunError
 from rlm_local.paths import data_folder
-from rlm_local.records import Event, Record, RunEnded, RunStarted
+from rlm_local.records import Event, ModelInfo, Record, Resumed, RunEnded, RunStarted
 
 EVENTS = "events.jsonl"
+SETUP = "setup.json"
+CHECKPOINTS = "checkpoints"
+PROMPT = "prompt"
+SETUP_FORMAT = 1
+#: A kept prompt up to this size stays with a run that has ended, for replays and forks.
+KEPT_PROMPT_BYTES = 16 << 20
 _ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 _LINE = re.compile(rb'\{"n":(\d+),"crc32":"([0-9a-f]{8})","event":(.*)\}\n', re.DOTALL)
 _TAIL_BYTES = 1 << 16
@@ -45,12 +63,26 @@ class RunState(StrEnum):
 
 
 class RunRecord(Record, frozen=True):
-    """A run as read: its events in order. `torn`: the last line was cut and left out."""
+    """A run as read: its events in order, of `bytes` in the file, the last of them written
+    at the Unix time `written`. `torn`: the last line was cut and left out."""
 
     run_id: str
     events: tuple[Event, ...]
     state: RunState
     torn: bool
+    bytes: int
+    written: float
+
+    @property
+    def used_seconds(self) -> float:
+        """How long the run has run, without the times when it was broken off."""
+        began, used = self.written, 0.0
+        for event in self.events:
+            if isinstance(event, RunStarted):
+                began = event.time
+            elif isinstance(event, Resumed):
+                began, used = event.time, event.used_seconds
+        return used + max(0.0, self.written - began)
 
 
 class RunSummary(Record, frozen=True):
@@ -69,20 +101,52 @@ def new_run_id() -> str:
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}-{secrets.token_hex(2)}"
 
 
-class RunWriter:
-    """Appends the events of one run, from any thread. Made by `RunStore.new`."""
+class RunSetup(Record, frozen=True):
+    """What a run was asked with, so that it can be taken up again.
 
-    def __init__(self, run_id: str, path: Path) -> None:
+    `model` is a name or a path, `info` what it was then. `sources` are the files
+    and folders of the prompt, none if it is kept with the run; `identity` is that
+    of its content (`rlm_local.spool.identity`).
+    """
+
+    format: int
+    model: str
+    info: ModelInfo
+    context_tokens: int | None
+    threads: int | None
+    sources: tuple[str, ...]
+    replace_bad_bytes: bool
+    identity: str
+
+
+class RunWriter:
+    """Appends the events of one run, from any thread. Made by `RunStore.new` and `reopen`."""
+
+    def __init__(self, run_id: str, path: Path, *, events: int = 0, size: int = 0) -> None:
+        """`events` are on record already, and take `size` bytes; what is beyond is cut off.
+
+        Raises RunError if another process writes this record.
+        """
         self.run_id = run_id
         self.path = path
+        self.folder = path.parent
         self._lock = threading.Lock()
-        self._end = (0, 0)  # events and bytes that are safely on disk
+        self._end = (events, size)  # what is safely on disk
+        create = 0 if events else os.O_CREAT | os.O_EXCL
         with _disk_errors(path):
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            # Held for the life of the writer: readers tell a running run by it.
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            _sync_folder(path.parent)
-            _sync_folder(path.parent.parent)
+            self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | create, 0o600)
+            try:
+                # Held for the life of the writer: readers tell a running run by it.
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(self._file, size)
+                _sync_folder(path.parent)
+                _sync_folder(path.parent.parent)
+            except BlockingIOError:
+                self.close()
+                raise _running(run_id) from None
+            except BaseException:
+                self.close()
+                raise
 
     def append(self, event: Event) -> None:
         """Write `event`; it is on disk when this returns.
@@ -133,8 +197,11 @@ class RunStore:
         """`folder`: by default `runs` in the user's data folder."""
         self.folder = folder if folder is not None else data_folder("runs")
 
-    def new(self) -> RunWriter:
-        """Begin a record under a new id. Raises RunError if the disk does not take it."""
+    def new(self, setup: RunSetup | None = None) -> RunWriter:
+        """Begin a record under a new id; without `setup` it cannot be taken up again.
+
+        Raises RunError if the disk does not take it.
+        """
         while True:
             run_id = new_run_id()
             path = self.folder / run_id
@@ -143,7 +210,51 @@ class RunStore:
                     path.mkdir(mode=0o700, parents=True)
             except FileExistsError:
                 continue
+            if setup is not None:
+                _write_synced(path / SETUP, msgspec.json.encode(setup))
             return RunWriter(run_id, path / EVENTS)
+
+    def reopen(self, run_id: str) -> tuple[RunRecord, RunWriter]:
+        """A run that was broken off, to be gone on with: its events, and what appends to them.
+
+        Raises RunError if it is still running, missing or damaged.
+        """
+        path = self.folder / run_id / EVENTS
+        record = self.read(run_id)
+        if record.state is RunState.RUNNING:
+            raise _running(run_id)
+        if not record.events:
+            raise RunError(
+                f"nothing is on record of run {run_id} yet", hint="ask the question anew"
+            )
+        writer = RunWriter(run_id, path, events=len(record.events), size=record.bytes)
+        return record, writer
+
+    def setup(self, run_id: str) -> RunSetup:
+        """What a run was asked with. Raises RunError if that is not on record."""
+        path = self.folder / run_id / SETUP
+        try:
+            setup = msgspec.json.decode(path.read_bytes(), type=RunSetup)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise RunError(
+                f"run {run_id} cannot be taken up again: {path} is missing or damaged",
+                hint="ask the question anew",
+            ) from error
+        if setup.format != SETUP_FORMAT:
+            raise RunError(f"run {run_id} is of another version of this program")
+        return setup
+
+    def prune(self, run_id: str, *, most_prompt_bytes: int = KEPT_PROMPT_BYTES) -> int:
+        """Remove what only serves to go on with a run, and a prompt that is larger than that;
+        the bytes freed."""
+        freed = 0
+        for name, most in ((CHECKPOINTS, -1), (PROMPT, most_prompt_bytes)):
+            folder = self.folder / run_id / name
+            size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+            if size > most:
+                shutil.rmtree(folder, ignore_errors=True)
+                freed += size
+        return freed
 
     def ids(self) -> list[str]:
         """The ids of all runs, oldest first."""
@@ -169,16 +280,26 @@ class RunStore:
         """All events of a run. Raises RunError if it is missing or damaged."""
         path = self.folder / run_id / EVENTS
         events: list[Event] = []
-        torn = False
+        torn, size = False, 0
         with _opened(path) as file:
             running = _is_locked(file)
+            written = os.fstat(file.fileno()).st_mtime
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    torn = True  # only the last line can lack its end
+                try:
+                    events.append(_parse(line, path, number))
+                except RunError:
+                    if file.read(1):
+                        raise  # only the last line may be what was being written
+                    torn = True
                     break
-                events.append(_parse(line, path, number))
+                size += len(line)
         return RunRecord(
-            run_id=run_id, events=tuple(events), state=_state(events, running), torn=torn
+            run_id=run_id,
+            events=tuple(events),
+            state=_state(events, running),
+            torn=torn,
+            bytes=size,
+            written=written,
         )
 
     def summaries(self) -> Iterator[RunSummary]:
@@ -277,6 +398,31 @@ def _write_all(file: int, data: bytes, offset: int) -> None:
     written = 0
     while written < len(data):
         written += os.pwrite(file, memoryview(data)[written:], offset + written)
+
+
+def sync_files(folder: Path) -> None:
+    """Bring all files in `folder` to the disk, as far as they are still there."""
+    for path in (*folder.rglob("*"), folder):
+        with suppress(OSError):
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with _disk_errors(path):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(file, data, 0)
+            os.fdatasync(file)
+        finally:
+            os.close(file)
+
+
+def _running(run_id: str) -> RunError:
+    return RunError(f"run {run_id} is still running", hint="wait for it, or stop it with Ctrl-C")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,11 +16,22 @@ from typing import BinaryIO, Generic, Protocol, Self, TypeVar, cast, get_args
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, verified
 from rlm_local.errors import RlmError, UsageError
-from rlm_local.limits import Limits
+from rlm_local.journal import Journal, Recorder
+from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
+from rlm_local.past import PASSING
+from rlm_local.paths import cache_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.records import Answer, Event, Mode
-from rlm_local.runs import RunStore
+from rlm_local.runs import (
+    CHECKPOINTS,
+    PROMPT,
+    SETUP_FORMAT,
+    RunSetup,
+    RunStore,
+    RunWriter,
+    sync_files,
+)
 from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
 
@@ -87,6 +98,8 @@ class Runtime:
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
+        self._context_tokens = context_tokens
+        self._threads = threads
         self._progress = progress
         self._closing = threading.Event()
         self._sandbox = sandbox
@@ -202,25 +215,69 @@ class Runtime:
         on_event: Callable[[Event], None] | None,
         seed: int,
     ) -> Answer:
-        model, sandbox = self.model, self.sandbox
-        with self.store.new() as run:
-
-            def record(event: Event) -> None:
-                run.append(event)
-                if on_event is not None:
-                    on_event(event)
-
-            return controller.answer(
-                question,
-                prompt,
-                model=model,
-                sandbox=sandbox,
-                limits=self.limits,
-                mode=mode,
-                run_id=run.run_id,
-                record=record,
-                seed=seed,
+        self._wait_for_parts()
+        with self.begin(prompt) as run:
+            journal = Journal(
+                recorder(run, on_event), checkpoints=self.store.folder / run.run_id / CHECKPOINTS
             )
+            return self.carry_out(
+                run.run_id, question, prompt, journal, limits=self.limits, mode=mode, seed=seed
+            )
+
+    def _wait_for_parts(self) -> tuple[Model, Sandbox]:
+        """Raise now what keeps them from being there: that is no run worth a record."""
+        return self.model, self.sandbox
+
+    def begin(self, prompt: Prompt) -> RunWriter:
+        """Begin the record of a run over `prompt`, so that it can be taken up again."""
+        info = self.model.info
+        run = self.store.new(
+            RunSetup(
+                format=SETUP_FORMAT,
+                model=info.path or info.name,
+                info=info,
+                context_tokens=self._context_tokens,
+                threads=self._threads,
+                sources=tuple(map(str, prompt.sources)),
+                replace_bad_bytes=prompt.bad_bytes == "replace",
+                identity=prompt.identity,
+            )
+        )
+        if not prompt.sources:
+            prompt.keep(run.folder / PROMPT)
+            # Nothing waits for the disk: until it is there, the run has hardly begun.
+            threading.Thread(target=sync_files, args=[run.folder / PROMPT], daemon=True).start()
+        return run
+
+    def carry_out(
+        self,
+        run_id: str,
+        question: str,
+        prompt: Prompt,
+        journal: Journal,
+        *,
+        limits: Limits,
+        mode: Mode,
+        seed: int,
+        used_seconds: float = 0.0,
+    ) -> Answer:
+        """Run a question to its end. What only serves to go on with it goes then."""
+        answer = controller.answer(
+            question,
+            prompt,
+            model=self.model,
+            sandbox=self.sandbox,
+            limits=limits,
+            run_id=run_id,
+            record=journal.record,
+            mode=mode,
+            seed=seed,
+            budget=Budget(limits, used_seconds=used_seconds),
+            journal=journal,
+        )
+        if answer.stop not in PASSING:
+            self.store.prune(run_id)
+        return answer
 
     def _report(self, stage: str) -> Callable[[int, int], None]:
         def report(done: int, total: int) -> None:
@@ -235,6 +292,17 @@ class Runtime:
                 self._progress(stage, done, total)
 
         return report
+
+
+def recorder(run: RunWriter, on_event: Callable[[Event], None] | None) -> Recorder:
+    """What writes events to `run`, then tells of them."""
+
+    def record(event: Event) -> None:
+        run.append(event)
+        if on_event is not None:
+            on_event(event)
+
+    return record
 
 
 def load_model(
@@ -256,6 +324,7 @@ def load_model(
         context_tokens=context_tokens,
         threads=threads,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
+        states=cache_folder("prefixes"),
     )
 
 

@@ -188,6 +188,7 @@ def test_description_is_small(spool: Path, note: Path) -> None:
             "bytes": 9,
             "kind": 1,
             "skipped": 0,
+            "identity": prompt.identity,
         }
     with prompt_from_texts(["x"] * 1000, folder=spool) as prompt:
         names = prompt.describe()["names"]

@@ -1,0 +1,45 @@
+"""Forking a run: a new one that begins as another went, up to one of its turns.
+
+What the root's model said is taken as it is; its cells run anew, in a sandbox and
+under limits and a question that may be others. A call or a child that asks the
+same as before gets the recorded reply; any other is made. So the new run's record
+is whole: it can be resumed, replayed and forked as any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlm_local.journal import Journal, Place
+from rlm_local.limits import Budget
+from rlm_local.prompt import Prompt
+from rlm_local.records import ROOT, Completion, Event, NodeEnded, Request
+
+
+class ForkJournal(Journal):
+    """Writes all of the new run down; takes from the other one's past what fits."""
+
+    def record(self, event: Event) -> None:
+        self._append(event)
+
+    def completions(self, requests: Sequence[Request]) -> list[Completion] | None:
+        first = requests[0]
+        if first.dialogue and first.node != ROOT:
+            return None  # of a child that had not ended: its dialogue may be another
+        return super().completions(requests)
+
+    def child(
+        self, budget: Budget, question: str, prompt: Prompt, *, call: int, index: int
+    ) -> NodeEnded | None:
+        started = self.past.node_started(budget.node)
+        if started is None or (started.question, started.prompt) != (question, prompt.describe()):
+            return None
+        return super().child(budget, question, prompt, call=call, index=index)
+
+    def _told(self, budget: Budget, ended: NodeEnded, call: int, index: int) -> NodeEnded:
+        for event in self.past.events_of(budget.node):
+            self._append(event)
+        return super()._told(budget, ended, call, index)
+
+    def polled(self, node: str, turn: int, place: Place, polls: int) -> bool | None:
+        return None

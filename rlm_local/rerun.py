@@ -1,0 +1,179 @@
+"""Going through a recorded run again: to end it, to prove it, or to take another turn.
+
+All three run the controller's own loop with a journal that holds the record (see
+`journal`); they differ in what happens where the record ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from rlm_local import controller
+from rlm_local.errors import RunError
+from rlm_local.fork import ForkJournal
+from rlm_local.journal import Journal
+from rlm_local.limits import Limits
+from rlm_local.past import PASSING, Past, until_turn
+from rlm_local.prompt import Prompt, open_kept, open_prompt
+from rlm_local.records import Answer, Event, Resumed, RunStarted
+from rlm_local.replay import Replay, ReplayJournal, SilentModel
+from rlm_local.runs import CHECKPOINTS, PROMPT, RunSetup, RunStore
+from rlm_local.runtime import Runtime, recorder
+from rlm_local.sandbox import Sandbox
+
+#: The wall clock of a replay, which nothing waits for.
+_AMPLE_SECONDS = 1e9
+
+
+def resume(
+    runtime: Runtime, run_id: str, *, on_event: Callable[[Event], None] | None = None
+) -> Answer:
+    """Go on with a run that was killed, interrupted, or ended by a model or sandbox that failed.
+
+    `runtime` has the run's model. `on_event` gets what is recorded from now on.
+    Raises RunError if the run has ended, is still running or cannot be gone on with.
+    """
+    store = runtime.store
+    setup = store.setup(run_id)
+    record, run = store.reopen(run_id)
+    with run:
+        started = _start_of(record.events, run_id)
+        if (ended := Past(record.events).ended) is not None and ended.answer.stop not in PASSING:
+            raise RunError(
+                f"run {run_id} has ended: {ended.answer.stop}",
+                hint="`rlm-local runs fork` begins a new run from any turn of it",
+            )
+        if (name := runtime.model.info.name) != started.model:
+            raise RunError(
+                f"run {run_id} was made with the model {started.model}, not with {name}",
+                hint="name that model, or `rlm-local runs fork` the run",
+            )
+        with reopen_prompt(store, run_id, setup) as prompt:
+            resumed = Resumed(time=time.time(), used_seconds=record.used_seconds)
+            run.append(resumed)
+            journal = Journal(
+                recorder(run, on_event),
+                past=Past([*record.events, resumed]),
+                checkpoints=run.folder / CHECKPOINTS,
+            )
+            return runtime.carry_out(
+                run_id,
+                started.question,
+                prompt,
+                journal,
+                limits=_limits_of(started),
+                mode=started.mode,
+                seed=started.seed,
+                used_seconds=resumed.used_seconds,
+            )
+
+
+def fork(
+    runtime: Runtime,
+    run_id: str,
+    turn: int,
+    *,
+    question: str | None = None,
+    limits: Limits | None = None,
+    seed: int | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Answer:
+    """Begin a new run that goes as another one did up to the end of the root's turn `turn`.
+
+    `question`, `limits` and `seed` are the other run's if they are not given; the
+    model is the runtime's. Raises RunError.
+    """
+    store = runtime.store
+    setup = store.setup(run_id)
+    events = store.read(run_id).events
+    started = _start_of(events, run_id)
+    past = Past(until_turn(events, turn))
+    if started.mode != "rlm":
+        raise RunError(f"run {run_id} was asked directly: it has no turns", hint="ask anew")
+    if not 0 <= turn <= (last := Past(events).last_ran()):
+        raise RunError(
+            f"run {run_id} has {last} turns that came to their end, so there is no turn {turn}",
+            hint="`rlm-local runs show` has them; 0 begins before the first",
+        )
+    with reopen_prompt(store, run_id, setup) as prompt, runtime.begin(prompt) as run:
+        return runtime.carry_out(
+            run.run_id,
+            started.question if question is None else question,
+            prompt,
+            ForkJournal(recorder(run, on_event), past=past, checkpoints=run.folder / CHECKPOINTS),
+            limits=_limits_of(started) if limits is None else limits,
+            mode="rlm",
+            seed=started.seed if seed is None else seed,
+        )
+
+
+def replay(store: RunStore, run_id: str, sandbox: Sandbox) -> Replay:
+    """Run all cells of a run again and compare what they give with the record, byte by byte.
+
+    Raises RunError if the run or its prompt cannot be had any more, SandboxError.
+    """
+    setup = store.setup(run_id)
+    events = store.read(run_id).events
+    started = _start_of(events, run_id)
+    journal = ReplayJournal(Past(events))
+    limits = msgspec.structs.replace(_limits_of(started), wall_seconds=_AMPLE_SECONDS)
+    with reopen_prompt(store, run_id, setup) as prompt:
+        controller.answer(
+            started.question,
+            prompt,
+            model=SilentModel(setup.info),
+            sandbox=sandbox,
+            limits=limits,
+            run_id=run_id,
+            record=journal.record,
+            mode=started.mode,
+            seed=started.seed,
+            journal=journal,
+        )
+    return journal.result(run_id)
+
+
+def reopen_prompt(store: RunStore, run_id: str, setup: RunSetup) -> Prompt:
+    """The prompt of a recorded run. Raises RunError if its content is not the same any more."""
+    kept = store.folder / run_id / PROMPT
+    if not setup.sources and not kept.is_dir():
+        raise RunError(
+            f"the prompt of run {run_id} came from a stream or from memory and is not kept",
+            hint="a large one is kept only until its run has ended; ask anew",
+        )
+    prompt = (
+        open_prompt(
+            [Path(source) for source in setup.sources],
+            bad_bytes="replace" if setup.replace_bad_bytes else "error",
+        )
+        if setup.sources
+        else open_kept(kept)
+    )
+    if prompt.identity != setup.identity:
+        prompt.close()
+        where = ", ".join(setup.sources) or str(kept)
+        raise RunError(
+            f"the prompt of run {run_id} is not what it was: {where} has other content now",
+            hint="ask anew, or bring the old content back",
+        )
+    return prompt
+
+
+def _start_of(events: tuple[Event, ...], run_id: str) -> RunStarted:
+    started = Past(events[:1]).started
+    if started is None:
+        raise RunError(f"the record of run {run_id} has no start", hint="ask the question anew")
+    return started
+
+
+def _limits_of(started: RunStarted) -> Limits:
+    try:
+        return msgspec.convert(started.limits, Limits)
+    except msgspec.ValidationError as error:
+        raise RunError(
+            f"run {started.run_id} is of another version of this program: {error}"
+        ) from error
