@@ -27,7 +27,7 @@ import shutil
 import sys
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
@@ -211,17 +211,18 @@ def open_prompt(
 
 
 def prompt_from_text(
-    text: str, *, bad_bytes: BadBytes = "error", folder: Path | None = None
+    text: str | Iterator[str], *, bad_bytes: BadBytes = "error", folder: Path | None = None
 ) -> Prompt:
     """Spool one text that is in memory, for as long as the prompt is open.
 
+    A very long one may come as an iterator over its pieces.
     A lone surrogate, which is no character, is a PromptError, or U+FFFD.
     """
     return _spool_texts([("text", text)], single=True, bad_bytes=bad_bytes, folder=folder)
 
 
 def prompt_from_texts(
-    texts: Mapping[str, str] | Sequence[str],
+    texts: Mapping[str, str] | Mapping[str, str | Iterator[str]] | Sequence[str],
     *,
     bad_bytes: BadBytes = "error",
     folder: Path | None = None,
@@ -231,7 +232,7 @@ def prompt_from_texts(
     The keys of a mapping are the documents' names; those of a sequence are
     called "text 1" and so on.
     """
-    named: Iterable[tuple[str, str]] = (
+    named: Iterable[tuple[str, str | Iterator[str]]] = (
         texts.items()
         if isinstance(texts, Mapping)
         else ((f"text {number}", text) for number, text in enumerate(texts, 1))
@@ -287,7 +288,11 @@ def _spool(
 
 
 def _spool_texts(
-    texts: Iterable[tuple[str, str]], *, single: bool, bad_bytes: BadBytes, folder: Path | None
+    texts: Iterable[tuple[str, str | Iterator[str]]],
+    *,
+    single: bool,
+    bad_bytes: BadBytes,
+    folder: Path | None,
 ) -> Prompt:
     store = Store(_folder(folder))
     try:
@@ -296,7 +301,10 @@ def _spool_texts(
             writer = SpoolWriter(draft.folder, single=single, bad_bytes=bad_bytes)
             undo.enter_context(closing(writer))
             for name, text in texts:
-                writer.add_text(name, text)
+                if isinstance(text, str):
+                    writer.add_text(name, text)
+                else:
+                    writer.add_pieces(name, text)
             prompt = Prompt(draft, writer.finish())
             undo.pop_all()
     except DiskFullError as error:

@@ -19,6 +19,8 @@ Text = str | GuestText
 
 #: A prompt without a context of its own is the child's question too, up to this length.
 QUESTION_CHARS = 2_000
+#: Longer texts are spooled piece by piece, so that the host never holds a second copy.
+WHOLE_CHARS = 1 << 22
 #: No tokenizer packs more characters into a token, over a text of any length.
 MOST_CHARS_PER_TOKEN = 16
 
@@ -81,7 +83,7 @@ class ChildContext:
             yield prompt
 
     def _spooled(self, spools: Path | None) -> Prompt:
-        texts = {name: text_of(text) for name, text in (self._texts or {}).items()}
+        texts = {name: _for_spool(text) for name, text in (self._texts or {}).items()}
         if self._single:
             return prompt_from_text(texts["text"], bad_bytes="replace", folder=spools)
         return prompt_from_texts(texts, bad_bytes="replace", folder=spools)
@@ -126,6 +128,12 @@ def length(text: Text) -> int:
 def text_of(text: Text) -> str:
     """The text itself. Raises GuestRaise if the guest's memory does not hold it."""
     return text if isinstance(text, str) else text.read()
+
+
+def _for_spool(text: Text) -> str | Iterator[str]:
+    if isinstance(text, str):
+        return text
+    return text.read() if text.chars <= WHOLE_CHARS else text.pieces()
 
 
 def whole_text(prompt: Prompt) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -35,6 +35,10 @@ class GuestText(ABC):
     @abstractmethod
     def read(self) -> str:
         """The text. Raises GuestRaise if the guest's memory does not hold one there."""
+
+    @abstractmethod
+    def pieces(self) -> Iterator[str]:
+        """The text in pieces: for one that is too long to be copied at once."""
 
 
 class WholeContext:

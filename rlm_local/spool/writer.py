@@ -106,9 +106,13 @@ class SpoolWriter:
             text, data = self._encoded(name, text)
             self._pack_text(name, text, storage_of_utf8(data), len(data))
             return
+        self.add_pieces(name, _slices(text))
+
+    def add_pieces(self, name: str, pieces: Iterable[str]) -> None:
+        """Spool a long text that comes piece by piece. Raises PromptError, as `add_text`."""
         with closing(self._new_text()) as file:
-            for piece in _slices(text):
-                piece, data = self._encoded(name, piece)
+            for whole in pieces:
+                piece, data = self._encoded(name, whole)
                 file.append(piece, max(file.storage, storage_of_utf8(data)))
                 self._bytes += len(data)
             self._add_regions(name, file)

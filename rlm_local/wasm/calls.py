@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import msgspec
@@ -23,6 +23,8 @@ MAX_REQUEST_VALUES = 1 << 20
 #: Bytes of the guest's memory that one request may name, or all of that memory if it is
 #: larger: the same text named many times would be copied as often.
 MAX_NAMED_BYTES = 1 << 30
+#: Characters that are copied at a time, of a text that is handed over by its place.
+PIECE_CHARS = 1 << 20
 #: A final text comes in pieces; this bounds what the host gathers for one.
 MAX_FINAL_CHARS = 256 << 20
 
@@ -60,7 +62,15 @@ class MemoryText(GuestText):
 
     def read(self) -> str:
         """See GuestText.read."""
-        data = self._memory.read(self._address, self.bytes)
+        return self._part(0, self.chars)
+
+    def pieces(self) -> Iterator[str]:
+        """See GuestText.pieces."""
+        for start in range(0, self.chars, PIECE_CHARS):
+            yield self._part(start, min(PIECE_CHARS, self.chars - start))
+
+    def _part(self, start: int, chars: int) -> str:
+        data = self._memory.read(self._address + start * self._kind, chars * self._kind)
         try:
             return data.decode(self._CODECS[self._kind], "surrogatepass")
         except UnicodeDecodeError as error:
