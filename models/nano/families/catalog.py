@@ -1,0 +1,22 @@
+"""All families by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from models.nano.families import chains, tables
+from models.nano.families.task import Task
+from models.nano.lexicon import Split
+
+#: Makes the task of a seed: `(seed, split, chars) -> Task`.
+Maker = Callable[[int, Split, int], Task]
+
+FAMILIES: dict[str, Maker] = {
+    "chains": chains.task,
+    "tables": tables.task,
+}
+
+
+def task(family: str, seed: int, split: Split, chars: int) -> Task:
+    """The task of that family and seed, about `chars` characters long."""
+    return FAMILIES[family](seed, split, chars)

@@ -1,0 +1,286 @@
+"""Family e: keys that refer to keys, and variables that are assigned to variables."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from models.nano import forms, haystacks, values
+from models.nano.cells.walk import WALK
+from models.nano.families.task import Match, Task
+from models.nano.families.wording import Wording
+from models.nano.lexicon import (
+    ADJECTIVES,
+    FIRST_NAMES,
+    LAST_NAMES,
+    NOUNS,
+    Split,
+    pseudo_word,
+    words,
+)
+
+_STEPS = ("one", "two", "three", "four", "five")
+
+#: How a step is written. The first sort names the nearer key first, the second the further.
+_LINKS = (
+    "{k} points to {n}.;The entry {k} refers to {n}.;{k} hands over to {n}.;After {k} comes {n}.;"
+    "Whoever finds {k} should go to {n}.;From {k} the path leads to {n}.;{k} is followed by {n}.;"
+    "For {k}, see {n}.;{k} reports to {n}.;The {r} of {k} is {n}.;{k} passed the letter to {n}.;"
+    "{k} links to {n}.;Next to {k} stands {n}.;{k} was copied into {n}.;{k} depends on {n}.;"
+    "In {k} there is a note about {n}.;{k} -> {n};{k},{n};{k} = {n};{k}: {n};{k} => {n};"
+    '{{"id": "{k}", "{r}": "{n}"}};{k} | {n};from={k} to={n};<{k}> {n}',
+    "{n} comes after {k}.;{n} is the {r} of {k}.;{n} was reached from {k}.;{n} received it from "
+    "{k}.;{n} follows {k}.;VAR {n} = VAR {k};{n} = {k};{n} <- {k};{n} inherits from {k}.;"
+    "{n} copies {k}.;let {n} be {k};set {n} to {k}",
+)
+_HELD_LINKS = (
+    "{k} forwards all mail to {n}.;The trail goes from {k} on to {n}.;{k} ~> {n};goto({k}, {n})",
+    "{n} took over from {k}.;{n} := {k};({n} (of {k}))",
+)
+
+_LAST = Wording(
+    (
+        "starting from {k}, follow the (references|links|steps) to the end. Where do they end?",
+        "which is the (last|final) {r} when you start at {k}?",
+        "begin with {k} and (go|walk) on until there is no next one. What is the last one?",
+        "follow {k} to the end of its (chain|line) and name the (last|end).",
+        "where does the (chain|path|trail) that begins at {k} (end|stop)?",
+        "what is at the very end of the (chain|path) from {k}?",
+        "go from {k} to the next and the next. Which one is last?",
+        "who or what is the end of the {r} line of {k}?",
+        "{k}: which one (ends|closes) its chain?",
+        "trace {k} as far as it goes. Where do you (stop|arrive)?",
+    ),
+    (
+        "if I set out at {k} and keep going, at which one do I finish?",
+        "follow the {r} trail from {k}; what is its final point?",
+        "from {k} onwards, which is the last to be reached?",
+        "the chain of {k} ends with what?",
+        "keep following from {k} until it stops. Name the last.",
+    ),
+)
+_VALUE = Wording(
+    (
+        "follow the (references|links) from {k} to the end. What is the {a} there?",
+        "what {a} does the (last|final) one of the (chain|line) from {k} have?",
+        "start at {k}, go on to the end, and give the {a} of the last one.",
+        "which {a} is (held|kept) at the end of the (chain|path) that begins with {k}?",
+        "which {a} do you get to by following {k}?",
+        "{k} leads to a {a} in the end. Which (one|is it)?",
+        "trace {k} to the end of its (chain|path) and read the {a} there.",
+        "the {a} that (stands|lies) at the end of the trail of {k} is what?",
+    ),
+    (
+        "walk the chain from {k}; what is the {a} of its last member?",
+        "what is the {a} once you have followed {k} all the way?",
+        "go through the chain from {k} and report the {a} at its end.",
+        "at the end of the line from {k} there is a {a}; which?",
+        "beginning with {k}, follow on to the {a} at the end.",
+    ),
+)
+_NTH = Wording(
+    (
+        "which one comes {s} after {k}?",
+        "what is {s} (on|further) from {k}?",
+        "start at {k} and (take|go) {s}. Where are you?",
+        "name the one that is {s} behind {k}.",
+        "after {s} from {k}, which {r} (is reached|do we reach)?",
+        "going {s} from {k} (leads|brings us) to what?",
+        "follow {k} for {s} only. What is (there|found)?",
+        "which is {s} away from {k}?",
+    ),
+    (
+        "if you go {s} along the chain of {k}, what do you find?",
+        "{s} beyond {k}: which one is it?",
+        "beginning at {k}, what is reached in {s}?",
+        "where does one stand after {s} starting with {k}?",
+        "count {s} from {k} and name that one.",
+    ),
+)
+_ALL = Wording(
+    (
+        "find all (variables|names) that are assigned the value {k} in the text above.",
+        "list (all|every one) that can be reached from {k}.",
+        "which ones (lie|come) on the chain that begins with {k}? List them all.",
+        "give all the members of the (chain|path) from {k}, without {k}.",
+        "which (variables|entries) have the value {k}, directly or not?",
+        "name everything that follows from {k}, (in order|one after the other).",
+        "return the (whole|full) chain of {k}.",
+        "list each {r} that comes after {k}, to the end.",
+    ),
+    (
+        "what are all the stations after {k}?",
+        "enumerate the complete chain starting from {k}.",
+        "which of them hold {k} in the end? List every one.",
+        "write down all that are linked to {k}, step by step.",
+        "all variables whose value is {k}: what are they?",
+    ),
+)
+_COUNT = Wording(
+    (
+        "how many (steps|hops) is it from {k} to the end of the chain?",
+        "how many come after {k} (in its chain|on its path)?",
+        "how long is the chain that (begins|starts) at {k}, not counting {k}?",
+        "count the (variables|names) that are assigned the value {k}.",
+        "what is the number of (links|steps) from {k} to the last one?",
+        "how often can you go on from {k}?",
+        "in how many steps does {k} reach its end?",
+        "count all that follow {k}.",
+    ),
+    (
+        "how many others does the chain from {k} contain?",
+        "tell me the number of stations behind {k}.",
+        "how many variables end up with {k}?",
+        "the way from {k} to its end takes how many steps?",
+        "what is the length of the path after {k}?",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of question: its wording, the cell that ends the run, how an answer is scored."""
+
+    wording: Wording
+    final: str
+    match: Match = "exact"
+
+
+KINDS = {
+    "last": _Kind(_LAST, "FINAL(path[-1])"),
+    "value": _Kind(_VALUE, "FINAL(held())"),
+    "nth": _Kind(_NTH, "FINAL(path[{n}])"),
+    "all": _Kind(_ALL, 'FINAL(", ".join(path[1:]))', "set"),
+    "count": _Kind(_COUNT, "FINAL(len(path) - 1)", "number"),
+}
+
+
+def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> Task:
+    """The chain of that seed, in a text of about `chars` characters."""
+    rng = random.Random(f"chains-{split}-{seed}")
+    name = rng.choice(list(KINDS))
+    kind = KINDS[name]
+    draw = _key_maker(rng, split, name)
+    length = rng.randint(2, 6)
+    numbers = name in ("all", "count") and rng.random() < 0.4
+    chain = [draw() for _ in range(length + 1)]
+    if numbers:  # the chain begins with a value, as in RULER's variable tracking
+        chain[0] = str(rng.randint(10_000, 99_999))
+    relation = rng.choice(words(NOUNS, split)) if rng.random() < 0.5 else pseudo_word(rng)
+    sort = rng.choice((0, 1))
+    templates = (_HELD_LINKS if split == "held" else _LINKS)[sort].split(";")
+    picked = [rng.choice(templates)]
+    prose = picked[0].endswith(".")
+    if prose and rng.random() < 0.4:
+        picked += rng.choices([t for t in templates if t.endswith(".")], k=2)
+
+    def link(near: str, far: str) -> str:
+        return rng.choice(picked).format(k=near, n=far, r=relation)
+
+    facts = [link(a, b) for a, b in pairwise(chain)]
+    decoys = 0 if rng.random() < 0.2 else rng.randint(1, 5)
+    others = [[draw() for _ in range(rng.randint(2, 6))] for _ in range(decoys)]
+    facts += [link(a, b) for other in others for a, b in pairwise(other)]
+    if rng.random() < 0.3:  # another one that leads to the middle of the chain
+        facts.append(link(draw(), rng.choice(chain[2:])))
+    attribute, gold_value = "", ""
+    if name == "value":
+        attribute, gold_value, held = _values(rng, split, chain, others, prose)
+        facts += held
+    rng.shuffle(facts)
+    separator = rng.choice((" ", "\n")) if prose else "\n"
+    filler = rng.choice(("essay", "dialogue", "repeated"))
+    unit = haystacks.FILLERS[filler](rng, split)
+    if not prose and rng.random() < 0.5:
+        unit = _filler_links(rng, draw, link)
+        filler = "links"
+    units = list(haystacks.fill(unit, separator, chars, unique_chars))
+    for fact in facts:
+        units.insert(rng.randint(0, len(units)), fact)
+    n = rng.randint(1, length)
+    step = _STEPS[n - 1] if rng.random() < 0.6 and n <= len(_STEPS) else str(n)
+    gold = {
+        "last": chain[-1],
+        "value": gold_value,
+        "nth": chain[n],
+        "all": ", ".join(chain[1:]),
+        "count": str(length),
+    }[name]
+    return Task(
+        family="chains",
+        seed=seed,
+        question=kind.wording.ask(
+            rng, split, k=chain[0], r=relation, a=attribute, s=f"{step} step{'s' * (n > 1)}"
+        ),
+        texts=(separator.join(units),),
+        gold=gold,
+        plan=(WALK, kind.final.format(n=n)),
+        kind=name,
+        match=kind.match,
+        chance={"last": 1 / (length + 1), "nth": 1 / (length + 1), "count": 0.2}.get(name, 0.0),
+        traits=(filler, "prose" if prose else "records", f"{length} steps"),
+    )
+
+
+def _key_maker(rng: random.Random, split: Split, name: str) -> Callable[[], str]:
+    """Draws the keys of a text: all of one look, none twice."""
+    used: set[str] = set()
+    upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    digits = rng.randint(2, 5)
+    looks: list[Callable[[], str]] = [
+        lambda: f"{''.join(rng.choices(upper, k=2))}-{rng.randint(10, 10**digits)}",
+        lambda: "".join(rng.choices(upper, k=5)),
+        lambda: f"{rng.choice(words(FIRST_NAMES, split))} {rng.choice(words(LAST_NAMES, split))}",
+        lambda: f"{pseudo_word(rng)}{rng.randint(10, 10**digits)}",
+        lambda: f"{rng.choice(words(ADJECTIVES, split))}_{rng.choice(words(NOUNS, split))}",
+    ]
+    if split == "held":
+        looks += [
+            lambda: f"{rng.choice(upper)}{rng.randint(10, 99)}-{rng.choice(upper)}",
+            lambda: f"x_{rng.randint(10, 10**digits)}",
+        ]
+    if name != "value":  # a value may be a word with a hyphen
+        looks.append(
+            lambda: f"{rng.choice(words(ADJECTIVES, split))}-{rng.choice(words(NOUNS, split))}"
+        )
+    look = rng.choice(looks)
+
+    def draw() -> str:
+        while True:
+            key = look()
+            if key not in used:
+                used.add(key)
+                return key
+
+    return draw
+
+
+def _values(
+    rng: random.Random, split: Split, chain: list[str], others: list[list[str]], prose: bool
+) -> tuple[str, str, list[str]]:
+    """What the values are called, the one of the chain's end, and how all are written."""
+    kind = rng.choice(values.KINDS)
+    attribute = rng.choice(words(NOUNS, split)) if rng.random() < 0.5 else pseudo_word(rng)
+    write = forms.sentence(rng, split) if prose else _pair(rng)
+    gold = values.draw(kind, rng, split)
+    held = [write(rng, chain[-1], attribute, gold)]
+    for other in others:
+        held.append(write(rng, other[-1], attribute, values.draw(kind, rng, split)))
+    if rng.random() < 0.4:
+        held.append(write(rng, chain[1], attribute, values.draw(kind, rng, split)))
+    return attribute, gold, held
+
+
+def _pair(rng: random.Random) -> forms.Form:
+    template = rng.choice(("{k}: {v}", "{k} = {v}", "{a} of {k}: {v}", "{k} holds {v}"))
+    return lambda _, key, attribute, value: template.format(k=key, a=attribute, v=value)
+
+
+def _filler_links(
+    rng: random.Random, draw: Callable[[], str], link: Callable[[str, str], str]
+) -> haystacks.Filler:
+    """Steps between keys that belong to no chain."""
+    pool = [draw() for _ in range(60)]
+    return lambda: link(rng.choice(pool), rng.choice(pool))

@@ -1,0 +1,151 @@
+"""Conditions on the rows of a table: a field has a value, a date or a number is in a range."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from models.nano.families.sheets import Column, Row, Sheet
+from models.nano.lexicon import Split
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A part of the rows: how it is asked for, the call that takes it, which rows have it."""
+
+    text: str
+    call: str
+    keeps: Callable[[Row], bool]
+
+
+def plain(x: float) -> str:
+    """A number as cells give it."""
+    return str(int(x)) if x == int(x) else str(round(x, 2))
+
+
+def conditions(
+    rng: random.Random,
+    split: Split,
+    data: Sheet,
+    texts: Sequence[Column],
+    numbers: Sequence[Column],
+) -> list[Condition]:
+    """None, one or two of: a field has a value, dates, a number over or under a limit."""
+    found = []
+    if texts and rng.random() < 0.5:
+        found.append(_filter(rng, split, rng.choice(texts)))
+    way = rng.random()
+    if way < 0.35:
+        found.append(_dates(rng, split, data))
+    elif way < 0.45 and len(data.of("number")) == len(numbers) == 1:
+        found.append(_limit(rng, split, data, numbers[0]))
+    return found
+
+
+def clear(
+    question: str,
+    data: Sheet,
+    conditions: Sequence[Condition],
+    wanted: set[str],
+    compared: set[str],
+) -> bool:
+    """Whether the question names just the fields and values that it is meant to."""
+    folded = re.sub(r"[\W_]+", " ", question.lower())
+    asked = " ".join(condition.text for condition in conditions)
+    for column in data.columns:
+        named = re.search(rf"\b{column.name.lower().replace('_', ' ')}(s|es)?\b", folded)
+        meant = column.name in wanted or column.name.replace("_", " ") in asked
+        if bool(named) != meant:
+            return False
+        for value in column.values:
+            known = value in asked or value in compared
+            if bool(re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", question)) != known:
+                return False
+    return Counter(re.findall(r"\d{4}-\d\d", question)) == Counter(re.findall(r"\d{4}-\d\d", asked))
+
+
+_FILTERS = (
+    " with {f} {v}",
+    " where {f} is {v}",
+    " whose {f} is {v}",
+    " that have {v} as {f}",
+    " for {v}",
+    " of {f} {v}",
+    " ({f}: {v})",
+    " having {f} = {v}",
+    " among those with {v}",
+    " if {f} equals {v}",
+)
+_HELD_FILTERS = [" in which {f} says {v}", " given {v}", " marked {v}", " limited to {f} {v}"]
+
+
+def _filter(rng: random.Random, split: Split, column: Column) -> Condition:
+    value = rng.choice(column.values)
+    text = rng.choice(_HELD_FILTERS if split == "held" else _FILTERS)
+    return Condition(
+        text.format(f=column.name.replace("_", " "), v=value),
+        "",
+        lambda row: row[column.name] == value,
+    )
+
+
+_AFTER = [" after {x}", " later than {x}", " since after {x}", " following {x}"]
+_BEFORE = [" before {x}", " earlier than {x}", " up to but not on {x}", " until before {x}"]
+_WITHIN = [" between {x} and {y}", " from {x} to {y}", " from {x} until {y}", " {x} to {y}"]
+_IN = [" in {x}", " during {x}", " dated {x}", " in the month {x}"]
+_HELD_AFTER = [" once {x} was over", " from the time after {x}"]
+_HELD_BEFORE = [" prior to {x}", " ahead of {x}"]
+_HELD_WITHIN = [" starting {x} and ending {y}", " within {x} and {y}"]
+_HELD_IN = [" within {x}", " belonging to {x}"]
+
+
+def _dates(rng: random.Random, split: Split, data: Sheet) -> Condition:
+    day = data.of("date")[0].name
+    held = split == "held"
+    first, last = sorted(rng.choice(data.rows)[day] for _ in range(2))
+    way = rng.choice(("after", "before", "within", "month"))
+    if way == "after":
+        text = rng.choice(_HELD_AFTER if held else _AFTER)
+        return Condition(text.format(x=first), 'only("after")', lambda row: row[day] > first)
+    if way == "before":
+        text = rng.choice(_HELD_BEFORE if held else _BEFORE)
+        return Condition(text.format(x=last), 'only("before")', lambda row: row[day] < last)
+    if way == "within":
+        text = rng.choice(_HELD_WITHIN if held else _WITHIN)
+        return Condition(
+            text.format(x=first, y=last),
+            'only("within")',
+            lambda row: first <= row[day] <= last,
+        )
+    month = first[:7]
+    text = rng.choice(_HELD_IN if held else _IN)
+    return Condition(text.format(x=month), 'only("within")', lambda row: row[day][:7] == month)
+
+
+_OVER = [" with {f} over {x}", " where {f} is more than {x}", " with {f} above {x}"]
+_UNDER = [" with {f} under {x}", " where {f} is less than {x}", " with {f} below {x}"]
+_HELD_OVER = [" whose {f} exceeds {x}", " that have a {f} greater than {x}"]
+_HELD_UNDER = [" whose {f} stays beneath {x}", " that have a {f} smaller than {x}"]
+
+
+def _limit(rng: random.Random, split: Split, data: Sheet, column: Column) -> Condition:
+    """A limit between two of the numbers: none of them is just at it."""
+    values = sorted({float(row[column.name]) for row in data.rows})
+    at = rng.randrange(len(values) - 1)
+    limit = int(values[at]) + 1 if values[at + 1] - values[at] > 2 else values[at] + 0.05
+    name, number = column.name.replace("_", " "), plain(limit)
+    limit = float(number)
+    if rng.random() < 0.5:
+        text = rng.choice(_HELD_OVER if split == "held" else _OVER)
+        return Condition(
+            text.format(f=name, x=number),
+            'only("over")',
+            lambda row: float(row[column.name]) > limit,
+        )
+    text = rng.choice(_HELD_UNDER if split == "held" else _UNDER)
+    return Condition(
+        text.format(f=name, x=number), 'only("under")', lambda row: float(row[column.name]) < limit
+    )

@@ -1,0 +1,131 @@
+"""Tasks of all families, played in the real sandbox, as JSON lines of dialogues.
+
+    python -m models.nano.families.generate --families tables chains --count 4000 --seed 1
+
+Line n is always that of the task of seed `seed * 10**7 + n`; a file that is there is
+continued. Beside the root's dialogue stand those of its sub-calls and children. What
+did not come out right is kept, with its score, for the filter to drop and to count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.nano.families import catalog
+from models.nano.families.stage import Episode, Stage
+from models.nano.families.task import Task
+from models.nano.folders import WORK
+from models.nano.generate import _whole_lines, length
+from models.nano.lexicon import Split
+from rlm_local import dialogue
+
+#: Of an episode's sub-calls, as many are kept.
+CALLS_KEPT = 4
+
+
+def samples_of(episode: Episode, rng: random.Random) -> list[dict[str, object]]:
+    """The dialogues of an episode: the root's, some of its sub-calls', its children's."""
+    task = episode.task
+    root: dict[str, object] = {
+        "messages": [
+            {
+                "role": turn.message.role,
+                "content": turn.message.content,
+                "learn": turn.learn,
+                "constant": turn.constant,
+            }
+            for turn in episode.turns
+        ],
+        "role": "root",
+        "score": episode.score,
+        "task": {
+            "family": task.family,
+            "seed": task.seed,
+            "kind": task.kind,
+            "traits": task.traits,
+            "chars": task.chars,
+            "gold": task.gold[:200],
+        },
+    }
+    found = [root]
+    for prompt, reply in rng.sample(episode.calls, min(CALLS_KEPT, len(episode.calls))):
+        (asked,) = dialogue.sub_call(prompt)
+        found.append(
+            {
+                "messages": [
+                    {"role": asked.role, "content": asked.content, "learn": False},
+                    {"role": "assistant", "content": reply, "learn": True},
+                ],
+                "role": "worker",
+                "score": episode.score,
+                "task": {"family": task.family, "seed": task.seed, "kind": "worker"},
+            }
+        )
+    for child in episode.children:
+        found += samples_of(child, rng)
+    return found
+
+
+def tasks(families: Sequence[str], seed: int, split: Split, start: int, count: int) -> list[Task]:
+    """The tasks of lines `start` to `count`: the families in turn, lengths at random."""
+    made = []
+    for n in range(start, count):
+        task_seed = seed * 10**7 + n
+        chars = length(random.Random(task_seed))
+        made.append(catalog.task(families[n % len(families)], task_seed, split, chars))
+    return made
+
+
+def generate(
+    path: Path, families: Sequence[str], count: int, seed: int, stage: Stage, split: Split = "train"
+) -> Counter[str]:
+    """Bring the file at `path` to `count` lines, each a list of dialogues."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = _whole_lines(path)
+    tally: Counter[str] = Counter()
+    started = time.monotonic()
+    with path.open("a") as file:
+        for n in range(done, count):
+            (task,) = tasks(families, seed, split, n, n + 1)
+            episode = stage.play(task)
+            found = samples_of(episode, random.Random(task.seed))
+            file.write(json.dumps(found, ensure_ascii=False) + "\n")
+            tally[f"{task.family} {'right' if episode.score == 1 else 'wrong'}"] += 1
+            if (n + 1) % 500 == 0:
+                rate = (n + 1 - done) / (time.monotonic() - started)
+                print(f"{n + 1:,} of {count:,} tasks, {rate:.0f}/s", file=sys.stderr, flush=True)
+    return tally
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--families", nargs="+", default=sorted(catalog.FAMILIES))
+    parser.add_argument("--count", type=int, default=4_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--split", choices=("train", "held"), default="train")
+    parser.add_argument("--out", type=Path, default=WORK / "families.jsonl")
+    arguments = parser.parse_args()
+    with Stage.real() as stage:
+        tally = generate(
+            arguments.out,
+            arguments.families,
+            arguments.count,
+            arguments.seed,
+            stage,
+            arguments.split,
+        )
+    for result, number in sorted(tally.items()):
+        print(f"{number:7,}  {result}")
+
+
+if __name__ == "__main__":
+    main()

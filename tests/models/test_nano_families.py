@@ -1,0 +1,95 @@
+"""Families of tasks: right, told apart by their split, solved by their programs in the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.nano import programs
+from models.nano.cells.profile import PROFILE
+from models.nano.families import catalog
+from models.nano.families.stage import Stage
+from models.nano.families.task import score
+
+FAMILIES = sorted(catalog.FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage.real() as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("split", ["train", "held"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_programs_solve_their_tasks(stage: Stage, family: str, split: str) -> None:
+    for seed in range(8):
+        task = catalog.task(family, seed, split, 900 + 700 * seed)
+        episode = stage.play(task, missteps=0.0)
+        assert episode.score == 1.0, (task.question, task.gold, episode.answer)
+        assert episode.errors == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_task_is_a_function_of_its_seed_and_split(family: str) -> None:
+    for seed in range(5):
+        one, two = (catalog.task(family, seed, "train", 900) for _ in range(2))
+        assert (one.question, one.texts, one.gold, one.plan) == (
+            two.question,
+            two.texts,
+            two.gold,
+            two.plan,
+        )
+    questions = {catalog.task(family, seed, "train", 900).question for seed in range(40)}
+    held = {catalog.task(family, seed, "held", 900).question for seed in range(40)}
+    assert len(questions) == 40
+    assert not questions & held
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_turns_choose_and_never_spell(family: str) -> None:
+    """Each cell but the last is the same for all tasks; the last ones are few."""
+    tasks = [catalog.task(family, seed, "train", 900) for seed in range(120)]
+    firsts = {cell for task in tasks for cell in task.plan[:-1]}
+    lasts = {task.plan[-1] for task in tasks}
+    assert len(firsts) <= 4
+    assert len(lasts) <= 90
+    for task in tasks:
+        assert task.gold not in task.plan[-1] or len(task.gold) < 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_task_has_the_length_that_was_asked_for(family: str) -> None:
+    for chars in (2_000, 40_000, 300_000):
+        task = catalog.task(family, 3, "held", chars)
+        assert chars * 0.8 <= task.chars <= chars * 1.25 + 4_000
+
+
+def test_a_dialogue_begins_with_the_profile_and_has_no_spelled_answer(stage: Stage) -> None:
+    episode = stage.play(catalog.task("chains", 1, "train", 2_000), missteps=1.0)
+    said = [turn for turn in episode.turns if turn.message.role == "assistant"]
+    assert said[0].message.content == programs.turn(PROFILE)
+    assert [turn.learn for turn in said] == [True] * (len(said) - 2) + [False, True]
+    assert [turn.constant for turn in said] == [True, True, False, False]
+    assert "Error" in episode.turns[-2].message.content
+    assert episode.score == 1.0
+
+
+@given(answer=st.text(max_size=40), gold=st.text(max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_scores_are_shares(answer: str, gold: str) -> None:
+    for match in ("exact", "number", "set", "pairs"):
+        assert 0.0 <= score(answer, gold, match) <= 1.0
+
+
+def test_scores() -> None:
+    assert score("12.0", "12", "number") == 1.0
+    assert score("about 12", "12", "number") == 0.0
+    assert score("b, a", "a, b", "set") == 1.0
+    assert score("a", "a, b", "set") == 0.0
+    assert score("(b, a)\n(c, d)", "(a, b)", "pairs") == pytest.approx(2 / 3)
+    assert score("", "(a, b)", "pairs") == 0.0
+    assert score("A", "a", "exact") == 0.0
