@@ -183,6 +183,7 @@ class Budget:
                 prompt_tokens=self._sums.prompt_tokens,
                 cached_tokens=self._sums.cached_tokens,
                 completion_tokens=self._sums.completion_tokens,
+                reused_calls=self._sums.reused_calls,
                 by_depth=tuple(sums.at_depth(depth) for depth, sums in by_depth),
             )
 
@@ -336,6 +337,7 @@ class _Sums:
         self.prompt_tokens = 0
         self.cached_tokens = 0
         self.completion_tokens = 0
+        self.reused_calls = 0
 
     @property
     def work_tokens(self) -> int:
@@ -345,6 +347,7 @@ class _Sums:
         self.prompt_tokens += completion.prompt_tokens
         self.cached_tokens += completion.cached_tokens
         self.completion_tokens += completion.completion_tokens
+        self.reused_calls += completion.reused
 
     def at_depth(self, depth: int) -> DepthUsage:
         return DepthUsage(depth=depth, **vars(self))

@@ -97,7 +97,10 @@ class Request(Record, frozen=True):
 
 
 class Completion(Record, frozen=True):
-    """What a model made of a `Request`. `cached_tokens` of the prompt cost nothing."""
+    """What a model made of a `Request`. `cached_tokens` of the prompt cost nothing.
+
+    `reused`: it is the reply to an equal request of the same run, and cost nothing at all.
+    """
 
     text: str
     finish: Literal["stop", "length", "deadline", "tokens"]
@@ -105,6 +108,7 @@ class Completion(Record, frozen=True):
     cached_tokens: int
     completion_tokens: int
     seconds: float
+    reused: bool = False
 
     @property
     def work_tokens(self) -> int:
@@ -162,7 +166,8 @@ class Observation(Record, frozen=True):
 class DepthUsage(Record, frozen=True):
     """What was used at one depth: by the `nodes` there, and by plain calls from the level above.
 
-    `sub_calls` are those calls and nodes: what the level above has called.
+    `sub_calls` are those calls and nodes: what the level above has called. Of the
+    calls, `reused_calls` had the reply of an equal one.
     """
 
     depth: int
@@ -172,6 +177,7 @@ class DepthUsage(Record, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reused_calls: int = 0
 
 
 class Usage(Record, frozen=True):
@@ -183,6 +189,7 @@ class Usage(Record, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reused_calls: int = 0
     by_depth: tuple[DepthUsage, ...] = ()
 
     @property

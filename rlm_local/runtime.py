@@ -18,6 +18,7 @@ from rlm_local.catalog import DEFAULT_MODEL, verified
 from rlm_local.errors import RlmError, UsageError
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
+from rlm_local.memo import MemoModel
 from rlm_local.model import Model
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
@@ -265,7 +266,11 @@ class Runtime:
         answer = controller.answer(
             question,
             prompt,
-            model=self.model,
+            model=MemoModel(
+                self.model,
+                past=journal.past.events.values(),
+                sub_call_tokens=limits.sub_call_tokens,
+            ),
             sandbox=self.sandbox,
             limits=limits,
             run_id=run_id,

@@ -1,0 +1,147 @@
+"""Equal sub-calls are computed once."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rlm_local import controller
+from rlm_local.errors import WindowError
+from rlm_local.limits import Limits
+from rlm_local.memo import MemoModel
+from rlm_local.model import ScriptedModel
+from rlm_local.prompt import prompt_from_text
+from rlm_local.records import Completion, Event, Message, Request, RunStarted, SubCalled
+from rlm_local.wasm import WasmSandbox
+from tests.fakes import cell
+
+PLENTY = 1 << 40
+
+
+def ask(text: str, **how: object) -> Request:
+    return Request(messages=(Message("user", text),), max_tokens=9, **how)  # type: ignore[arg-type]
+
+
+def complete(model: MemoModel, *requests: Request, limit: int = PLENTY) -> list[Completion]:
+    return model.complete(requests, deadline=math.inf, token_limit=limit)
+
+
+@pytest.fixture
+def scripted() -> ScriptedModel:
+    """Each reply is another one."""
+    return ScriptedModel(
+        turns=[f"turn {n}" for n in range(99)], sub_calls=[f"reply {n}" for n in range(99)]
+    )
+
+
+@pytest.fixture
+def model(scripted: ScriptedModel) -> MemoModel:
+    return MemoModel(scripted)
+
+
+def test_again_in_another_call(model: MemoModel, scripted: ScriptedModel) -> None:
+    [first] = complete(model, ask("x", node="0", call=1))
+    [again] = complete(model, ask("x", node="0.1", depth=2, call=7))
+    assert (first.text, first.reused) == ("reply 0", False)
+    assert (again.text, again.reused, again.work_tokens) == ("reply 0", True, 0)
+    assert len(scripted.requests) == 1
+
+
+def test_again_in_the_same_batch(model: MemoModel, scripted: ScriptedModel) -> None:
+    done = complete(model, *map(ask, "abacb"))
+    assert [one.text for one in done] == [f"reply {n}" for n in (0, 1, 0, 2, 1)]
+    assert [one.reused for one in done] == [False, False, True, False, True]
+    assert len(scripted.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ask("y"),
+        ask("x", stop="fence"),
+        ask("x", choices=("a", "b")),
+        ask("x", schema={"type": "null"}),
+        Request(messages=(Message("system", "x"),), max_tokens=9),
+        Request(messages=(Message("user", "x"),), max_tokens=8),
+    ],
+)
+def test_what_differs_is_asked(model: MemoModel, other: Request) -> None:
+    complete(model, ask("x"))
+    [done] = complete(model, other)
+    assert (done.text, done.reused) == ("reply 1", False)
+
+
+@pytest.mark.parametrize("how", [{"temperature": 0.5}, {"dialogue": "0"}])
+def test_what_need_not_be_the_same_is_asked(model: MemoModel, how: dict[str, object]) -> None:
+    done = complete(model, ask("x", **how), ask("x", **how))
+    assert done[0].text != done[1].text
+    assert not any(one.reused for one in done)
+
+
+def test_what_a_limit_cut_short_is_not_kept(model: MemoModel) -> None:
+    [cut] = complete(model, ask("one two three"), limit=2)
+    assert cut.finish == "tokens"
+    [whole] = complete(model, ask("one two three"))
+    assert (whole.finish, whole.reused) == ("stop", False)
+
+
+def test_which_request_does_not_fit() -> None:
+    def script(request: Request) -> str:
+        if request.messages[0].content == "long":
+            raise WindowError(9, 5, index=1)  # of what it is asked: x is not
+        return "ok"
+
+    model = MemoModel(ScriptedModel(sub_calls=script))
+    complete(model, ask("x"))
+    with pytest.raises(WindowError) as caught:
+        complete(model, ask("x"), ask("y"), ask("x"), ask("long"))
+    assert caught.value.index == 3
+
+
+def test_nothing_at_all(model: MemoModel) -> None:
+    assert complete(model) == []
+
+
+def started(model: str = "scripted") -> RunStarted:
+    return RunStarted(
+        run_id="r", time=0.0, question="q", model=model, mode="rlm", prompt={}, limits={}
+    )
+
+
+def called(prompts: tuple[str, ...], completions: list[Completion]) -> SubCalled:
+    replies = tuple(one.text for one in completions)
+    return SubCalled(
+        turn=1, prompts=prompts, replies=replies, completions=tuple(completions), seconds=0.0
+    )
+
+
+def test_a_run_that_goes_on_knows_what_was_said(scripted: ScriptedModel) -> None:
+    said = complete(MemoModel(scripted), ask("x"), ask("y"))
+    past = [started(), called(("x", "y"), said)]
+    model = MemoModel(scripted, past=past, sub_call_tokens=9)
+    assert [one.text for one in complete(model, ask("y"), ask("x"))] == ["reply 1", "reply 0"]
+    # Nothing of it holds for another model.
+    other = MemoModel(scripted, past=[started("another"), *past[1:]], sub_call_tokens=9)
+    assert complete(other, ask("x"))[0].text == "reply 2"
+
+
+def test_the_plain_calls_of_a_run_are_known_by_their_record() -> None:
+    """What `subcalls` asks and what the record is taken to mean have one key."""
+    model = ScriptedModel([cell("llm_query('the prompt')"), cell("FINAL(1)")], ["yes"])
+    events: list[Event] = []
+    limits = Limits()
+    with prompt_from_text("text") as prompt, WasmSandbox() as sandbox:
+        controller.answer(
+            "question",
+            prompt,
+            model=model,
+            sandbox=sandbox,
+            limits=limits,
+            run_id="r",
+            mode="rlm",
+            record=events.append,
+        )
+    [request] = [one for one in model.requests if not one.dialogue]
+    memo = MemoModel(model, past=events, sub_call_tokens=limits.sub_call_tokens)
+    assert complete(memo, request)[0].text == "yes"
