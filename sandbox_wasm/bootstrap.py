@@ -14,6 +14,7 @@ by showing it only what is short, and by putting back what it overwrote.
 
 from __future__ import annotations
 
+import _signal
 import ast
 import asyncio
 import gc
@@ -22,7 +23,6 @@ import json
 import linecache
 import random
 import re
-import signal
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -125,9 +125,11 @@ class Session:
         `exhausted` if memory ran out and could not be won back."""
         self._cells += 1
         before = set(self.variables)
-        if sys.platform == "wasi":  # what a cell did to it must not outlive the cell
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.stdout, sys.stderr, sys.stdin = self._streams[1], self._streams[2], io.StringIO()
+        if _signal.getsignal(_signal.SIGINT) is not _interrupt:  # a cell has changed it
+            _signal.signal(_signal.SIGINT, _interrupt)
+        sys.stdout = sys.__stdout__ = self._streams[1]  # type: ignore[misc,assignment]
+        sys.stderr = sys.__stderr__ = self._streams[2]  # type: ignore[misc,assignment]
+        sys.stdin = io.StringIO()
         result: dict[str, object] = {"value": None, "error": None}
         try:
             result["value"] = self._run(source, f"<cell {self._cells}>")
@@ -168,7 +170,8 @@ class Session:
     def _run(self, source: str, filename: str) -> str | None:
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         tree = cast(ast.Module, compile(source, filename, "exec", ast.PyCF_ONLY_AST | AWAIT))
-        make_awaitable(tree)
+        if "await" in source:
+            make_awaitable(tree)
         last = tree.body[-1] if tree.body else None
         value = None
         if isinstance(last, ast.Expr):
@@ -385,5 +388,7 @@ class Ballast:
 
 
 _session: Session | None = None
+#: How the host's soft interrupt arrives.
+_interrupt = _signal.getsignal(_signal.SIGINT)
 # Made before the snapshot: there it is zero pages, which a fork shares and never touches.
 _ballast = Ballast()

@@ -237,17 +237,13 @@ def make_awaitable(tree: ast.Module) -> None:
     """Let a cell await the plain names, as models do that know them to be async, unless
     it gives them a meaning of its own."""
     names = {name.removesuffix("_async") for name in FORMS}
-    awaits = False
     for node in ast.walk(tree):
         match node:
-            case ast.Await():
-                awaits = True
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 names.discard(name)
             case ast.Name(id=name, ctx=ast.Store()):
                 names.discard(name)
-    if awaits:
-        _Awaited(names).visit(tree)
+    _Awaited(names).visit(tree)
 
 
 class Policy(asyncio.DefaultEventLoopPolicy):

@@ -19,10 +19,12 @@ class Cell:
 
     The time in host calls does not count for `cell_seconds`, but it does for the
     `deadline` (`time.monotonic`). The soft interrupt comes once; code that is
-    still running `GRACE_SECONDS` later is stopped.
+    still running `GRACE_SECONDS` later is stopped. At the deadline it is
+    `LAST_GRACE_SECONDS`: no later cell needs the variables.
     """
 
     GRACE_SECONDS = 0.25
+    LAST_GRACE_SECONDS = 0.1
 
     def __init__(self, deadline: float, cell_seconds: float) -> None:
         self.started = time.monotonic()
@@ -37,7 +39,9 @@ class Cell:
     def due(self) -> float:
         """When to ask for a verdict next."""
         if self._interrupted_at is not None:
-            return self._interrupted_at + self.GRACE_SECONDS
+            is_last = self._interrupted_at >= self._deadline
+            grace = self.LAST_GRACE_SECONDS if is_last else self.GRACE_SECONDS
+            return self._interrupted_at + grace
         return min(self.started + self._cell_seconds + self.host_seconds, self._deadline)
 
     @property
