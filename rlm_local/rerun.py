@@ -21,7 +21,7 @@ from rlm_local.past import PASSING, Past, until_turn
 from rlm_local.prompt import Prompt, open_kept, open_prompt
 from rlm_local.records import Answer, Event, Resumed, RunStarted
 from rlm_local.replay import Replay, ReplayJournal, SilentModel
-from rlm_local.runs import CHECKPOINTS, PROMPT, RunSetup, RunStore
+from rlm_local.runs import CHECKPOINTS, PROMPT, RunRecord, RunSetup, RunStore
 from rlm_local.runtime import Runtime, recorder
 from rlm_local.sandbox import Sandbox
 
@@ -168,6 +168,11 @@ def _start_of(events: tuple[Event, ...], run_id: str) -> RunStarted:
     if started is None:
         raise RunError(f"the record of run {run_id} has no start", hint="ask the question anew")
     return started
+
+
+def limits_of(record: RunRecord) -> Limits:
+    """The limits of a recorded run. Raises RunError."""
+    return _limits_of(_start_of(record.events, record.run_id))
 
 
 def _limits_of(started: RunStarted) -> Limits:

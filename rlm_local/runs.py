@@ -41,6 +41,7 @@ import msgspec
 
 from rlm_local import jsontext
 from rlm_local.errors import RunError
+from rlm_local.past import PASSING
 from rlm_local.paths import data_folder
 from rlm_local.records import Event, ModelInfo, Record, Resumed, RunEnded, RunStarted
 
@@ -254,6 +255,21 @@ class RunStore:
             if size > most:
                 shutil.rmtree(folder, ignore_errors=True)
                 freed += size
+        return freed
+
+    def collect(self, *, resumable: bool = False) -> dict[str, int]:
+        """Remove what serves only to go on with runs that have ended: bytes freed, by run.
+
+        `resumable`: also of those that were broken off or interrupted and could be
+        gone on with. A run that is running is left alone.
+        """
+        freed = {}
+        for summary in self.summaries():
+            ended = summary.ended is not None and summary.ended.answer.stop not in PASSING
+            if summary.state is RunState.RUNNING or not (ended or resumable):
+                continue
+            if size := self.prune(summary.run_id, most_prompt_bytes=0):
+                freed[summary.run_id] = size
         return freed
 
     def ids(self) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import msgspec
 from rlm_local import rerun
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
-from rlm_local.records import Answer, Event, Request
+from rlm_local.records import Answer, Completion, Event, Request
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.sandbox import Sandbox
@@ -61,12 +62,20 @@ GRANDCHILD_CELLS = [
 class AccountingModel(ScriptedModel):
     """Says the same at the same place of the tree, and writes down what it is asked.
 
-    `paid` gets a line for each completion before it is handed over.
+    `paid` gets a line for each completion before it is handed over, which takes
+    `seconds`.
     """
 
-    def __init__(self, paid: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, paid: Callable[[str], None] = lambda line: None, *, seconds: float = 0.0
+    ) -> None:
         super().__init__(self._turn, self._sub_call, context_tokens=8_000)
         self._paid = paid
+        self._seconds = seconds
+
+    def _complete(self, request: Request) -> Completion:
+        time.sleep(self._seconds)
+        return super()._complete(request)
 
     def _turn(self, request: Request) -> str:
         cells = [ROOT_CELLS, CHILD_CELLS, GRANDCHILD_CELLS][request.depth]
@@ -122,7 +131,8 @@ def resume(
 
 def main(command: str, data: str, prompt: str, run_id: str = "") -> None:
     store = RunStore(Path(data) / "runs")
-    model = AccountingModel(Ledger(Path(data) / "paid"))
+    # Slow enough for a kill to find it anywhere.
+    model = AccountingModel(Ledger(Path(data) / "paid"), seconds=0.005)
     if command == "ask":
         answer = ask(store, Path(prompt), model=model)
     else:

@@ -21,6 +21,7 @@ from rlm_local.cli.ask import ask, demo
 from rlm_local.cli.doctor import doctor
 from rlm_local.cli.models import models
 from rlm_local.cli.printing import BROKEN_PIPE, INTERRUPTED, complain
+from rlm_local.cli.rerun import runs_fork, runs_gc, runs_replay, runs_resume
 from rlm_local.cli.runs import runs
 from rlm_local.cli.sandbox import sandbox
 from rlm_local.errors import RlmError, UsageError
@@ -29,6 +30,8 @@ from rlm_local.errors import RlmError, UsageError
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. SIGTERM and SIGHUP keep what there is, as Ctrl-C does."""
     _stand_in_for_closed_streams()
+    # numpy would start threads of its own, which the second wall could not reach.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     received: list[int] = []
@@ -39,19 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
-    code = run(arguments)
+    code = run(arguments, confined=True)
     # All is said and recorded: there is nothing left to break off.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + received[0] if received and code == INTERRUPTED else code)
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code. Every error becomes a sentence on stderr."""
+def run(arguments: Sequence[str] | None = None, *, confined: bool = False) -> int:
+    """Run the command line; the exit code. Every error becomes a sentence on stderr.
+
+    `confined`: commands that run a model's code confine the process, for good.
+    """
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         # Not `commands.main`, which has ideas of its own on Ctrl-C and broken pipes.
-        with commands.make_context("rlm-local", given) as context:
+        with commands.make_context("rlm-local", given, obj=confined) as context:
             code = commands.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as end:
@@ -99,5 +105,7 @@ def commands() -> None:
     """
 
 
+for command in (runs_resume, runs_replay, runs_fork, runs_gc):
+    runs.add_command(command)
 for command in (ask, demo, runs, models, sandbox, doctor):
     commands.add_command(command)

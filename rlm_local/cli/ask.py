@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlm_local.cli import wall
 from rlm_local.cli.options import (
     LIMITS,
     SIZE,
     config_option,
-    json_option,
     limit_options,
+    output_options,
     window_option,
 )
 from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
@@ -63,9 +64,7 @@ def exit_code(stop: StopReason) -> int:
     help="Read bytes that are not UTF-8 as U+FFFD; by default they are an error.",
 )
 @config_option
-@json_option("Print one JSON object: answer, stop, usage, run_id, model.")
-@click.option("--events", is_flag=True, help="Print each event as a line of JSON as it happens.")
-@click.option("--quiet", "-q", is_flag=True, help="Show no steps, only the answer.")
+@output_options
 def ask(
     question: str,
     paths: tuple[Path, ...],
@@ -85,14 +84,12 @@ def ask(
     Exit codes: 0 answered, 2 usage, 3 a limit ended it (partial answer printed),
                 4 model, 5 sandbox, 130 interrupted.
     """
-    if as_json and events:
-        raise click.UsageError("--json and --events exclude each other")
+    view = chosen_view(as_json=as_json, events=events, quiet=quiet)
     config = _config(config_file, given)
     if not paths:
         if sys.stdin.isatty():
             raise UsageError("there is no prompt", hint="give a file, a folder, or - for stdin")
         paths = (Path("-"),)
-    view = _view("events" if events else "none" if as_json or quiet else "steps")
     answer = _answer(question, paths, config, view, as_json=as_json, silent=events)
     if quiet and not answer.complete:
         complain(f"{answer.stop}: {answer.message}")
@@ -111,6 +108,7 @@ def _answer(
     """Run one question and print its answer while the parts are still being put away."""
     from rlm_local.runtime import Runtime
 
+    wall.put_up(paths, config.model)
     with (
         view,
         Runtime(
@@ -127,12 +125,17 @@ def _answer(
         answer = runtime.ask(
             question, prompt, mode=config.mode, seed=config.seed, on_event=view.event
         )
-        view.close()
-        if as_json:
-            print_json(_as_object(answer))
-        elif not silent:
-            print_text(answer.text)
+        show_answer(answer, view, as_json=as_json, silent=silent)
     return answer
+
+
+def show_answer(answer: Answer, view: View, *, as_json: bool, silent: bool) -> None:
+    """Print an answer below what its view has shown; nothing if `silent`."""
+    view.close()
+    if as_json:
+        print_json(_as_object(answer))
+    elif not silent:
+        print_text(answer.text)
 
 
 def _as_object(answer: Answer) -> dict[str, object]:
@@ -159,7 +162,14 @@ def _config(file: Path | None, given: dict[str, object]) -> Config:
     return change(config, {**others, "limits": limits})
 
 
-def _view(kind: str) -> View:
+def chosen_view(*, as_json: bool, events: bool, quiet: bool) -> View:
+    """The view that the output options ask for."""
+    if as_json and events:
+        raise click.UsageError("--json and --events exclude each other")
+    return view_of("events" if events else "none" if as_json or quiet else "steps")
+
+
+def view_of(kind: str) -> View:
     """Who watches: `events` and `steps`, or nobody."""
     from rlm_local.views import Aside, EventLines, PlainView, QuietView
 
@@ -186,7 +196,7 @@ def demo(size: int, seed: int | None) -> int:
         path = Path(folder) / "demo.txt"
         made = write_demo(path, size=size, seed=seed)
         click.echo(f"wrote {format_bytes(path.stat().st_size)} of text: {made.question}", err=True)
-        answer = _answer(made.question, [path], Config(mode="rlm"), _view("steps"))
+        answer = _answer(made.question, [path], Config(mode="rlm"), view_of("steps"))
     right = answer.text.strip() == made.answer
     click.echo("right" if right else f"not found: it is {made.answer}", err=True)
     return 0 if right else exit_code(answer.stop) or 1

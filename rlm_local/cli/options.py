@@ -87,6 +87,19 @@ def json_option(text: str) -> Callable[[Command], Command]:
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
+def output_options(command: Command) -> Command:
+    """How a run is shown: as_json, events, quiet."""
+    for decorate in (
+        click.option("--quiet", "-q", is_flag=True, help="Show no steps, only the answer."),
+        click.option(
+            "--events", is_flag=True, help="Print each event as a line of JSON as it happens."
+        ),
+        json_option("Print one JSON object: answer, stop, usage, run_id, model."),
+    ):
+        command = decorate(command)
+    return command
+
+
 def named_by_option(hint: str) -> str:
     """`hint` with the option beside a setting to change: `raise turns (--turns)`."""
     options = {field: option for option, (field, _, _) in LIMITS.items()}
