@@ -9,11 +9,11 @@ from __future__ import annotations
 
 #: Finds the phrases of the question that the text contains: for each word the longest
 #: one that begins with it (two pointers, a pass over the text for each step), and that
-#: one less its last word. Phrases
-#: that occur thousands of times say nothing and are dropped; passages around the others
-#: are ranked by the phrases in their line or sentence, long and rare ones counting most.
-#: Case, hyphens and underscores do not matter, up to a length of which the guest can hold
-#: a copy.
+#: one less its last word. Phrases that occur thousands of times say nothing and are
+#: dropped; passages around the others are ranked by the phrases in their line or
+#: sentence, long and rare ones counting most. Case, hyphens and underscores do not matter
+#: (up to a length of which the guest can hold a copy), but where a phrase is spelled as the
+#: question spells it, that is a rarer phrase of its own.
 LOCATE = """\
 import math, re
 docs = [context] if isinstance(context, str) else context
@@ -31,6 +31,7 @@ def is_word(t, k, end):
     return not (t[k - 1:k].isalnum() or t[end:end + 1].isalnum())
 def locate():
     q, texts = fold(question), [fold(t) for t in docs]
+    asked = question.lower()
     words = [m.span() for m in re.finditer(r"[^\\W_]+", q)]
     spots, weight, ranked, hits, j = {}, {}, [], [], 0
     for i, (start, _) in enumerate(words):
@@ -42,13 +43,17 @@ def locate():
             at = [(d, k) for d, t in enumerate(texts) for k in places(p, t)]
             if len(at) < 1000:
                 at = [(d, k) for d, k in at if is_word(texts[d], k, k + len(p))]
-                if at:
-                    spots[p], weight[p] = at, len(p) ** 2 / len(at)
+                e = asked[start:words[last][1]]
+                same = [(d, k) for d, k in at if docs[d][k:k + len(p)].lower() == e]
+                for p, at in ((e, same), (p, at)):
+                    if at:
+                        spots[p], weight[p] = at, len(p) ** 2 / len(at)
     for p in sorted(weight, key=weight.get)[-12:]:
         for d, k in spots[p]:
             t, end = texts[d], k + len(p)
-            near = re.split(r"\\n|\\. ", t[max(0, k - 150):k])[-1] + p
-            near += re.split(r"\\n|\\. ", t[end:end + 150])[0]
+            a = k - len(re.split(r"\\n|\\. ", t[max(0, k - 150):k])[-1])
+            b = end + len(re.split(r"\\n|\\. ", t[end:end + 150])[0])
+            near = t[a:b] + "\\n" + docs[d][a:b].lower()
             score = weight[p] + sum(weight[s] for s in weight if s in near)
             ranked.append((score, d, k, p))
     for score, d, k, p in sorted(ranked, reverse=True):
@@ -72,11 +77,13 @@ def nearest(form):
             found.append((doubt + far(before[m.end():]), m[0]))
         for m in re.finditer(forms[form], after):
             found.append((doubt + far(after[:m.start()]), m[0]))
-    return min(f for f in found if str(f[1]) not in question)
+    return min(f for f in found if str(f[1]) not in question.lower())
 hits = locate()
 for _, before, key, after in hits[:2]:
     print(repr(before[-50:]), "[" + key + "]", repr(after[:70]))
-for form in sorted(forms, key=nearest):
+order = sorted(forms, key=nearest)
+print("nearest", order[0])
+for form in order:
     print(form, *nearest(form))"""
 
 
