@@ -73,7 +73,7 @@ class _Known(Record, frozen=True):
 def models() -> dict[str, ModelFile]:
     """All models known by name, in the order of the catalogues; the first of a name wins."""
     found: dict[str, ModelFile] = {}
-    for folder in _folders():
+    for folder in folders():
         for name, entry in _read(folder / CATALOGUE).items():
             model = ModelFile(
                 name=name,
@@ -161,7 +161,8 @@ def digest(path: Path) -> str:
     return computed
 
 
-def _folders() -> list[Path]:
+def folders() -> list[Path]:
+    """Where catalogues and their files are looked for; not all need to be there."""
     package = Path(__file__).resolve().parent
     own = _own_folder()
     return [*([own] if own else []), package / "_models", package.parent / "models"]

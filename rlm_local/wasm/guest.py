@@ -7,6 +7,7 @@ it depends on.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -73,18 +74,16 @@ def load(path: Path, *, notice: Callable[[str], None] = lambda _: None) -> Guest
 
     `notice` is told of what takes long. Raises GuestMissing, SandboxError.
     """
-    try:
-        wasm = path.read_bytes()
-    except OSError as error:
-        raise GuestMissing(f"{path} cannot be read: {error.strerror}") from error
-    digest = hashlib.sha256(wasm).hexdigest()
+    digest = digest_of(path)
     engine = wasmtime.Engine(_configuration())
-    kept = cache_folder("compiled") / f"{digest[:32]}-{_platform_key()}.cwasm"
+    kept = compiled_path(digest)
     module = _cached(engine, kept)
     if module is None:
         notice("compiling the WebAssembly Python; this happens once")
         try:
+            wasm = _read(path)
             module = wasmtime.Module(engine, wasm)
+            kept = compiled_path(hashlib.sha256(wasm).hexdigest())  # of what was read just now
         except wasmtime.WasmtimeError as error:
             raise SandboxError(
                 f"{path} is not a usable guest: {str(error).splitlines()[0]}",
@@ -93,6 +92,20 @@ def load(path: Path, *, notice: Callable[[str], None] = lambda _: None) -> Guest
         write_private(kept, module.serialize())
         forget_old(kept.parent, "*.cwasm")
     return Guest(engine, module, digest)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of the module at `path`, in hex. Raises GuestMissing."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise GuestMissing(f"{path} cannot be read: {error.strerror}") from error
+    return _digest(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def compiled_path(digest: str) -> Path:
+    """Where the compiled form of the module with that digest is kept, on this machine."""
+    return cache_folder("compiled") / f"{digest[:32]}-{_platform_key()}.cwasm"
 
 
 def check_private(path: Path) -> None:
@@ -135,6 +148,19 @@ def forget_old(folder: Path, pattern: str) -> None:
     found = sorted(folder.glob(pattern), key=lambda path: path.lstat().st_mtime_ns)
     for path in found[:-_KEPT]:
         path.unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=4)
+def _digest(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    """It is asked for twice at each start, and takes some 20 ms."""
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GuestMissing(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _configuration() -> wasmtime.Config:

@@ -164,7 +164,7 @@ def test_a_snapshot_is_sparse(made: Path) -> None:
         lambda data: data[:-1],
         lambda data: data + b"\0",
         lambda data: b"x" + data[1:],
-        lambda data: data.replace(b'"format":1', b'"format":9', 1),
+        lambda data: data.replace(b'"format":', b'"format":9', 1),
         lambda data: data.replace(b'"guest":"', b'"guest":"x', 1)[:-1],
     ],
 )

@@ -1,0 +1,90 @@
+"""The second wall: the process that runs guests gives up what it will not need.
+
+WebAssembly is the first wall. Should code get out of it, through a fault in wasmtime
+or in our own host functions, it is in a process that can read and write only where
+this run reads and writes, start no program but its own Python, and open no socket.
+The kernel holds that: Landlock for files and TCP, seccomp for system calls. Neither
+can be taken back, and every child process inherits both, so the worker that parses
+a model's file is confined too.
+
+What the kernel lacks is left out, and `Wall` says so: confinement never fails a run.
+docs/security.md has the reasons, and what this does not cover.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rlm_local.confine import landlock, places, seccomp
+from rlm_local.confine.kernel import Unavailable
+from rlm_local.records import Record
+
+#: Set to "off", it leaves the process as it is.
+VARIABLE = "RLM_LOCAL_CONFINE"
+
+
+class Wall(Record, frozen=True):
+    """What holds now. `landlock` is the version of its interface, 0 where it does not hold;
+    `missing` says for each part that does not hold why not."""
+
+    landlock: int
+    seccomp: bool
+    missing: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        return not self.missing
+
+    def __str__(self) -> str:
+        parts = [f"Landlock {self.landlock}"] if self.landlock else []
+        parts += ["seccomp"] if self.seccomp else []
+        held = " and ".join(parts) if parts else "off"
+        return "; ".join([held, *self.missing])
+
+
+def confine_process(*, readable: Iterable[Path] = (), writable: Iterable[Path] = ()) -> Wall:
+    """Confine this process, and all that it will start, for good. What holds comes back.
+
+    Files and folders can be read beneath `readable`, `writable` and where programs
+    and their settings lie (see `places`), and written beneath `writable`; what is
+    open already stays so. No sockets are made, no programs run but this Python.
+    Call it before threads are started: Landlock holds for the calling thread and
+    those that it will start.
+    """
+    missing: list[str] = []
+    if os.environ.get(VARIABLE) == "off":
+        return Wall(landlock=0, seccomp=False, missing=(f"{VARIABLE} is off",))
+    if sys.platform != "linux":
+        return Wall(landlock=0, seccomp=False, missing=(f"it is not known on {sys.platform}",))
+    # A dump would hold the prompt, in a place of the system's choosing.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    version = 0
+    try:
+        version = landlock.restrict(places.rules(readable=readable, writable=writable))
+    except Unavailable as error:
+        missing.append(f"no Landlock: {error}")
+    others = _other_threads()
+    if version and others:
+        missing.append(f"Landlock leaves out {others} threads that were there before")
+    filtered = False
+    try:
+        seccomp.install()
+        filtered = True
+    except Unavailable as error:
+        missing.append(f"no seccomp: {error}")
+    return Wall(landlock=version, seccomp=filtered, missing=tuple(missing))
+
+
+def _other_threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task")) - 1
+    except OSError:
+        return threading.active_count() - 1
+
+
+__all__: Sequence[str] = ["VARIABLE", "Wall", "confine_process"]

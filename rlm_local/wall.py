@@ -1,0 +1,84 @@
+"""Puts up the second wall around a run: what that run reads and writes, and no more.
+
+`confine` knows the kernel; this knows the program. The command line puts the wall up
+before it starts anything, since it holds for threads and children that come later.
+A program that embeds the package decides for itself: the wall is for its whole
+process, and cannot be taken down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rlm_local import catalog
+from rlm_local.confine import Wall, confine_process
+from rlm_local.errors import RlmError
+from rlm_local.paths import cache_folder, data_folder
+from rlm_local.spool.sources import STDIN, expand
+
+#: The caches that a run adds to. That of compiled guests is none of them: what lies there
+#: runs as native code, the next time without the wall that it was written behind.
+CACHES = ("spool", "snapshot", "prefixes", "digests")
+#: What a run only reads.
+READ_CACHES = ("guest", "compiled")
+READ_DATA = ("packages",)
+
+
+def put_up(prompts: Iterable[Path] = (), *, model: str | Path | None = None) -> Wall:
+    """Confine this process to a run over `prompts` with `model`, for good.
+
+    What the kernel lacks is told by what it returns, and what is wrong with the paths
+    by whoever uses them. Raises ConfigError if our own folders cannot be used.
+    """
+    readable = [*_prompt_files(prompts), *catalog.folders(), *_model_files(model)]
+    readable += [cache_folder(name) for name in READ_CACHES]
+    readable += [data_folder(name) for name in READ_DATA]
+    writable = [*(cache_folder(name) for name in CACHES), data_folder("runs")]
+    guest = _guest_file()
+    if guest is not None:
+        readable.append(guest)
+        if not _is_compiled(guest):
+            writable.append(cache_folder("compiled"))
+    return confine_process(readable=readable, writable=writable)
+
+
+def _prompt_files(prompts: Iterable[Path]) -> Iterator[Path]:
+    """The paths, and what links in folders lead to."""
+    for path in prompts:
+        if str(path) == STDIN:
+            continue
+        yield path
+        if path.is_dir():
+            try:
+                sources = expand([path]).sources
+            except (RlmError, OSError):
+                continue
+            yield from (Path(source.path) for source in sources if os.path.islink(source.path))
+
+
+def _model_files(model: str | Path | None) -> Iterator[Path]:
+    if model is not None:
+        try:
+            yield catalog.find(model).path
+        except RlmError:
+            return
+
+
+def _guest_file() -> Path | None:
+    from rlm_local.wasm import guest
+
+    try:
+        return guest.find()
+    except RlmError:
+        return None
+
+
+def _is_compiled(path: Path) -> bool:
+    from rlm_local.wasm import guest
+
+    try:
+        return guest.compiled_path(guest.digest_of(path)).is_file()
+    except RlmError:
+        return True
