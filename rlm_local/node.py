@@ -109,7 +109,8 @@ class Node:
         try:
             with self._fork() as repl:
                 self._restore(repl)
-                self._loop(repl)
+                while state.final is None:
+                    self._turn(repl)
         finally:
             self.tree.end_level(cancelled(self.budget), self.budget)
             self.sub_calls.close()
@@ -128,14 +129,6 @@ class Node:
         )
 
     # ------------------------------------------------------------ one turn
-
-    def _loop(self, repl: Repl) -> None:
-        try:
-            while self.state.final is None:
-                self._turn(repl)
-        except KeyboardInterrupt:  # children end first: the guest waits for them
-            self.tree.end(interrupted(), self.budget)
-            raise
 
     def _turn(self, repl: Repl) -> None:
         state = self.state
@@ -225,7 +218,10 @@ class Node:
                     ran = repl.execute(
                         code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
                     )
-            except (RlmError, KeyboardInterrupt):
+            except (RlmError, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt):  # the cell may be waiting for children
+                    self.tree.end(interrupted(), self.budget)
+                    repl.close()
                 state.latest = repl.written().strip() or state.latest
                 raise
         state.content = ran.partial or state.content

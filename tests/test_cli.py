@@ -395,6 +395,31 @@ def test_runs_as_json(run: Run, script: Script, text: str):
     assert [event["type"] for event in shown["events"]] == ["start", "turn", "reply", "ran", "end"]
 
 
+def test_a_runs_tree(run: Run, script: Script, text: str):
+    script(cell("FINAL(rlm_query(['Which?', 'xy'], None)[0]['text'])"), FINISH)
+    code, out, _ = run("ask", "q", text, "--mode", "rlm", "--depth", "2")
+    assert (code, out) == (0, "2\n")
+    code, out, err = run("runs", "show", "last", "--tree")
+    assert (code, err) == (0, "")
+    head, root, child = out.splitlines()
+    assert head.split() == ["node", "stop", "turns", "calls", "tokens", "time", "question"]
+    assert root.startswith("0 ")
+    assert child.startswith("  0.1  answered      1      0 ")
+    assert child.endswith("Which? (2 characters)")
+    nodes = json.loads(run("runs", "show", "last", "--tree", "--json")[1])
+    assert [(node["node"], node["depth"], node["stop"]) for node in nodes] == [
+        ("0", 0, "answered"), ("0.1", 1, "answered"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("depth", ["-1", "9", "deep"])
+def test_a_depth_that_cannot_be(run: Run, script: Script, text: str, depth: str):
+    script(FINISH)
+    code, _, err = run("ask", "q", text, "--depth", depth)
+    assert code == 2
+    assert "depth" in err
+
+
 def test_no_runs(run: Run):
     assert run("runs", "list") == (0, "", "")
     assert run("runs", "list", "--json") == (0, "[]\n", "")

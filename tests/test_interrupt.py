@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench import models
-from rlm_local.records import RunEnded, StopReason
+from rlm_local.records import NodeEnded, NodeStarted, RunEnded, StopReason
 from rlm_local.runs import RunState, RunStore
 from tests.fakes import cell
 
@@ -77,6 +77,26 @@ def test_ctrl_c_keeps_the_partial_answer(text: str):
     assert "Traceback" not in err
     [run_id] = RunStore().ids()
     assert ended(run_id).answer.stop is StopReason.INTERRUPTED
+
+
+def test_ctrl_c_while_children_work(text: str):
+    root = cell("print('so far')\nrlm_query_batched([('q', 'x')] * 3)")
+    child = cell("while True:\n    try:\n        while True: pass\n    except BaseException: pass")
+    turns = [root, child, child, child]
+    asked = ["ask", "q", text, "--mode", "rlm", "--depth", "2"]
+    with started(turns, asked, wasm=True) as process:
+        wait_for(process, "| while True")
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        out, err = process.communicate(timeout=60)
+        assert time.monotonic() - began < 20
+    assert (process.returncode, out) == (130, "so far\n"), err
+    assert "Traceback" not in err
+    [run_id] = RunStore().ids()
+    assert ended(run_id).answer.stop is StopReason.INTERRUPTED
+    stops = [e.stop for e in RunStore().read(run_id).events if isinstance(e, NodeEnded)]
+    begun = [e for e in RunStore().read(run_id).events if isinstance(e, NodeStarted)]
+    assert stops == [StopReason.INTERRUPTED] * len(begun)
 
 
 def test_ctrl_c_while_standard_input_is_read():
