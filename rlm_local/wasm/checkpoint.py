@@ -29,7 +29,7 @@ from rlm_local.errors import SandboxError
 from rlm_local.records import Record
 from rlm_local.wasm.guest import check_private
 from rlm_local.wasm.instance import Instance
-from rlm_local.wasm.pages import PAGE_BYTES, Extent, PageMap, Pages, extents, pages_of
+from rlm_local.wasm.pages import PAGE_BYTES, Extent, PageMap, Pages, extents
 
 FORMAT = 1
 SUFFIX = ".pages"
@@ -164,7 +164,7 @@ class Checkpoints:
         if self._map is None:
             self._map = PageMap()
         new = self._map.written(instance.memory.base, size)
-        state = _union([*(pages_of(link.extents) for link in self._chain), new])
+        state = self._with_held(new, size)
         large = len(state) * PAGE_BYTES > SMALL_BYTES
         held = sum(link.pages for head in self._chain for link in head.extents)
         alone = not self._chain or held + len(new) > MOST_TIMES * len(state)
@@ -194,6 +194,17 @@ class Checkpoints:
             self._map_pages(instance, head)
         self._prune(turn)
         return Saved(bytes=written, pages=sum(e.pages for e in wanted), alone=alone)
+
+    def _with_held(self, new: Pages, size: int) -> Pages:
+        """The pages `new`, and those that the memory stands on, of `size` bytes in all."""
+        if not self._chain:
+            return new
+        marks = np.zeros(size // PAGE_BYTES, np.bool_)
+        marks[new] = True
+        for head in self._chain:
+            for first, count in head.extents:
+                marks[first : first + count] = True
+        return np.flatnonzero(marks)
 
     def _write(self, head: Head, pieces: list[memoryview]) -> int:
         """Write the file, whole or not at all; its size. Raises OSError."""
@@ -297,10 +308,6 @@ def _checksum(file: BinaryIO, wanted: list[Extent]) -> int | None:
             return None
         checksum = zlib.crc32(data, checksum)
     return checksum
-
-
-def _union(several: list[Pages]) -> Pages:
-    return several[0] if len(several) == 1 else np.unique(np.concatenate(several))
 
 
 def _bytes_of(view: memoryview, extent: Extent) -> memoryview:

@@ -72,10 +72,3 @@ def extents(pages: Pages, gap: int) -> list[Extent]:
     firsts = pages[np.concatenate(([0], breaks + 1))].tolist()
     lasts = pages[np.concatenate((breaks, [len(pages) - 1]))].tolist()
     return [Extent(first, last - first + 1) for first, last in zip(firsts, lasts, strict=True)]
-
-
-def pages_of(extents: list[Extent]) -> Pages:
-    """Every page of the extents, which are ascending and apart."""
-    if not extents:
-        return np.empty(0, np.int64)
-    return np.concatenate([np.arange(first, first + count) for first, count in extents])
