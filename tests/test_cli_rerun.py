@@ -1,0 +1,172 @@
+"""`runs resume`, `replay`, `fork` and `gc`: what is printed, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rlm_local import cli, runtime
+from rlm_local.model import ScriptedModel
+from rlm_local.records import Observation, Request, SubCalled
+from rlm_local.runs import CHECKPOINTS, PROMPT, RunStore
+from tests.fakes import FakeRepl, FakeSandbox, cell
+from tests.test_resume import Death, Killed
+
+TURNS = [
+    cell("x = len(context)\nprint(x)"),
+    cell("said = llm_query('say it')\nprint(said)"),
+    cell("FINAL(f'{question} {x} {said}')"),
+]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """Folders of their own, no real sandbox, and a model; what that was asked."""
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
+    requests: list[Request] = []
+
+    def turn(request: Request) -> str:
+        requests.append(request)
+        return TURNS[request.turn - 1]
+
+    def sub_call(request: Request) -> str:
+        requests.append(request)
+        return "said"
+
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(turn, sub_call))
+    return requests
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    path = tmp_path / "text.txt"
+    path.write_text("four")
+    return str(path)
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        return (cli.run(arguments), *capfd.readouterr())
+
+    return invoke
+
+
+@pytest.fixture
+def killed(run: Run, text: str, capfd: pytest.CaptureFixture[str]) -> str:
+    """A run that was killed after its second turn's sub-call."""
+    with pytest.MonkeyPatch.context() as patch:
+        Death(patch, 7, written=True)
+        with pytest.raises(Killed):
+            run("ask", "how many?", text, "--mode", "rlm")
+    capfd.readouterr()
+    assert isinstance(RunStore().read(RunStore().ids()[-1]).events[-1], SubCalled)
+    return RunStore().ids()[-1]
+
+
+def test_resume_prints_all_steps_and_the_answer(killed: str, run: Run, asked: list[Request]):
+    asked.clear()
+    code, out, err = run("runs", "resume", "last")
+    assert (code, out) == (0, "how many? 4 said\n")
+    assert err.count("turn 1 ") == err.count("turn 2 ") == err.count("turn 3 ") == 1
+    assert [(request.turn, request.call) for request in asked] == [(3, 0)]
+    code, out, err = run("runs", "resume", killed)
+    assert (code, out) == (2, "")
+    assert f"error: run {killed} has ended: answered" in err
+    assert "runs fork" in err
+
+
+def test_resume_for_programs(killed: str, run: Run):
+    code, out, err = run("runs", "resume", killed, "--json")
+    made = json.loads(out)
+    assert (code, err, made["answer"], made["run_id"]) == (0, "", "how many? 4 said", killed)
+    assert made["usage"]["turns"] == 3
+
+
+def test_resume_with_events_prints_those_that_are_new(killed: str, run: Run):
+    code, out, _ = run("runs", "resume", killed, "--events")
+    kinds = [json.loads(line)["type"] for line in out.splitlines()]
+    assert (code, kinds) == (0, ["ran", "turn", "reply", "ran", "end"])
+
+
+def test_resume_of_a_prompt_that_has_changed(killed: str, run: Run, text: str):
+    Path(text).write_text("five!")
+    code, out, err = run("runs", "resume", killed)
+    assert (code, out) == (2, "")
+    assert "has other content now" in err
+    assert "hint: " in err
+
+
+def test_replay_says_that_all_is_equal(run: Run, text: str, asked: list[Request]):
+    run("ask", "how many?", text, "--mode", "rlm")
+    asked.clear()
+    code, out, _ = run("runs", "replay", "last")
+    assert code == 0
+    assert out.startswith("3 cells and 12 events of run ")
+    assert out.endswith("compared: all equal\n")
+    assert not asked
+    code, out, _ = run("runs", "replay", "last", "--json")
+    assert json.loads(out)["equal"] is True
+
+
+def test_replay_names_what_differs(run: Run, text: str, monkeypatch: pytest.MonkeyPatch):
+    run("ask", "how many?", text, "--mode", "rlm")
+    real = FakeRepl.execute
+
+    def execute(repl: FakeRepl, code: str, **limits: float) -> Observation:
+        return real(repl, code.replace("len(context)", "5"), **limits)
+
+    monkeypatch.setattr(FakeRepl, "execute", execute)
+    code, out, err = run("runs", "replay", "last")
+    assert code == 1
+    assert "error: turn 1 of node 0: stdout was '4\\n' and is '5\\n'" in err
+    assert "differ" in out
+
+
+def test_fork_asks_anew_from_a_turn_on(run: Run, text: str, asked: list[Request]):
+    run("ask", "how many?", text, "--mode", "rlm")
+    asked.clear()
+    code, out, err = run("runs", "fork", "last", "--turn", "2", "--question", "and now?")
+    assert (code, out) == (0, "and now? 4 said\n")
+    assert [request.turn for request in asked] == [3]
+    assert "turn 1 " in err
+    assert len(RunStore().ids()) == 2
+    code, out, _ = run("runs", "fork", "last", "--turn", "1", "--turns", "2", "--quiet")
+    assert code == 3
+    code, _, err = run("runs", "fork", "last", "--turn", "9")
+    assert code == 2
+    assert "there is no turn 9" in err
+
+
+def test_gc_removes_what_only_serves_to_go_on(killed: str, run: Run, text: str):
+    run("ask", "how many?", text, "--mode", "rlm")
+    ended = RunStore().ids()[-1]
+    for run_id in (killed, ended):
+        for name in (CHECKPOINTS, PROMPT):
+            folder = RunStore().folder / run_id / name
+            folder.mkdir()
+            (folder / "file").write_bytes(bytes(1000))
+    code, out, err = run("runs", "gc")
+    assert code == 0
+    assert out.split()[0] == ended
+    assert "of 1 runs" in err
+    assert run("runs", "resume", killed, "--quiet")[:2] == (0, "how many? 4 said\n")
+    (RunStore().folder / ended / CHECKPOINTS).mkdir()
+    code, out, _ = run("runs", "gc", "--json")
+    assert (code, json.loads(out)) == (0, {killed: 1000})  # its prompt, which was small
+
+
+def test_gc_of_all_takes_broken_off_runs_too(killed: str, run: Run):
+    folder = RunStore().folder / killed / CHECKPOINTS
+    folder.mkdir()
+    (folder / "file").write_bytes(bytes(1000))
+    assert run("runs", "gc", "--all")[1].split()[0] == killed
+    assert not folder.exists()
+    assert run("runs", "resume", killed)[0] == 0  # its cells run again
