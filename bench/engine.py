@@ -1,6 +1,8 @@
-"""The engine's figures: sub-calls in a batch, start, turns, memory, deadlines.
+"""The engine's figures: sub-calls in a batch, turns, labels, starts, memory, deadlines.
 
-    python -m bench.engine [MODEL …]        models of bench.models, or paths; default 5m 50m
+    python -m bench.engine [--rounds N] [MODEL …]
+
+A MODEL is one of bench.models, or a path; 5m and 50m unless others are named.
 
 The ways that are compared run in turns within one run, so that other load on the
 machine meets them all. CPU seconds are the worker's own and bear load better than
@@ -9,17 +11,18 @@ wall time does. Results go to bench/out/engine.json.
 
 from __future__ import annotations
 
-import os
-import sys
+import argparse
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import NamedTuple
 
 from bench import models
 from bench.report import report
+from bench.rivals import BareDecode, HighLevel, Measured, cpu_seconds, scheduling_seconds
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel
 from rlm_local.records import Completion, Message, Request
@@ -33,132 +36,208 @@ WORDS = [
 ]
 PREFIX = " ".join(WORDS * 25)  # 500 tokens
 TAIL_WORDS = 20  # with the template's own tokens about 28
-ROUNDS = 3
+LABELS = ("the", "of", "and", "to", "in", "is")
+ITEM_WORDS = 8
+ITEM_TOKENS = 32  # of a freely generated label: a small model explains itself
 MEMORY = 4096 * MIB
 
-
-class Measured(NamedTuple):
-    """Wall and CPU seconds of something, and the tokens it made."""
-
-    wall: float
-    cpu: float
-    tokens: int
+Figures = dict[str, float]
 
 
-def main(names: list[str]) -> None:
-    results = {name: measure(name) for name in names or ["5m", "50m"]}
-    figures = next(iter(results.values()))
-    report(
-        "engine",
-        [{"figure": figure, **{n: results[n][figure] for n in results}} for figure in figures],
-    )
+class Bench:
+    """One model's figures. `rounds`: how often each is taken; medians are reported."""
 
+    def __init__(self, name: str, rounds: int) -> None:
+        self.path = models.make(name) if name in models.SHAPES else Path(name)
+        self.rounds = rounds
+        self._series = 0
 
-def measure(name: str) -> dict[str, float]:
-    path = models.make(name) if name in models.SHAPES else Path(name)
-    figures = start(path)
-    with LlamaModel(path, memory_bytes=MEMORY) as model:
-        figures |= sub_calls(model, path)
-        figures |= turns(model)
-        figures |= deadlines(model)
-        figures |= memory(model)
-    return figures
+    def run(self) -> Figures:
+        figures = self.start()
+        with LlamaModel(self.path, memory_bytes=MEMORY) as model:
+            figures |= self.turns(model)
+        with LlamaModel(self.path, memory_bytes=MEMORY) as model:
+            figures |= self.sub_calls(model)
+            figures |= self.labels(model)
+            figures |= self.a_turn_beside(model)
+            figures |= deadlines(model)
+            figures |= memory(model)
+        figures |= self.fresh_process()
+        return figures
 
+    def start(self) -> Figures:
+        def once() -> None:
+            LlamaModel(self.path, memory_bytes=MEMORY).close()
 
-def start(path: Path) -> dict[str, float]:
-    def once() -> None:
-        LlamaModel(path, memory_bytes=MEMORY).close()
+        once()
+        return {"start and close, s": median(timed(once) for _ in range(self.rounds))}
 
-    once()
-    return {"start and close, s": median(timed(once) for _ in range(ROUNDS))}
+    # ------------------------------------------------------------ sub-calls
 
+    def sub_calls(self, model: LlamaModel) -> Figures:
+        """CALLS requests over a shared prefix: together, one by one, and by others' means."""
 
-def sub_calls(model: LlamaModel, path: Path) -> dict[str, float]:
-    """CALLS requests over a shared prefix: together, one by one, and by llama-cpp-python."""
-    rounds: dict[str, list[Measured]] = {"batch": [], "one by one": [], "create_completion": []}
-    theirs = Theirs(path, threads=model.threads)
-    for number in range(ROUNDS):
-        # New words every time, so that only the prefix is in the cache.
-        texts = [tail(3 * number, call) for call in range(CALLS)]
-        rounds["batch"].append(ours(model, texts, together=True))
-        texts = [tail(3 * number + 1, call) for call in range(CALLS)]
-        rounds["one by one"].append(ours(model, texts, together=False))
-        texts = [tail(3 * number + 2, call) for call in range(CALLS)]
-        rounds["create_completion"].append(theirs.run(texts))
-    rate = {
-        way: median(measured.tokens / measured.wall for measured in all_)
-        for way, all_ in rounds.items()
-    }
-    cost = {
-        way: median(1000 * measured.cpu / measured.tokens for measured in all_)
-        for way, all_ in rounds.items()
-    }
-    figures = {f"{way}, tokens/s": rate[way] for way in rounds}
-    figures |= {f"{way}, CPU ms/token": cost[way] for way in rounds}
-    ratios = [b.wall / a.wall for a, b in zip(rounds["batch"], rounds["one by one"], strict=True)]
-    figures["batch against one by one, x"] = median(ratios)
-    figures["the same in CPU, x"] = cost["one by one"] / cost["batch"]
-    figures["batch against create_completion, x"] = rate["batch"] / rate["create_completion"]
-    return figures
-
-
-def tail(series: int, call: int) -> str:
-    """A sub-call's own words: different from every other's within its first few."""
-    picked = Random(CALLS * series + call)
-    return " ".join(picked.choices(WORDS, k=TAIL_WORDS))
-
-
-def ours(model: LlamaModel, texts: list[str], *, together: bool) -> Measured:
-    requests = [request(text) for text in texts]
-    cpu, began = cpu_seconds(model.pid), time.perf_counter()
-    groups = [requests] if together else [[one] for one in requests]
-    done = [completion for group in groups for completion in complete(model, *group)]
-    wall = time.perf_counter() - began
-    return Measured(
-        wall, cpu_seconds(model.pid) - cpu, sum(completion.completion_tokens for completion in done)
-    )
-
-
-class Theirs:
-    """The same by the high-level class of llama-cpp-python, in this process."""
-
-    def __init__(self, path: Path, *, threads: int) -> None:
-        from llama_cpp import Llama
-
-        self._llama = Llama(
-            str(path), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False
+        plan = model.memory_plan
+        high_level = HighLevel(self.path, threads=model.threads)
+        bare = BareDecode(self.path, threads=model.threads, flash=plan.flash, mapped=plan.mapped)
+        rounds: dict[str, list[Measured]] = {}
+        for _ in range(self.rounds):
+            for way, run in {
+                "batch": lambda: self._ours(model, together=True),
+                "batch, one token each": lambda: self._ours(model, together=True, new=1),
+                "one by one": lambda: self._ours(model, together=False),
+                "create_completion": lambda: high_level.run(
+                    [f"{PREFIX} {text}" for text in self._texts()], new=NEW_TOKENS
+                ),
+                "bare llama_decode": lambda: bare.generate(
+                    sequences=plan.parallel, prefix=528, steps=NEW_TOKENS - 1
+                ),
+            }.items():
+                rounds.setdefault(way, []).append(run())
+        rates = {way: [m.tokens / m.wall for m in all_] for way, all_ in rounds.items()}
+        # What generating alone takes: with all tokens, less with one token each.
+        pairs = list(zip(rounds["batch"], rounds["batch, one token each"], strict=True))
+        generating = [(a.tokens - b.tokens) / (a.wall - b.wall) for a, b in pairs]
+        generating_cpu = [(a.cpu - b.cpu) / (a.tokens - b.tokens) for a, b in pairs]
+        python = scheduling_seconds(
+            calls=CALLS, prefix=500, own=28, new=NEW_TOKENS, parallel=plan.parallel
         )
+        return {
+            "64 sub-calls, tokens/s": median(rates["batch"]),
+            "one by one, tokens/s": median(rates["one by one"]),
+            "create_completion, tokens/s": median(rates["create_completion"]),
+            "batch against one by one, x": ratio(rates["batch"], rates["one by one"]),
+            "batch against create_completion, x": ratio(rates["batch"], rates["create_completion"]),
+            "batch against create_completion, CPU, x": ratio(
+                [m.cpu / m.tokens for m in rounds["create_completion"]],
+                [m.cpu / m.tokens for m in rounds["batch"]],
+            ),
+            "generating alone, tokens/s": median(generating),
+            "bare llama_decode, tokens/s": median(rates["bare llama_decode"]),
+            "generating against bare, x": ratio(generating, rates["bare llama_decode"]),
+            "the same in CPU, x": ratio(
+                [m.cpu / m.tokens for m in rounds["bare llama_decode"]], generating_cpu
+            ),
+            "our own code, us/token": 1e6 * python,
+        }
 
-    def run(self, texts: list[str]) -> Measured:
-        cpu, began = time.process_time(), time.perf_counter()
-        made = 0
-        for text in texts:
-            done = self._llama.create_completion(
-                f"{PREFIX} {text}", max_tokens=NEW_TOKENS, temperature=0.0
+    def _ours(self, model: LlamaModel, *, together: bool, new: int = NEW_TOKENS) -> Measured:
+        requests = [request(text, new) for text in self._texts()]
+        groups = [requests] if together else [[one] for one in requests]
+        return measured(model, groups)
+
+    def _texts(self) -> list[str]:
+        """New words every time, so that only the prefix is in the cache."""
+        self._series += 1
+        return [words(self._series, call, TAIL_WORDS) for call in range(CALLS)]
+
+    # --------------------------------------------------------------- labels
+
+    def labels(self, model: LlamaModel) -> Figures:
+        """Items a second by `choices`, and by writing the label freely."""
+        count = 1_000 if model.info.parameters < 30_000_000 else 200
+        chosen, written = [], []
+        for _ in range(self.rounds):
+            for rates, how in (
+                (chosen, {"choices": LABELS, "max_tokens": 1}),
+                (written, {"max_tokens": ITEM_TOKENS}),
+            ):
+                self._series += 1
+                items = [
+                    Request(
+                        messages=(
+                            Message("system", PREFIX),
+                            Message("user", words(self._series, number, ITEM_WORDS)),
+                        ),
+                        **how,  # type: ignore[arg-type]
+                    )
+                    for number in range(count)
+                ]
+                rates.append(count / measured(model, [items]).wall)
+        return {
+            "labels by choices, items/s": median(chosen),
+            f"labels written ({ITEM_TOKENS} tokens), items/s": median(written),
+            "choices against writing, x": ratio(chosen, written),
+        }
+
+    # ---------------------------------------------------------------- turns
+
+    def a_turn_beside(self, model: LlamaModel) -> Figures:
+        """32 sub-calls alone, and with a root's turn of 200 new tokens that comes in between."""
+        alone, beside, first = [], [], []
+        for number in range(self.rounds):
+            requests = [request(text, NEW_TOKENS) for text in self._texts()[:32]]
+            alone.append(measured(model, [requests]).wall)
+            requests = [request(text, NEW_TOKENS) for text in self._texts()[:32]]
+            turn = Request(
+                messages=(Message("user", words(number, 0, 200)),),
+                max_tokens=1,
+                dialogue=f"beside {number}",
             )
-            made += done["usage"]["completion_tokens"]
-        return Measured(time.perf_counter() - began, time.process_time() - cpu, made)
+            with ThreadPoolExecutor(1) as pool:
+                deep = [with_depth(one) for one in requests]
+                running = pool.submit(measured, model, [deep])
+                time.sleep(alone[-1] / 4)
+                first.append(timed(lambda turn=turn: complete(model, turn)))
+                beside.append(running.result().wall)
+        return {
+            "32 sub-calls, s": median(alone),
+            "the same beside a root's turn, s": median(beside),
+            "slowed by, x": ratio(beside, alone),
+            "that turn's first token, s": median(first),
+        }
+
+    def turns(self, model: LlamaModel) -> Figures:
+        """The first token of a turn, its history in the cache."""
+
+        model.count_tokens("warm")
+        round_trips = [timed(lambda: model.count_tokens("x")) for _ in range(50)]
+        history = min(4_000, model.info.context_tokens - 600)
+        opening = Message("user", words(0, 1, history))
+        complete(model, Request(messages=(opening,), max_tokens=1, dialogue="turns"))
+        plan = model.memory_plan
+        bare = BareDecode(self.path, threads=model.threads, flash=plan.flash, mapped=plan.mapped)
+        bare.prefill(0, history)
+        ours, theirs = [], []
+        for number in range(max(3, self.rounds)):
+            turn = (opening, Message("assistant", "Yes."), Message("user", words(1, number, 190)))
+            asked = Request(messages=turn, max_tokens=1, dialogue="turns")
+            began = time.perf_counter()
+            [done] = complete(model, asked)
+            took = time.perf_counter() - began
+            new = done.prompt_tokens - done.cached_tokens
+            bare._native.remove(0, history)
+            theirs.append(bare.prefill(0, new, history))
+            ours.append(took)
+        return {
+            "round trip, ms": 1000 * median(round_trips),
+            "history, tokens": history,
+            "first token after 200 new ones, ms": 1000 * median(ours),
+            "prefill of as many, bare, ms": 1000 * median(theirs),
+            "first token against that, x": ratio(ours, theirs),
+        }
+
+    def fresh_process(self) -> Figures:
+        """The first token of a new process with a system prompt of 2,000 tokens."""
+        asked = Request(
+            messages=(Message("system", words(2, 0, 2_000)), Message("user", "the")),
+            max_tokens=1,
+            dialogue="0",
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            times = []
+            for _ in range(1 + self.rounds):
+                with LlamaModel(self.path, memory_bytes=MEMORY, states=Path(folder)) as model:
+                    times.append(timed(lambda model=model: complete(model, asked)))
+                    model.count_tokens("it has been stored")
+        return {
+            "first token, 2,000 tokens of system prompt, s": times[0],
+            "the same in the next process, s": median(times[1:]),
+            "the same, %": 100 * median(times[1:]) / times[0],
+        }
 
 
-def turns(model: LlamaModel) -> dict[str, float]:
-    """What a turn costs beside computing tokens: the same short turn, prefix in the cache."""
-    model.count_tokens("warm")
-    round_trips = [timed(lambda: model.count_tokens("x")) for _ in range(50)]
-    window = model.info.context_tokens
-    history = "the line of the text " * (window // 10)
-    long = Request(
-        messages=(Message("user", history),), max_tokens=1, dialogue="turns", stop="fence"
-    )
-    first = timed(lambda: complete(model, long))
-    again = [timed(lambda: complete(model, long)) for _ in range(20)]
-    return {
-        "round trip, ms": 1000 * median(round_trips),
-        "first turn, half a window, ms": 1000 * first,
-        "again, one token computed, ms": 1000 * median(again),
-    }
-
-
-def deadlines(model: LlamaModel) -> dict[str, float]:
+def deadlines(model: LlamaModel) -> Figures:
     """How late a completion comes back after its deadline, in its reply."""
     late = []
     for number in range(5):
@@ -169,24 +248,50 @@ def deadlines(model: LlamaModel) -> dict[str, float]:
     return {"late after a deadline, ms": 1000 * max(late)}
 
 
-def memory(model: LlamaModel) -> dict[str, float]:
+def memory(model: LlamaModel) -> Figures:
     plan = model.memory_plan
     status = Path(f"/proc/{model.pid}/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     return {
         "planned memory, MiB": plan.total_bytes / MIB,
         "resident at most, MiB": peak / 1024,
+        "resident against planned, x": peak * 1024 / plan.total_bytes,
         "window, tokens": plan.context_tokens,
     }
 
 
-def request(text: str) -> Request:
+def request(text: str, new: int) -> Request:
     messages = (Message("system", PREFIX), Message("user", text))
-    return Request(messages=messages, max_tokens=NEW_TOKENS)
+    return Request(messages=messages, max_tokens=new)
+
+
+def with_depth(one: Request) -> Request:
+    return Request(messages=one.messages, max_tokens=one.max_tokens, node="0", depth=1)
+
+
+def words(series: int, number: int, count: int) -> str:
+    """Words that differ from every other's within the first few."""
+    return " ".join(Random(10_000 * series + number).choices(WORDS, k=count))
 
 
 def complete(model: LlamaModel, *requests: Request) -> list[Completion]:
     return model.complete(requests, deadline=time.monotonic() + 3600, token_limit=1 << 40)
+
+
+def measured(model: LlamaModel, groups: list[list[Request]]) -> Measured:
+    """The groups one after the other, each in one call."""
+
+    cpu, began = cpu_seconds(model.pid), time.perf_counter()
+    done = [completion for group in groups for completion in complete(model, *group)]
+    wall = time.perf_counter() - began
+    return Measured(
+        wall, cpu_seconds(model.pid) - cpu, sum(completion.completion_tokens for completion in done)
+    )
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median of what was measured side by side."""
+    return median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -195,11 +300,18 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("models", nargs="*", default=["5m", "50m"])
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    results = {name: Bench(name, asked.rounds).run() for name in asked.models}
+    figures = next(iter(results.values()))
+    report(
+        "engine",
+        [{"figure": figure, **{n: results[n][figure] for n in results}} for figure in figures],
+    )
 
 
 if __name__ == "__main__":
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    main(sys.argv[1:])
+    main()
