@@ -14,7 +14,8 @@ from pathlib import Path
 
 from rlm_local import runtime
 from rlm_local.catalog import DEFAULT_MODEL
-from rlm_local.errors import GuestTrapped, ModelError, RlmError
+from rlm_local.confine import VARIABLE
+from rlm_local.errors import GuestTrapped, ModelError, RlmError, SandboxError
 from rlm_local.limits import Limits
 from rlm_local.paths import cache_folder, data_folder
 from rlm_local.records import Message, Record, Request
@@ -45,6 +46,7 @@ def examine(model: str = DEFAULT_MODEL) -> Iterator[Check]:
     yield _check("guest", _guest)
     yield _check("packages", _packages)
     yield _check("sandbox", _sandbox)
+    yield _check("second wall", _wall)
     yield _check(f"model {model}", lambda: _model(model))
     for folder in sorted(path for path in cache_folder("spool").parent.iterdir() if path.is_dir()):
         yield _check(f"cache {folder.name}", lambda folder=folder: _folder(folder))  # type: ignore[misc]
@@ -152,6 +154,22 @@ def _fork(sandbox: Sandbox) -> Iterator[Repl]:
         ) as repl,
     ):
         yield repl
+
+
+def _wall() -> str:
+    """What the kernel refuses a process that runs guests, tried out in one."""
+    from rlm_local.confine.trial import try_out
+
+    trial = try_out()
+    if trial is None:
+        raise SandboxError("a confined process did not start", hint=f"set {VARIABLE}=off")
+    if not trial.usable:
+        raise SandboxError("a confined process cannot use its own folder")
+    if trial.wall.whole and trial.allowed:
+        raise SandboxError(f"{trial.wall} hold, and do not refuse {', '.join(trial.allowed)}")
+    state = "on" if trial.wall.whole else "in part" if trial.refused else "off"
+    refused = f"; refused: {', '.join(trial.refused)}" if trial.refused else ""
+    return f"{state} ({trial.wall}){refused}"
 
 
 def _model(name: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from rlm_local import cli, doctor, runtime
+from rlm_local.confine import Wall, trial
+from rlm_local.confine.trial import Trial
 from rlm_local.doctor import Check
 from rlm_local.errors import GuestMissing, ModelFileError
 from rlm_local.model import ScriptedModel
@@ -28,6 +30,13 @@ def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeRepl, "execute", lambda *_, **__: Observation(value="2"))
     monkeypatch.setattr(runtime, "start_sandbox", FakeSandbox)
     monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(sub_calls=["Hi"]))
+    monkeypatch.setattr(trial, "try_out", lambda: tried(Wall(landlock=7, seccomp=True)))
+
+
+def tried(wall: Wall, *, allowed: tuple[str, ...] = (), usable: bool = True) -> Trial:
+    """A trial in which the parts of `wall` refused what is not `allowed`."""
+    refused = ("a socket", "reading elsewhere") if wall.seccomp else ()
+    return Trial(wall=wall, refused=refused, allowed=allowed, usable=usable)
 
 
 def checks() -> dict[str, Check]:
@@ -101,6 +110,32 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch):
     [check] = failed()
     assert (check.name, check.detail) == ("no-such-library", "not installed")
     assert "pip install no-such-library" in check.remedy
+
+
+OFF = Wall(landlock=0, seccomp=False, missing=("no Landlock: function not implemented",))
+HALF = Wall(landlock=0, seccomp=True, missing=("no Landlock: function not implemented",))
+WHOLE = Wall(landlock=7, seccomp=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "ok", "detail"),
+    [
+        (tried(WHOLE), True, "on (Landlock 7 and seccomp); refused: a socket, reading elsewhere"),
+        (tried(HALF), True, "in part (seccomp; no Landlock: function not implemented); refused: "),
+        (tried(OFF), True, "off (no Landlock: function not implemented)"),
+        (tried(WHOLE, allowed=("a socket",)), False, "hold, and do not refuse a socket"),
+        (tried(WHOLE, usable=False), False, "cannot use its own folder"),
+        (None, False, "a confined process did not start"),
+    ],
+)
+def test_the_second_wall(
+    monkeypatch: pytest.MonkeyPatch, found: Trial | None, ok: bool, detail: str
+):
+    monkeypatch.setattr(trial, "try_out", lambda: found)
+    check = checks()["second wall"]
+    assert check.ok is ok
+    assert detail in check.detail
+    assert check.exit_code == (0 if ok else 5)
 
 
 def test_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch):

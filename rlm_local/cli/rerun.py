@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from rlm_local.cli import wall
 from rlm_local.cli.ask import chosen_view, exit_code, show_answer
 from rlm_local.cli.options import json_option, limit_options, output_options
 from rlm_local.cli.printing import complain, print_json, print_text
@@ -113,6 +115,7 @@ def _carry_out(
     """Run to the end with the parts that the recorded run had, and print the answer."""
     from rlm_local.runtime import Runtime
 
+    wall.put_up(map(Path, setup.sources), model)
     with (
         view,
         Runtime(
@@ -143,6 +146,7 @@ def runs_replay(run_id: str, as_json: bool) -> int:
 
     store = RunStore()
     run_id = store.find(run_id)
+    wall.put_up(map(Path, store.setup(run_id).sources), None)
     sandbox = runtime.start_sandbox(lambda stage: click.echo(stage, err=True))
     try:
         found = replay(store, run_id, sandbox)

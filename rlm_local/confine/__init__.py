@@ -3,9 +3,9 @@
 WebAssembly is the first wall. Should code get out of it, through a fault in wasmtime
 or in our own host functions, it is in a process that can read and write only where
 this run reads and writes, start no program but its own Python, and open no socket.
-The kernel holds that: Landlock for files and TCP, seccomp for system calls. Neither
-can be taken back, and every child process inherits both, so the worker that parses
-a model's file is confined too.
+The kernel holds that: Landlock for files and TCP, seccomp for system calls; root's
+capabilities are given up. None of it can be taken back, and every child process
+inherits it, so the worker that parses a model's file is confined too.
 
 What the kernel lacks is left out, and `Wall` says so: confinement never fails a run.
 docs/security.md has the reasons, and what this does not cover.
@@ -20,7 +20,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rlm_local.confine import landlock, places, seccomp
+from rlm_local.confine import capabilities, landlock, places, seccomp
 from rlm_local.confine.kernel import Unavailable
 from rlm_local.records import Record
 
@@ -43,8 +43,7 @@ class Wall(Record, frozen=True):
     def __str__(self) -> str:
         parts = [f"Landlock {self.landlock}"] if self.landlock else []
         parts += ["seccomp"] if self.seccomp else []
-        held = " and ".join(parts) if parts else "off"
-        return "; ".join([held, *self.missing])
+        return "; ".join(filter(None, [" and ".join(parts), *self.missing]))
 
 
 def confine_process(*, readable: Iterable[Path] = (), writable: Iterable[Path] = ()) -> Wall:
@@ -68,6 +67,10 @@ def confine_process(*, readable: Iterable[Path] = (), writable: Iterable[Path] =
         version = landlock.restrict(places.rules(readable=readable, writable=writable))
     except Unavailable as error:
         missing.append(f"no Landlock: {error}")
+    try:
+        capabilities.drop()
+    except Unavailable as error:
+        missing.append(f"capabilities stay: {error}")
     others = _other_threads()
     if version and others:
         missing.append(f"Landlock leaves out {others} threads that were there before")
