@@ -83,6 +83,8 @@ class NativeVocabulary:
         return piece
 
     def _piece(self, token: int) -> bytes:
+        if not 0 <= token < self.size:
+            raise ValueError(f"there is no token {token}")
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
@@ -221,6 +223,8 @@ class Native:
         start, end = self._count, self._count + len(tokens)
         if not 0 < len(tokens) <= self.room or (output and not self.outputs_left):
             raise ValueError(f"{len(tokens)} tokens for a batch with room for {self.room}")
+        if not 0 <= sequence < SEQUENCES:
+            raise ValueError(f"there is no sequence {sequence}")
         self._token[start:end] = tokens
         self._position[start:end] = np.arange(position, position + len(tokens), dtype=np.int32)
         self._sequence[start:end] = sequence
@@ -231,6 +235,8 @@ class Native:
         self._count = end
 
     def decode(self) -> Outcome:
+        if not self._count:
+            raise ValueError("an empty batch")
         self._batch.n_tokens = self._count
         wall, cpu = time.perf_counter(), time.process_time()
         outcome: int = _llama.llama_decode(self._context, self._batch)
@@ -267,6 +273,8 @@ class Native:
     # ------------------------------------------------------------- KV cache
 
     def copy(self, source: int, target: int, length: int) -> None:
+        if not (0 <= source < SEQUENCES and 0 <= target < SEQUENCES):
+            raise ValueError(f"there is no sequence {source}, or no sequence {target}")
         _llama.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
     def remove(self, sequence: int, start: int) -> None:
@@ -312,6 +320,8 @@ class NativeGrammar:
         self._all: _Candidates | None = None
 
     def allows(self, token: int) -> bool:
+        if not 0 <= token < self._vocabulary.size:
+            raise ValueError(f"there is no token {token}")
         data = self._one.data
         data["id"], data["logit"] = token, 0.0
         self._apply(self._one)
