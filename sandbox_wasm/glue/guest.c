@@ -17,7 +17,9 @@
 #include "mailbox.h"
 #include "module.h"
 #include "stdlib_table.h"
+#include "str_case.h"
 #include "str_count.h"
+#include "str_search.h"
 
 #define EXPORTED(name) __attribute__((export_name(name)))
 
@@ -41,7 +43,9 @@ static PyStatus
 start_python(void)
 {
     PyImport_FrozenModules = stdlib_table;
+    str_case_install();
     str_count_install();
+    str_search_install();
     if (PyImport_AppendInittab("_rlm", PyInit__rlm) < 0) {
         return PyStatus_NoMemory();
     }
@@ -64,7 +68,11 @@ start_python(void)
     config.hash_seed = 0;
     /* No file system: all modules are frozen. */
     config.module_search_paths_set = 1;
-    status = PyConfig_SetString(&config, &config.executable, L"");
+    /* The library itself asks for its modules' `__file__`; nothing is behind it. */
+    status = PyConfig_SetString(&config, &config.stdlib_dir, L"/lib/python3.13");
+    if (!PyStatus_Exception(status)) {
+        status = PyConfig_SetString(&config, &config.executable, L"");
+    }
     if (!PyStatus_Exception(status)) {
         status = Py_InitializeFromConfig(&config);
     }

@@ -1,15 +1,16 @@
 /* CPython counts a character in a loop that this target's compiler makes slow, and
- * `context.count("\n")` is what a model asks first. The methods of `str` are a plain
- * table that is read when the interpreter starts: its entry is exchanged before, and
- * whatever is not one character in the whole of a text goes on to CPython's own. */
+ * `context.count("\n")` is what a model asks first; words are searched for as `find` does.
+ * Whatever is not counted in the whole of a text goes on to CPython's own. */
 
 #include "str_count.h"
 
 #include <Python.h>
 
 #include <stdint.h>
-#include <string.h>
 #include <wasm_simd128.h>
+
+#include "str_methods.h"
+#include "str_search.h"
 
 #define BLOCK 16
 
@@ -61,32 +62,50 @@ count_pairs(const uint16_t *p, size_t length, uint16_t wanted)
     return count;
 }
 
+/* How often `needle` stands in `text`, or SEARCH_GIVEN_UP. */
+static Py_ssize_t
+count_words(PyObject *text, PyObject *needle)
+{
+    const uint8_t *data = PyUnicode_1BYTE_DATA(text);
+    size_t left = (size_t)PyUnicode_GET_LENGTH(text);
+    size_t step = (size_t)PyUnicode_GET_LENGTH(needle);
+    for (Py_ssize_t count = 0;; count++) {
+        Py_ssize_t found = search_bytes(data, left, PyUnicode_1BYTE_DATA(needle), step);
+        if (found < 0) {
+            return found == SEARCH_ABSENT ? count : found;
+        }
+        data += (size_t)found + step;
+        left -= (size_t)found + step;
+    }
+}
+
+static Py_ssize_t
+count_character(PyObject *text, Py_UCS4 wanted)
+{
+    if (wanted > PyUnicode_MAX_CHAR_VALUE(text)) {
+        return 0;
+    }
+    size_t length = (size_t)PyUnicode_GET_LENGTH(text);
+    return (Py_ssize_t)(PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND
+                            ? count_bytes(PyUnicode_1BYTE_DATA(text), length, (uint8_t)wanted)
+                            : count_pairs(PyUnicode_2BYTE_DATA(text), length, (uint16_t)wanted));
+}
+
 static PyObject *
 str_count(PyObject *self, PyObject *const *args, Py_ssize_t arguments)
 {
-    int is_one_character =
-        arguments == 1 && PyUnicode_Check(args[0]) && PyUnicode_GET_LENGTH(args[0]) == 1;
-    if (!is_one_character || PyUnicode_KIND(self) == PyUnicode_4BYTE_KIND) {
-        return original(self, args, arguments);
+    Py_ssize_t count = SEARCH_GIVEN_UP;
+    if (arguments == 1 && is_searchable(self, args[0])) {
+        count = count_words(self, args[0]);
+    } else if (arguments == 1 && PyUnicode_Check(args[0]) && PyUnicode_GET_LENGTH(args[0]) == 1
+               && PyUnicode_KIND(self) != PyUnicode_4BYTE_KIND) {
+        count = count_character(self, PyUnicode_READ_CHAR(args[0], 0));
     }
-    Py_UCS4 wanted = PyUnicode_READ_CHAR(args[0], 0);
-    if (wanted > PyUnicode_MAX_CHAR_VALUE(self)) {
-        return PyLong_FromLong(0);
-    }
-    size_t length = (size_t)PyUnicode_GET_LENGTH(self);
-    const void *data = PyUnicode_DATA(self);
-    return PyLong_FromSize_t(PyUnicode_KIND(self) == PyUnicode_1BYTE_KIND
-                                 ? count_bytes(data, length, (uint8_t)wanted)
-                                 : count_pairs(data, length, (uint16_t)wanted));
+    return count >= 0 ? PyLong_FromSsize_t(count) : original(self, args, arguments);
 }
 
 void
 str_count_install(void)
 {
-    for (PyMethodDef *method = PyUnicode_Type.tp_methods; method->ml_name != NULL; method++) {
-        if (strcmp(method->ml_name, "count") == 0 && method->ml_flags == METH_FASTCALL) {
-            original = (PyCFunctionFast)(void (*)(void))method->ml_meth;
-            method->ml_meth = (PyCFunction)(void (*)(void))str_count;
-        }
-    }
+    original = AS_FASTCALL(str_exchange("count", METH_FASTCALL, AS_METHOD(str_count)));
 }

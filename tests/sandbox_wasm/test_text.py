@@ -148,3 +148,89 @@ def test_str_count_counts(bare: BareGuest, expression: str, count: int) -> None:
 )
 def test_str_count_refuses_what_cpython_refuses(bare: BareGuest, call: str) -> None:
     assert bare.run(call).error == "TypeError"
+
+
+#: What `bytes` finds, which nothing was changed for, is right.
+SEARCHES = """
+import random
+draw = random.Random(1)
+wrong = []
+for letters in ('ab', 'a', 'aé', 'abcdefgh ', 'the quick brown fox', '\\xff\\x00\\x80'):
+    for length in [*range(0, 20), *range(240, 360, 7), 1000, 5000]:
+        text = ''.join(draw.choices(letters, k=length))
+        for size in (1, 2, 3, 5, 16, 17, 40, 300):
+            start = draw.randrange(-5, length + 5)
+            needle = text[start:start + size] if draw.random() < .5 else ''.join(
+                draw.choices(letters, k=size))
+            if needle and draw.random() < .3:
+                at = draw.randrange(len(needle))
+                needle = needle[:at] + draw.choice(letters) + needle[at + 1:]
+            data, part = text.encode('latin-1'), needle.encode('latin-1')
+            for bounds in ((), (start,), (start, start + 70), (-length // 2,), (1, -1)):
+                found = data.find(part, *bounds)
+                if text.find(needle, *bounds) != found:
+                    wrong.append(('find', text, needle, bounds))
+                try:
+                    same = text.index(needle, *bounds) == found
+                except ValueError as error:
+                    same = found == -1 and str(error) == 'substring not found'
+                if not same:
+                    wrong.append(('index', text, needle, bounds))
+            if (needle in text) != (part in data):
+                wrong.append(('in', text, needle))
+            if text.count(needle) != data.count(part):
+                wrong.append(('count', text, needle))
+wrong[:3]
+"""
+
+
+def test_searching_agrees_with_bytes(bare: BareGuest) -> None:
+    assert bare.value(SEARCHES) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("long.find('needle', None, None)", "300"),
+        ("long.find('needle', 301)", "-1"),
+        ("long.find('needle', 10**30)", "-1"),
+        ("long.find('needle', -10**30)", "300"),
+        ("long.find('needle', True)", "300"),
+        ("long.find('')", "0"),
+        ("long.find('nеedle')", "-1"),  # one letter is Cyrillic
+        ("'needle' in (long + 'я')", "True"),
+        ("(long + 'я').find('needle')", "300"),
+        ("str.__contains__(long, 'needle')", "True"),
+        ("S(long).find(S('needle')), S('needle') in S(long), type(S(long).lower())", None),
+    ],
+)
+def test_searching_a_long_text(bare: BareGuest, expression: str, value: str | None) -> None:
+    bare.run("long = 'x' * 300 + 'needle' + 'y' * 300\nS = type('S', (str,), {})")
+    assert bare.value(expression) == (value or "(300, True, <class 'str'>)")
+
+
+@pytest.mark.parametrize(
+    "call", ["long.find()", "long.find(1)", "1 in long", "long.find('ab', 'c')", "long.lower(1)"]
+)
+def test_searching_refuses_what_cpython_refuses(bare: BareGuest, call: str) -> None:
+    bare.run("long = 'x' * 300")
+    assert bare.run(call).error == "TypeError"
+
+
+def test_near_matches_everywhere_do_not_make_it_slow(bare: BareGuest) -> None:
+    # A million places to begin at, and fifty thousand characters that match at each.
+    bare.run("text = 'a' * 10**6; needle = 'a' * 50_000 + 'b' + 'a' * 50_000")
+    assert bare.value("needle in text, text.find(needle), text.count(needle)") == "(False, -1, 0)"
+
+
+def test_the_case_of_ascii_changes_as_letter_by_letter(bare: BareGuest) -> None:
+    code = """
+every = ''.join(map(chr, range(128)))
+sizes = (0, 63, 64, 65, 79, 300)
+texts = [(every * 4)[start:start + size] for size in sizes for start in range(128)]
+ways = (str.lower, str.upper, str.casefold)
+[text for text in texts for way in ways if way(text) != ''.join(map(way, text))]
+"""
+    assert bare.value(code) == "[]"
+    assert bare.value("('É' * 80 + 'SS').lower() == 'é' * 80 + 'ss'") == "True"
+    assert bare.value("('ß' * 80).upper() == 'SS' * 80") == "True"

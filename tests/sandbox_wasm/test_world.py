@@ -73,3 +73,25 @@ for name in sorted(sys.stdlib_module_names):
 """
     )
     assert set(bare.run("print(*missing)").out.decode().split()) == MISSING
+
+
+def test_the_library_knows_its_files(bare: BareGuest) -> None:
+    # `strptime` asks for its own file's name to warn about a day without a year.
+    assert bare.value("import os, json; os.__file__, json.__file__") == (
+        "('/lib/python3.13/os.py', '/lib/python3.13/json/__init__.py')"
+    )
+    assert bare.value(
+        "from datetime import datetime; datetime.strptime('Mar 5', '%b %d').month"
+    ) == ("3")
+
+
+def test_log2_is_exact_for_powers_of_two_and_right_for_tiny_numbers(bare: BareGuest) -> None:
+    assert bare.value("import math; [n for n in range(-1074, 1024) if math.log2(2.0**n) != n]") == (
+        "[]"
+    )
+    tiny, above_one = eval(bare.value("math.log2(1e-308), math.log2(1 + 2**-52)"))
+    assert tiny == pytest.approx(-1023.1538532253076, rel=1e-15)
+    assert above_one == pytest.approx(3.203426503814917e-16, rel=1e-15)
+    assert bare.value("math.log2(float('inf')), math.isnan(math.log2(float('nan')))") == (
+        "(inf, True)"
+    )

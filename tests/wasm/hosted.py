@@ -40,7 +40,7 @@ class HostedSession:
         glue.__dict__.update(call=self._call, write=self._write, text=self._text, place=self._place)
         patch.setitem(sys.modules, "_rlm", glue)
         patch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
-        for stream in ("stdin", "stdout", "stderr"):
+        for stream in ("stdin", "stdout", "stderr", "__stdout__", "__stderr__"):
             patch.setattr(sys, stream, getattr(sys, stream))
         self._placed: list[str] = []
         self.shown = self._load(patch, "_rlm_shown", "shown.py")

@@ -242,3 +242,10 @@ def test_giant_values_are_never_written_out(shown: Callable[[object, int], str])
     assert Counted.asked <= 100
     assert shown(list(range(10**6)), 50).endswith(" more]")
     assert shown({i: i for i in range(10**6)}, 50).endswith(" more}")
+
+
+def test_the_standard_streams_are_there_by_their_other_name_too(start: Start) -> None:
+    session = start()
+    ran = session.run("import io, sys\nsys.stdout = io.StringIO()\nprint('kept')\n"
+                      "sys.stdout = sys.__stdout__\nprint('shown')")  # fmt: skip
+    assert ran["stdout"] == "shown\n"
