@@ -23,6 +23,7 @@ from rlm_local.errors import (
 from rlm_local.limits import Budget
 from rlm_local.model import Interrupted
 from rlm_local.past import PASSING
+from rlm_local.plaincalls import check_cut, most_tokens
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     ROOT,
@@ -39,7 +40,7 @@ from rlm_local.records import (
     depth_of,
 )
 from rlm_local.sandbox import GuestRaise, Repl
-from rlm_local.subcalls import Child, SubCalls, check_cut, most_tokens
+from rlm_local.subcalls import Child, SubCalls
 from rlm_local.tree import Tree, cancelled, interrupted
 
 #: Consecutive turns that bring nothing new before the node is ended.
@@ -305,7 +306,7 @@ class Node:
         budget.check()
         with query.context.opened(self.prompt, self.tree.spools) as prompt:
             known = self.tree.journal.child(
-                budget, query.question, prompt, call=wanted.call, index=wanted.index
+                budget, query.question, prompt, call=wanted.call.number, index=wanted.index
             )
             if known is not None:
                 return known
@@ -315,8 +316,8 @@ class Node:
                 NodeStarted(
                     node=child.id,
                     depth=child.depth,
-                    turn=self.state.turn,
-                    call=wanted.call,
+                    turn=wanted.call.turn,
+                    call=wanted.call.number,
                     index=wanted.index,
                     question=child.question,
                     prompt=prompt.describe(),

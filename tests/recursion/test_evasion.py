@@ -270,7 +270,7 @@ def test_no_code_makes_more_calls_than_there_are(
 def test_no_code_outlasts_the_clock(ask: Asker, code: str, depth: int) -> None:
     nodes = [code] if depth == 0 else ["rlm_query('q', 'x')", code]
     began = time.monotonic()
-    answer = ask(model=Waiting(by_depth(*nodes)), wall_seconds=0.7)
+    answer = ask(model=Waiting(by_depth(*nodes)), wall_seconds=0.4)
     assert answer.stop is StopReason.WALL_CLOCK, answer.message
     assert time.monotonic() - began < 8  # how far beyond is measured, not tested: bench/tree.py
 

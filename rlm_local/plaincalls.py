@@ -1,0 +1,147 @@
+"""Plain calls of the model by a node's code: a prompt in, a reply out, no REPL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rlm_local import dialogue
+from rlm_local.errors import WindowError
+from rlm_local.limits import Budget
+from rlm_local.outcomes import Call, Outcome, failed
+from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
+from rlm_local.records import CallRaised, Completion, Message, Request, SubCalled, depth_of
+from rlm_local.sandbox import GuestRaise
+from rlm_local.tree import Tree
+
+#: Tokens that a chat template may add to a message, with plenty to spare.
+TEMPLATE_TOKENS = 1_024
+
+
+class PlainCalls:
+    """The calls of one node, charged to its budget and recorded."""
+
+    def __init__(self, tree: Tree, budget: Budget) -> None:
+        self.depth = depth_of(budget.node) + 1  # of what is called
+        self._tree = tree
+        self._budget = budget
+
+    def ask(self, call: Call, prompts: list[str]) -> list[str]:
+        """The replies to all prompts, asked at once. Raises GuestRaise for all of them."""
+        if not prompts:
+            return []
+        self._budget.charge_sub_calls(len(prompts))
+        try:
+            return self._complete(call, prompts)
+        except WindowError as error:
+            raise GuestRaise("ValueError", _too_long(error, len(prompts))) from error
+
+    def ask_each(self, call: Call, prompts: Sequence[str | GuestRaise]) -> list[Outcome]:
+        """As `ask`, with an outcome for each: one that fails leaves the others alone.
+
+        They are charged already. A GuestRaise stands for a prompt that has failed before.
+        """
+        errors = {at: prompt for at, prompt in enumerate(prompts) if isinstance(prompt, GuestRaise)}
+        wanted = {at: prompt for at, prompt in enumerate(prompts) if isinstance(prompt, str)}
+        replies: list[str] = []
+        while wanted:
+            try:
+                replies = self._complete(call, list(wanted.values()))
+                break
+            except WindowError as error:
+                at = list(wanted)[error.index]
+                errors[at] = GuestRaise("ValueError", _too_long(error, 1))
+                del wanted[at]
+        outcomes: dict[int, Outcome] = {}
+        for at, mistake in errors.items():
+            self.raised(call, mistake, at)
+            outcomes[at] = failed(mistake)
+        for at, reply in zip(wanted, replies, strict=True):
+            outcomes[at] = {"text": reply}
+        return [outcomes[at] for at in range(len(prompts))]
+
+    def checked(self, prompt: Text) -> str:
+        """The prompt's text. Raises GuestRaise if it cannot fit whatever the tokenizer says."""
+        self.check_length(length(prompt))
+        return text_of(prompt)
+
+    def check_length(self, chars: int) -> None:
+        """Refuse a prompt so long that the tokenizer need not be asked. Raises GuestRaise."""
+        window = self._tree.model.info.context_tokens
+        if chars > MOST_CHARS_PER_TOKEN * window:
+            raise GuestRaise(
+                "ValueError",
+                f"the prompt has {chars:,} characters, far more than the model's window of "
+                f"{window:,} tokens takes; split the text and ask about each part",
+            )
+
+    def raised(self, call: Call, error: GuestRaise, index: int = -1) -> None:
+        """Record that a call, or item `index` of it, raises in the guest's code."""
+        self._tree.record(
+            CallRaised(
+                turn=call.turn,
+                call=call.number,
+                kind=error.kind,
+                message=error.message,
+                node=self._budget.node,
+                index=index,
+            )
+        )
+
+    def _complete(self, call: Call, prompts: list[str]) -> list[str]:
+        """One batch. Raises WindowError; then nothing was computed."""
+        model = self._tree.model
+        requests = [
+            Request(
+                messages=dialogue.sub_call(prompt),
+                max_tokens=self._tree.limits.sub_call_tokens,
+                node=self._budget.node,
+                depth=self.depth,
+                call=call.number,
+            )
+            for prompt in prompts
+        ]
+        window = model.info.context_tokens
+        most = sum(most_tokens(r.messages, r.max_tokens, window) for r in requests)
+        with self._budget.grant(most) as grant, self._tree.busy(self._budget):
+            began = time.monotonic()
+            completions = model.complete(
+                requests, deadline=self._budget.deadline, token_limit=grant.tokens
+            )
+            seconds = time.monotonic() - began
+            grant.charge(completions, depth=self.depth)
+        self._tree.record(
+            SubCalled(
+                turn=call.turn,
+                prompts=tuple(prompts),
+                replies=tuple(completion.text for completion in completions),
+                completions=tuple(completions),
+                seconds=seconds,
+                node=self._budget.node,
+                depth=self.depth,
+                call=call.number,
+            )
+        )
+        check_cut(self._budget, completions)
+        return [completion.text.strip() for completion in completions]
+
+
+def most_tokens(messages: tuple[Message, ...], max_tokens: int, window: int) -> int:
+    """The most that one request can use: a token takes at least a byte of text."""
+    size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in messages)
+    return min(window, size + max_tokens)
+
+
+def check_cut(budget: Budget, completions: list[Completion]) -> None:
+    """Raise the limit that cut a reply short: such a reply never reaches the guest's code."""
+    if any(completion.finish in ("deadline", "tokens") for completion in completions):
+        budget.check()
+        raise budget.cut_short()
+
+
+def _too_long(error: WindowError, batch: int) -> str:
+    which = f"prompt {error.index} of the batch" if batch > 1 else "the prompt"
+    return (
+        f"{which} has {error.tokens:,} tokens, and {error.fits:,} fit the model's window; "
+        "split the text and ask about each part"
+    )
