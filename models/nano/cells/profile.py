@@ -17,8 +17,8 @@ from itertools import islice
 docs = [context] if isinstance(context, str) else context
 def fold(t):
     return re.sub(r"[\W_]+", " ", t.lower()).strip()
-def units(end):
-    for t in docs:
+def units(end, texts=docs):
+    for t in texts:
         k = 0
         while k < len(t):
             stop = t.find(end, k + 50000) + len(end)
@@ -41,10 +41,11 @@ def rows():
         row = cut(u)
         if [*row] == [*head] and row != first and "---" not in u:
             yield row
+tops = [t[:20000] for t in docs[:50]]
 best, first = (0, "\n", "\n", "", ["text"]), {}
 for end, sep in [*(("\n", s) for s in "{|;,\t "), ("\n\n", "\n")]:
     for eq in ("=>", "=", ":", "")[:3 if sep in " \n" else 4]:
-        some = list(islice(units(end), 50))
+        some = list(islice(units(end, tops), 50))
         sizes = Counter(len(parts(u)) for u in some).most_common(1) or [(0, 0)]
         head = [f"_{n}" for n in range(sizes[0][0])]
         names, n = (Counter(tuple(cut(u)) for u in some).most_common(1) or [((), 0)])[0]
@@ -56,19 +57,18 @@ score, end, sep, eq, head = best
 if score and not eq and sep != "{":
     head = next(p for p in map(parts, units(end)) if len(p) == len(head))
     first = dict(zip(head, head))
-sample = list(islice(rows(), 200))
+sample = list(islice(rows(), 200 * bool(score)))
 def kind(c):
     seen = [r[c] for r in sample]
-    if all(re.fullmatch(r"\d{4}\W\d\d(\W\d\d)?", v) for v in seen):
+    if seen and all(re.fullmatch(r"\d{4}\W\d\d(\W\d\d)?", v) for v in seen):
         return "date"
-    plain = all(re.fullmatch(r"-?\d+(\.\d+)?", v) for v in seen)
+    plain = seen and all(re.fullmatch(r"-?\d+(\.\d+)?", v) for v in seen)
     return "number" if plain and len(set(seen)) * 2 > len(seen) else "text"
 kinds = {c: kind(c) for c in head}
 named = [c for c in head if re.search(rf"\b{fold(c)}(s|es)?\b", fold(question))]
 dates = re.findall(r"\d{4}-\d\d(?:-\d\d)?", question)
 items = re.search(r"[:(] *(\w[\w -]*(?:, [\w -]+)+)", question)
 labels = re.split(r", (?:or |and )?| or | and ", items[1]) if items else []
-labels = re.findall(r"'([^']+)'", question) or [l.strip() for l in labels]
 def around(t, k):
     a, b = t.rfind(end, 0, k) + len(end), t.find(end, k)
     return t[a if a >= len(end) else 0:b if b >= 0 else len(t)]
@@ -76,13 +76,13 @@ asked, words = {}, [m.span() for m in re.finditer(r"\w(?:[\w.'@/-]*\w)?", questi
 for i, (a, _) in enumerate(words if score else ()):
     for p in [question[a:b] for _, b in words[i:i + 4]]:
         for t in docs:
-            k = t.find(p)
-            for _ in range(30 * (k >= 0)):
+            k, n = t.find(p), 0
+            while k >= 0 and n < 30:
                 row = cut(around(t, k))
                 for c in row if [*row] == [*head] and row != first else ():
                     if row[c] == p and kinds[c] == "text":
                         asked.setdefault(c, set()).add(p)
-                k = t.find(p, k + 1)
+                k, n = t.find(p, k + 1), n + 1
 print("table" if score else "text", *sorted(kinds.values()))
 print("named", *sorted(kinds[c] for c in named))
 print("values", *sorted(len(v) for v in asked.values()))

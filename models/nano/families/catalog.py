@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.nano.families import chains, tables
+from models.nano.families import chains, labels, needles, pairs, tables
 from models.nano.families.task import Task
 from models.nano.lexicon import Split
 
@@ -12,7 +12,10 @@ from models.nano.lexicon import Split
 Maker = Callable[[int, Split, int], Task]
 
 FAMILIES: dict[str, Maker] = {
+    "needles": needles.task,
     "chains": chains.task,
+    "labels": labels.task,
+    "pairs": pairs.task,
     "tables": tables.task,
 }
 

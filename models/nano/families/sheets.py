@@ -64,14 +64,17 @@ def sheet(
     pool: tuple[int, int] | None = None,
     texts: int | None = None,
     extra: tuple[Column, Callable[[], str]] | None = None,
+    formats: Sequence[str] | None = None,
+    adjust: Callable[[Row, Sequence[Column]], None] | None = None,
     unique_rows: int = 4_000,
 ) -> Sheet:
     """A table of about `chars` characters, of at least a dozen rows.
 
     `pool`: the least and most values of the first text field. `texts`: how many text fields.
-    `extra`: a further field and what draws its values.
+    `extra`: a further field and what draws its values. `formats`: those to choose from.
+    `adjust` may change each row as soon as it is drawn.
     """
-    style = rng.choice(HELD_FORMATS if split == "held" else FORMATS)
+    style = rng.choice(formats or (HELD_FORMATS if split == "held" else FORMATS))
     columns = _columns(rng, split, style, pool, texts)
     draw = {column.name: _drawer(rng, column) for column in columns}
     if extra:
@@ -87,6 +90,8 @@ def sheet(
     size = 0
     while len(rows) < unique_rows and (size < chars or len(rows) < 12):
         row = {name: make() for name, make in draw.items()}
+        if adjust:
+            adjust(row, columns)
         rows.append(row)
         lines.append(write(row))
         size += len(lines[-1]) + len(between)
@@ -163,7 +168,7 @@ class _Names:
                 lambda: f"{some(FIRST_NAMES)} {some(LAST_NAMES)}",
                 lambda: f"{some(ADJECTIVES)} {some(NOUNS)}",
             ]
-        make = rng.choice(makers)
+        make = rng.choice(makers if size <= 6 else makers[4:7])  # the lists of words are short
         return Column(name, "text", tuple(self._unused(make) for _ in range(size)))
 
     def _unused(self, make: Callable[[], str]) -> str:

@@ -19,7 +19,8 @@ class Task:
     `plan`: the cells after the profile, the last of which ends the run. `choices`: how many
     endings one who guesses would choose among (the chance of being right is 1 in so many, or
     `chance` where a guess can do better). `reply` answers the sub-calls; a `Child` is the task
-    of an `rlm_query`. `truths`: what a semantic task's sub-prompts must contain.
+    of an `rlm_query`. `labels`: those that the sub-prompts of a
+    semantic task must name.
     """
 
     family: str
@@ -34,6 +35,7 @@ class Task:
     traits: tuple[str, ...] = ()
     reply: Callable[[str], str] | None = None
     child: Task | None = None
+    labels: tuple[str, ...] = ()
     listed: bool = False
 
     @property

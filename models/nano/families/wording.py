@@ -36,8 +36,10 @@ class Wording:
     cores: Sequence[str]
     held: Sequence[str]
 
-    def ask(self, rng: random.Random, split: Split, **fields: object) -> str:
-        """A question with these fields."""
+    def ask(
+        self, rng: random.Random, split: Split, *, plain_lead: bool = False, **fields: object
+    ) -> str:
+        """A question with these fields; `plain_lead`: nothing stands before it."""
         core = rng.choice(self.held if split == "held" else self.cores)
         while "|" in core:
             start = core.rindex("(", 0, core.index("|"))
@@ -47,7 +49,9 @@ class Wording:
         text = core.format(**fields)
         leads, tails = (_HELD_LEADS, _HELD_TAILS) if split == "held" else (_LEADS, _TAILS)
         lead, tail = rng.choice(leads), rng.choice(tails)
-        if split == "train" and rng.random() < 0.3:
+        if plain_lead:
+            lead = ""
+        elif split == "train" and rng.random() < 0.3:
             lead = aside(rng)
         spelled = not lead and core.startswith("{")  # a key keeps its spelling
         text = lead + text + tail

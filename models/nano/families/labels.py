@@ -1,0 +1,287 @@
+"""Family c: labels that sub-calls give, counted and compared (OOLONG's shape)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from models.nano.cells.label import LABEL
+from models.nano.cells.table import TABLE
+from models.nano.families import topics
+from models.nano.families.conditions import Condition, clear, conditions
+from models.nano.families.sheets import Column, Sheet, sheet
+from models.nano.families.tables import Ambiguous, Figures
+from models.nano.families.task import Match, Task
+from models.nano.families.wording import Wording
+from models.nano.lexicon import Split
+
+#: The field that the labels become; no table has one of that name.
+LABELLED = "label"
+#: Formats in which a field may be a sentence.
+FORMATS = {
+    "train": ("csv", "csv", "pairs", "json", "block"),
+    "held": ("markdown", "bars", "arrows", "csv", "json"),
+}
+_BODIES = ("text", "message", "instance", "sentence", "note", "utterance")
+
+#: How the labels are given, before the question proper.
+_LISTS = (
+    "Each {o} belongs to one of these: {l}. ",
+    "The labels are: {l}. ",
+    "Classify every {o} (one of: {l}). ",
+    "There are {k} kinds of {o}: {l}. ",
+    "Every {o} has one of {k} labels ({l}). ",
+    "Possible categories: {l}. ",
+)
+_HELD_LISTS = (
+    "We sort each {o} into one class: {l}. ",
+    "Label set: {l}. ",
+    "Take one of these for each {o}: {l}. ",
+)
+
+_COUNT = Wording(
+    (
+        "how many (of them|{w}) are {x}{c}?",
+        "count the {w} that are {x}{c}.",
+        "how often does {x} occur{c}?",
+        "what is the number of {w} labelled {x}{c}?",
+        "how many {w} (should be|would be|can be) classified as {x}{c}?",
+        "for how many {w} does {x} fit{c}?",
+    ),
+    (
+        "to how many {w} would you give {x}{c}?",
+        "what is the count of {x}{c}?",
+        "how large is the class {x}{c}?",
+        "the number of {w} in the class {x}{c}?",
+        "how many {w} fall under {x}{c}?",
+    ),
+)
+_MOST = Wording(
+    (
+        "which (label|kind|one) is the most (common|frequent){c}?",
+        "which of them occurs most often{c}?",
+        "what is the most frequent (label|class|kind){c}?",
+        "(name|give) the label with the most {w}{c}.",
+    ),
+    (
+        "which class is the largest{c}?",
+        "to which label do the most {w} belong{c}?",
+        "the label that comes up more than any other{c}?",
+        "which of the labels leads{c}?",
+        "what label dominates{c}?",
+    ),
+)
+_LEAST = Wording(
+    (
+        "which (label|kind|one) is the least (common|frequent){c}?",
+        "which of them occurs least often{c}?",
+        "what is the least frequent (label|class|kind){c}?",
+        "(name|give) the label with the fewest {w}{c}.",
+    ),
+    (
+        "which class is the smallest{c}?",
+        "to which label do the fewest {w} belong{c}?",
+        "the label that comes up less than any other{c}?",
+        "which of the labels is last{c}?",
+        "what is the rarest label{c}?",
+    ),
+)
+_SECOND = Wording(
+    (
+        "which (label|kind|one) is the second most (common|frequent){c}?",
+        "which of them occurs second most often{c}?",
+        "what is the second most frequent (label|class|kind){c}?",
+        "name the label in second place{c}.",
+    ),
+    (
+        "which class is the second largest{c}?",
+        "after the leader, which label has the most {w}{c}?",
+        "the runner-up among the labels{c}?",
+        "which label is second by count{c}?",
+        "what label takes the second place{c}?",
+    ),
+)
+_MORE = Wording(
+    (
+        "is {x} or {y} more (common|frequent){c}?",
+        "are more {w} {x} or {y}{c}?",
+        "which occurs more often{c}, {x} or {y}?",
+        "which of {x} and {y} has more {w}{c}?",
+    ),
+    (
+        "{x} or {y}: which class is larger{c}?",
+        "comparing {x} and {y}, which is ahead{c}?",
+        "of {x} and {y}, which label wins{c}?",
+        "do more {w} fall under {x} or under {y}{c}?",
+        "who is stronger{c}, {x} or {y}?",
+    ),
+)
+_GAP = Wording(
+    (
+        "how many more {w} are {x} than {y}{c}?",
+        "what is the difference (in number|in count) between {x} and {y}{c}?",
+        "by how many {w} do {x} and {y} differ{c}?",
+        "how large is the difference between {x} and {y}{c}?",
+    ),
+    (
+        "how far apart are {x} and {y} in number{c}?",
+        "how big is the gap between {x} and {y}{c}?",
+        "by what number is {x} away from {y}{c}?",
+        "subtract {y} from {x}{c}; how much is left?",
+        "the count of {x} differs from that of {y} by how much{c}?",
+    ),
+)
+_BY = Wording(
+    (
+        "which {b} has the most {w} that are {x}{c}?",
+        "for which {b} is {x} most (common|frequent){c}?",
+        "name the {b} with the largest number of {x}{c}.",
+        "which {b} (gets|has) {x} most often{c}?",
+    ),
+    (
+        "which {b} leads in {x}{c}?",
+        "more {x} than any other has which {b}{c}?",
+        "by count of {x}, which {b} is ahead of all others{c}?",
+        "under which {b} does {x} turn up most{c}?",
+        "the {b} with the top count of {x}{c}?",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """`needs`: x and y for labels to name, b for a field to group by."""
+
+    wording: Wording
+    final: str
+    gold: Callable[[Figures], object]
+    needs: str = ""
+    match: Match = "exact"
+
+
+KINDS = {
+    "count": _Kind(_COUNT, "FINAL(len(table))", lambda f: len(f.rows), "x", "number"),
+    "most": _Kind(_MOST, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0)),
+    "least": _Kind(_LEAST, 'FINAL(rank("count")[-1])', lambda f: f.place("count", -1)),
+    "second": _Kind(_SECOND, 'FINAL(rank("count")[1])', lambda f: f.place("count", 1)),
+    "more": _Kind(_MORE, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "xy"),
+    "gap": _Kind(_GAP, "FINAL(gap())", lambda f: f.gap(), "xy", "number"),
+    "by": _Kind(_BY, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "xb"),
+}
+
+
+def task(seed: int, split: Split, chars: int, *, unique_rows: int = 4_000) -> Task:
+    """The labelling task of that seed, about `chars` characters of short texts."""
+    for attempt in range(1_000):
+        rng = random.Random(f"labels-{split}-{seed}-{attempt}")
+        made = _attempt(rng, seed, split, chars, unique_rows)
+        if made:
+            return made
+    raise RuntimeError(f"no label task for seed {seed} in 1,000 attempts")
+
+
+def _attempt(
+    rng: random.Random, seed: int, split: Split, chars: int, unique_rows: int
+) -> Task | None:
+    labels = topics.draw(rng)
+    data, body, truth = labelled_sheet(rng, split, chars, labels, unique_rows=unique_rows)
+    name = rng.choice(list(KINDS))
+    kind = KINDS[name]
+    texts = [column for column in data.of("text") if column is not body]
+    rng.shuffle(texts)
+    by = texts.pop() if "b" in kind.needs else None
+    x, y = rng.sample(labels.names, 2)
+    x, y = (x if "x" in kind.needs else ""), (y if "y" in kind.needs else "")
+    asked = conditions(rng, split, data, texts, ()) if rng.random() < 0.5 else []
+    question = listing(rng, split, labels.names) + kind.wording.ask(
+        rng,
+        split,
+        plain_lead=True,
+        w=rng.choice(("rows", "records", "entries", "items")),
+        b=by and by.name.replace("_", " "),
+        x=x,
+        y=y,
+        c="".join(condition.text for condition in asked),
+    )
+    wanted = {x, y} - {""}
+    if not clear(question, data, asked, {by.name} if by else set(), set()):
+        return None
+    rows = [
+        {**row, LABELLED: truth[row[body.name]]}
+        for row in data.rows
+        if all(condition.keeps(row) for condition in asked)
+    ]
+    rows = [row for row in rows if not wanted or row[LABELLED] in wanted]
+    figures = Figures(rows, by.name if by else LABELLED, "", "")
+    if len(rows) < 2 or (y and len(figures.groups("count")) < 2):
+        return None
+    try:
+        gold = str(kind.gold(figures))
+    except Ambiguous:
+        return None
+    chance = {"most": len(labels.names), "more": 2, "by": by and len(by.values)}
+    chance |= {"least": len(labels.names), "second": len(labels.names)}
+    return Task(
+        family="labels",
+        seed=seed,
+        question=question,
+        texts=data.texts,
+        gold=gold,
+        plan=(LABEL, TABLE, "\n".join([*calls(asked), kind.final])),
+        kind=name,
+        match=kind.match,
+        chance=1 / (chance.get(name) or 1_000),
+        traits=(data.format, labels.group, f"{len(labels.names)} labels"),
+        reply=topics.reply,
+        labels=labels.names,
+    )
+
+
+def labelled_sheet(
+    rng: random.Random,
+    split: Split,
+    chars: int,
+    labels: topics.Labels,
+    *,
+    pool: tuple[int, int] | None = None,
+    unique_rows: int = 4_000,
+) -> tuple[Sheet, Column, dict[str, str]]:
+    """A table with a field of short texts; that field; and each text's label."""
+    truth: dict[str, str] = {}
+    weights = [rng.uniform(0.3, 1.6) for _ in labels.names]
+    body = Column(rng.choice(_BODIES), "text")
+
+    def draw() -> str:
+        label = rng.choices(labels.names, weights)[0]
+        text = labels.text(rng, split, label)
+        truth[text] = label
+        return text
+
+    data = sheet(
+        rng,
+        split,
+        chars,
+        pool=pool,
+        texts=rng.choice((1, 2)),
+        extra=(body, draw),
+        formats=FORMATS[split],
+        unique_rows=unique_rows,
+    )
+    return data, body, truth
+
+
+def listing(rng: random.Random, split: Split, labels: Sequence[str]) -> str:
+    """The sentence of the question that gives the labels."""
+    template = rng.choice(_HELD_LISTS if split == "held" else _LISTS)
+    last = rng.choice((", ", " or ", " and "))
+    return template.format(
+        o=rng.choice(("one", "item", "line", "entry")),
+        l=", ".join(labels[:-1]) + last + labels[-1] if len(labels) > 2 else ", ".join(labels),
+        k=("two", "three", "four", "five")[len(labels) - 2],
+    )
+
+
+def calls(asked: Sequence[Condition]) -> list[str]:
+    """The calls that take the rows of these conditions."""
+    return [condition.call for condition in asked if condition.call]
