@@ -268,8 +268,16 @@ def _final_cell(kind: str, content: str) -> str:
     return f"FINAL({content!r})"
 
 
+_RAW = re.compile(r"[bf]?r", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+#: What may follow a backslash. Python keeps others too, such as \\d, but warns the user of them.
+_ESCAPES = "\n\r\\'\"abfnrtvx01234567NuU"
+
+
 def _literal(content: str) -> str | None:
     """`content` as source of a string literal, if it is one."""
+    if not _RAW.match(content):
+        content = _ESCAPE.sub(lambda m: m[0] if m[1] in _ESCAPES else "\\" + m[0], content)
     try:
         value = ast.literal_eval(content)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
