@@ -6,16 +6,48 @@ import time
 from collections.abc import Sequence
 
 from rlm_local import dialogue
-from rlm_local.errors import WindowError
+from rlm_local.errors import FormError, WindowError
 from rlm_local.limits import Budget
 from rlm_local.outcomes import Call, Outcome, failed
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
-from rlm_local.records import CallRaised, Completion, Message, Request, SubCalled, depth_of
+from rlm_local.records import (
+    CallRaised,
+    Completion,
+    Message,
+    Record,
+    Request,
+    SubCalled,
+    depth_of,
+)
 from rlm_local.sandbox import GuestRaise
 from rlm_local.tree import Tree
 
 #: Tokens that a chat template may add to a message, with plenty to spare.
 TEMPLATE_TOKENS = 1_024
+
+
+class Form(Record, frozen=True):
+    """What form replies must have: none, one of `choices`, or JSON that `schema` admits."""
+
+    choices: tuple[str, ...] = ()
+    schema: dict[str, object] | None = None
+
+    @classmethod
+    def of(cls, value: object) -> Form:
+        """What the guest gave: null, or an object with one of the two. Raises GuestRaise."""
+        match value:
+            case None:
+                return cls()
+            case {"choices": [str(), *_] as choices, **rest} if not rest:
+                if all(isinstance(choice, str) for choice in choices):
+                    return cls(choices=tuple(choices))
+            case {"schema": dict() as schema, **rest} if not rest:
+                return cls(schema=schema)
+        raise GuestRaise("TypeError", "choices are a list of str, a schema is a dict; give one")
+
+
+#: Replies as the model likes.
+FREE = Form()
 
 
 class PlainCalls:
@@ -26,17 +58,19 @@ class PlainCalls:
         self._tree = tree
         self._budget = budget
 
-    def ask(self, call: Call, prompts: list[str]) -> list[str]:
+    def ask(self, call: Call, prompts: list[str], form: Form = FREE) -> list[str]:
         """The replies to all prompts, asked at once. Raises GuestRaise for all of them."""
         if not prompts:
             return []
         self._budget.charge_sub_calls(len(prompts))
         try:
-            return self._complete(call, prompts)
-        except WindowError as error:
-            raise GuestRaise("ValueError", _too_long(error, len(prompts))) from error
+            return self._complete(call, prompts, form)
+        except (WindowError, FormError) as error:
+            raise _mistake(error, len(prompts)) from error
 
-    def ask_each(self, call: Call, prompts: Sequence[str | GuestRaise]) -> list[Outcome]:
+    def ask_each(
+        self, call: Call, prompts: Sequence[str | GuestRaise], form: Form = FREE
+    ) -> list[Outcome]:
         """As `ask`, with an outcome for each: one that fails leaves the others alone.
 
         They are charged already. A GuestRaise stands for a prompt that has failed before.
@@ -46,11 +80,11 @@ class PlainCalls:
         replies: list[str] = []
         while wanted:
             try:
-                replies = self._complete(call, list(wanted.values()))
+                replies = self._complete(call, list(wanted.values()), form)
                 break
-            except WindowError as error:
+            except (WindowError, FormError) as error:
                 at = list(wanted)[error.index]
-                errors[at] = GuestRaise("ValueError", _too_long(error, 1))
+                errors[at] = _mistake(error, 1)
                 del wanted[at]
         outcomes: dict[int, Outcome] = {}
         for at, mistake in errors.items():
@@ -88,8 +122,8 @@ class PlainCalls:
             )
         )
 
-    def _complete(self, call: Call, prompts: list[str]) -> list[str]:
-        """One batch. Raises WindowError; then nothing was computed."""
+    def _complete(self, call: Call, prompts: list[str], form: Form) -> list[str]:
+        """One batch. Raises WindowError, FormError; then nothing was computed."""
         model = self._tree.model
         requests = [
             Request(
@@ -98,6 +132,8 @@ class PlainCalls:
                 node=self._budget.node,
                 depth=self.depth,
                 call=call.number,
+                choices=form.choices,
+                schema=form.schema,
             )
             for prompt in prompts
         ]
@@ -139,9 +175,14 @@ def check_cut(budget: Budget, completions: list[Completion]) -> None:
         raise budget.cut_short()
 
 
-def _too_long(error: WindowError, batch: int) -> str:
+def _mistake(error: WindowError | FormError, batch: int) -> GuestRaise:
+    """What the guest is told of a request that the model refuses."""
+    if isinstance(error, FormError):
+        hint = f"; {error.hint}" if error.hint else ""
+        return GuestRaise("ValueError", f"{error}{hint}")
     which = f"prompt {error.index} of the batch" if batch > 1 else "the prompt"
-    return (
+    return GuestRaise(
+        "ValueError",
         f"{which} has {error.tokens:,} tokens, and {error.fits:,} fit the model's window; "
-        "split the text and ask about each part"
+        "split the text and ask about each part",
     )

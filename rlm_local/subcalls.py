@@ -15,7 +15,7 @@ from typing import ClassVar
 from rlm_local.journal import Standing
 from rlm_local.limits import Budget
 from rlm_local.outcomes import Call, Outcome, attempted, failed, of_child
-from rlm_local.plaincalls import PlainCalls
+from rlm_local.plaincalls import FREE, Form, PlainCalls
 from rlm_local.prompt import Prompt
 from rlm_local.queries import ChildContext, Query, Text
 from rlm_local.records import NodeEnded, Submitted
@@ -118,18 +118,19 @@ class SubCalls:
     def _answer(self, call: Call, name: str, arguments: list[object]) -> object:
         plain = self._plain
         match name, arguments:
-            case "llm_query", [str() | GuestText() as prompt]:
-                return plain.ask(call, [plain.checked(prompt)])[0]
-            case "llm_query_batched", [list() as prompts]:
-                return plain.ask(call, [plain.checked(_text(each, name)) for each in prompts])
+            case "llm_query", [str() | GuestText() as prompt, *form] if len(form) <= 1:
+                return plain.ask(call, [plain.checked(prompt)], _form(form))[0]
+            case "llm_query_batched", [list() as prompts, *form] if len(form) <= 1:
+                texts = [plain.checked(_text(each, name)) for each in prompts]
+                return plain.ask(call, texts, _form(form))
             case "rlm_query", [[*query], share]:
                 return self._query(call, [_query(query, name)], _share(share))
             case "rlm_query_batched", [list() as queries, share]:
                 return self._query(call, [_query(q, name) for q in queries], _share(share))
-            case "submit", ["llm", list() as prompts]:
-                texts = [_text(prompt, "llm_query") for prompt in prompts]
-                checked = [attempted(partial(plain.checked, text)) for text in texts]
-                return self._submit_plain(call, checked)
+            case "submit", ["llm", list() as prompts, *form] if len(form) <= 1:
+                given = [_text(prompt, "llm_query") for prompt in prompts]
+                checked = [attempted(partial(plain.checked, text)) for text in given]
+                return self._submit_plain(call, checked, _form(form))
             case "submit", ["rlm", list() as queries, share]:
                 wanted = [_query(query, "rlm_query") for query in queries]
                 return self._submit_queries(call, wanted, _share(share))
@@ -182,7 +183,9 @@ class SubCalls:
 
     # ------------------------------------------- calls that the code goes on beside
 
-    def _submit_plain(self, call: Call, prompts: Sequence[str | GuestRaise]) -> int:
+    def _submit_plain(
+        self, call: Call, prompts: Sequence[str | GuestRaise], form: Form = FREE
+    ) -> int:
         self._budget.charge_sub_calls(len(prompts))
         self._tree.record(
             Submitted(
@@ -193,7 +196,8 @@ class SubCalls:
                 depth=self._plain.depth,
             )
         )
-        self._submissions.begin(call, partial(self._plain.ask_each, call, prompts), len(prompts))
+        work = partial(self._plain.ask_each, call, prompts, form)
+        self._submissions.begin(call, work, len(prompts))
         return call.number
 
     def _submit_queries(self, call: Call, queries: list[Query], share: float | None) -> int:
@@ -234,6 +238,10 @@ def _text(value: object, name: str) -> Text:
     if not isinstance(value, str | GuestText):
         raise GuestRaise("TypeError", f"{name}: {_USAGE[name]}")
     return value
+
+
+def _form(given: list[object]) -> Form:
+    return Form.of(given[0]) if given else FREE
 
 
 def _query(value: object, name: str) -> Query:

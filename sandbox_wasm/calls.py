@@ -27,16 +27,28 @@ _THE_CONTEXT = {"$context": None}
 # ------------------------------------------------------------------- what code can call
 
 
-def llm_query(prompt: str) -> str:
-    """Ask a language model. It sees nothing but `prompt`; its reply."""
-    reply: str = ask_host("llm_query", [prompt_of(prompt)])
+def llm_query(
+    prompt: str, *, choices: Iterable[str] | None = None, schema: dict[str, Any] | None = None
+) -> str:
+    """Ask a language model. It sees nothing but `prompt`; its reply.
+
+    With `choices` the reply is the likeliest of them, with a JSON `schema` it is JSON
+    that the schema admits.
+    """
+    reply: str = ask_host("llm_query", [prompt_of(prompt), *form_of(choices, schema)])
     return reply
 
 
-def llm_query_batched(prompts: Iterable[str]) -> list[str]:
-    """Ask about many prompts at once; the replies in order."""
+def llm_query_batched(
+    prompts: Iterable[str],
+    *,
+    choices: Iterable[str] | None = None,
+    schema: dict[str, Any] | None = None,
+) -> list[str]:
+    """Ask about many prompts at once; the replies in order. `choices` and `schema` as in
+    llm_query, for all of them."""
     wanted = listed(prompts, "llm_query_batched")
-    replies: list[str] = ask_host("llm_query_batched", [wanted])
+    replies: list[str] = ask_host("llm_query_batched", [wanted, *form_of(choices, schema)])
     return replies
 
 
@@ -118,9 +130,10 @@ class Handle:
 # ------------------------------------------------------------------- their other forms
 
 
-def begin(kind: str, items: list[Any], budget: float | None = None) -> int:
-    """Submit plain calls ("llm") or children ("rlm"); the number of the call."""
-    arguments = [kind, items] if kind == "llm" else [kind, items, budget]
+def begin(kind: str, items: list[Any], extra: Any = None) -> int:
+    """Submit plain calls ("llm"), `extra` being the form of their replies, or children
+    ("rlm"), with `extra` their budget; the number of the call."""
+    arguments = [kind, items] if kind == "llm" and extra is None else [kind, items, extra]
     call: int = ask_host("submit", arguments)
     return call
 
@@ -160,6 +173,15 @@ def prompt_of(prompt: object) -> str:
     if not isinstance(prompt, str):
         raise TypeError(f"llm_query wants a str, not a {type(prompt).__name__}")
     return prompt
+
+
+def form_of(choices: Any, schema: Any) -> list[dict[str, Any]]:
+    """The argument that says what form replies must have, if they must."""
+    if choices is not None and schema is not None:
+        raise TypeError("give choices or a schema, not both")
+    if choices is not None:
+        return [{"choices": listed(choices, "choices")}]
+    return [] if schema is None else [{"schema": schema}]
 
 
 def query_of(question: object, context: object) -> list[object]:

@@ -24,6 +24,7 @@ from typing import Any
 from _rlm_calls import (  # type: ignore[import-not-found] # calls.py
     begin,
     collect,
+    form_of,
     listed,
     one_query,
     prompt_of,
@@ -46,13 +47,13 @@ class Loop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = self  # the base asks it what has happened
-        self._wanted: list[tuple[str, Any, float | None, asyncio.Future[Any]]] = []
+        self._wanted: list[tuple[str, Any, Any, asyncio.Future[Any]]] = []
         self._out: deque[tuple[Place, asyncio.Future[Any]]] = deque()
 
-    async def call(self, kind: str, item: Any, budget: float | None = None) -> dict[str, Any]:
-        """The outcome of one plain call ("llm") or child ("rlm")."""
+    async def call(self, kind: str, item: Any, extra: Any = None) -> dict[str, Any]:
+        """The outcome of one plain call ("llm") or child ("rlm"); see `begin` for `extra`."""
         future: asyncio.Future[dict[str, Any]] = self.create_future()
-        self._wanted.append((kind, item, budget, future))
+        self._wanted.append((kind, item, extra, future))
         return await future
 
     async def waiting_for(self, place: Place) -> str:
@@ -99,13 +100,15 @@ class Loop(asyncio.BaseEventLoop):
     def _submit(self) -> None:
         wanted, self._wanted = self._wanted, []
         while wanted:
-            kind, _, budget, _ = wanted[0]
-            alike = [each for each in wanted if each[0] == kind and each[2] is budget is None]
-            batch = alike or wanted[:1]
-            wanted = [each for each in wanted if each not in batch]
+            kind, _, extra, _ = wanted[0]
+            if kind == "rlm" and extra is not None:  # a child's own budget
+                batch, wanted = wanted[:1], wanted[1:]
+            else:
+                batch = [each for each in wanted if each[0] == kind and each[2] == extra]
+                wanted = [each for each in wanted if each[0] != kind or each[2] != extra]
             futures = [future for *_, future in batch]
             try:
-                call = begin(kind, [item for _, item, _, _ in batch], budget)
+                call = begin(kind, [item for _, item, _, _ in batch], extra)
             except Exception as error:  # noqa: BLE001 - it belongs to who awaits them
                 for future in futures:
                     if not future.done():
@@ -127,18 +130,22 @@ class Loop(asyncio.BaseEventLoop):
 # --------------------------------------------------------------- what code can await
 
 
-async def llm_query_async(prompt: str) -> str:
+async def llm_query_async(prompt: str, *, choices: Any = None, schema: Any = None) -> str:
     """As llm_query, to be awaited; what is awaited together is asked together."""
-    value: str = value_of(await running_loop().call("llm", prompt_of(prompt)))
+    form = form_of(choices, schema)
+    value: str = value_of(await running_loop().call("llm", prompt_of(prompt), *form))
     return value
 
 
-async def llm_query_batched_async(prompts: Any) -> list[str]:
+async def llm_query_batched_async(
+    prompts: Any, *, choices: Any = None, schema: Any = None
+) -> list[str]:
     """As llm_query_batched, to be awaited."""
     wanted = [prompt_of(each) for each in listed(prompts, "llm_query_batched_async")]
+    form = form_of(choices, schema)
     loop = running_loop()
     values: list[str] = values_of(
-        await asyncio.gather(*[loop.call("llm", prompt) for prompt in wanted])
+        await asyncio.gather(*[loop.call("llm", prompt, *form) for prompt in wanted])
     )
     return values
 

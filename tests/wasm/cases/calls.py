@@ -14,7 +14,7 @@ llm_query()
 # %%
 llm_query("x", model="other")
 # %%
-llm_query.__name__, llm_query_batched.__doc__
+llm_query.__name__, llm_query_batched.__name__
 # %%
 llm_query("raise ValueError")
 # %%
