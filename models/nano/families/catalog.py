@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.nano.families import chains, labels, needles, pairs, tables
+from models.nano.families import chains, labels, needles, pairs, parts, reports, tables
 from models.nano.families.task import Task
 from models.nano.lexicon import Split
 
@@ -16,6 +16,8 @@ FAMILIES: dict[str, Maker] = {
     "chains": chains.task,
     "labels": labels.task,
     "pairs": pairs.task,
+    "parts": parts.task,
+    "reports": reports.task,
     "tables": tables.task,
 }
 

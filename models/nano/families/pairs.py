@@ -115,15 +115,15 @@ def _attempt(
     by, other = _fields(data.columns)
     x, y = rng.sample(labels.names if labelled else other.values, 2)
     cross = rng.random() < 0.4
-    words = {"b": by.name.replace("_", " "), "w": rng.choice(("rows", "records", "entries"))}
+    group, called = by.name.replace("_", " "), rng.choice(("rows", "records", "entries"))
     if cross:
-        question = _CROSS.ask(rng, split, plain_lead=labelled, x=x, y=y, **words)
+        question = _CROSS.ask(rng, split, plain_lead=labelled, x=x, y=y, b=group, w=called)
         shown = f"{x} {y}"
     else:
         conditions = _HELD_CONDITIONS if split == "held" else _CONDITIONS
         name = LABELLED if labelled else other.name.replace("_", " ")
         shown = rng.choice(conditions).format(f=name, x=x)
-        question = _BOTH.ask(rng, split, plain_lead=labelled, c=shown, **words)
+        question = _BOTH.ask(rng, split, plain_lead=labelled, c=shown, b=group, w=called)
     if labelled:
         question = listing(rng, split, labels.names) + question
     value: Callable[[Row], str] = (

@@ -37,9 +37,16 @@ class Wording:
     held: Sequence[str]
 
     def ask(
-        self, rng: random.Random, split: Split, *, plain_lead: bool = False, **fields: object
+        self,
+        rng: random.Random,
+        split: Split,
+        *,
+        plain_lead: bool = False,
+        tail: bool = True,
+        **fields: object,
     ) -> str:
-        """A question with these fields; `plain_lead`: nothing stands before it."""
+        """A question with these fields. `plain_lead`: nothing stands before it; `tail`:
+        something may stand after it."""
         core = rng.choice(self.held if split == "held" else self.cores)
         while "|" in core:
             start = core.rindex("(", 0, core.index("|"))
@@ -48,13 +55,13 @@ class Wording:
             core = core[:start] + choice + core[end + 1 :]
         text = core.format(**fields)
         leads, tails = (_HELD_LEADS, _HELD_TAILS) if split == "held" else (_LEADS, _TAILS)
-        lead, tail = rng.choice(leads), rng.choice(tails)
+        lead, last = rng.choice(leads), rng.choice(tails) if tail else ""
         if plain_lead:
             lead = ""
         elif split == "train" and rng.random() < 0.3:
             lead = aside(rng)
         spelled = not lead and core.startswith("{")  # a key keeps its spelling
-        text = lead + text + tail
+        text = lead + text + last
         return text if spelled or rng.random() < 0.2 else text[0].upper() + text[1:]
 
     def variants(self) -> int:

@@ -1,0 +1,91 @@
+"""Family h: a question about one part of the context, answered by a child with its own REPL."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from models.nano import haystacks
+from models.nano.cells.part import PART, PASSED_ON
+from models.nano.families import chains, needles, tables
+from models.nano.families.task import Task
+from models.nano.families.wording import Wording
+from models.nano.lexicon import ADJECTIVES, NOUNS, Split, pseudo_word, words
+
+#: The families that a child's question may be of.
+_CHILDREN = (tables.task, chains.task, needles.task)
+_HEADINGS = ("## {t}", "=== {t} ===", "Section: {t}", "# {t} #", "CHAPTER {t}", "-- {t} --")
+_HELD_HEADINGS = ("<< {t} >>", "Part: {t}", "@ {t}")
+
+_ABOUT = Wording(
+    (
+        "in the (section|part|chapter) '{t}': {q}",
+        "(look|see) only at the (section|part) called '{t}'. {q}",
+        "consider just '{t}': {q}",
+        'with regard to the (chapter|section) "{t}", {q}',
+        "under the (heading|title) '{t}', {q}",
+        'in "{t}": {q}',
+        "use nothing but the part '{t}'. {q}",
+        "for the section '{t}' alone: {q}",
+    ),
+    (
+        "taking only what stands under '{t}': {q}",
+        'as far as "{t}" is concerned, {q}',
+        "leave out all but '{t}'. {q}",
+        "within the passage headed '{t}': {q}",
+        "concerning '{t}' and nothing else: {q}",
+    ),
+)
+
+
+def task(seed: int, split: Split, chars: int) -> Task:
+    """The question of that seed about one of several parts of about `chars` characters."""
+    rng = random.Random(f"parts-{split}-{seed}")
+    count = rng.randint(2, 6)
+    size = max(500, chars // count)
+    make = rng.choice(_CHILDREN)
+    child = next(
+        found
+        for found in (make(seed * 50 + n, split, size) for n in range(50))
+        if len(found.texts) == 1
+    )
+    child = replace(child, texts=(child.texts[0].strip("\n"),))
+    heading = rng.choice(_HELD_HEADINGS if split == "held" else _HEADINGS)
+    titles = _titles(rng, split, count)
+    bodies = [child.texts[0]]
+    while len(bodies) < count:
+        if rng.random() < 0.4:
+            unit = haystacks.essay(rng, split)
+            bodies.append(" ".join(haystacks.fill(unit, " ", size, 60_000)))
+        else:
+            other = rng.choice(_CHILDREN)(seed * 50 + len(bodies) + 10**9, split, size)
+            bodies.append("\n".join(other.texts).strip("\n"))
+    sections = [
+        heading.format(t=title) + "\n" + rng.choice(("", "\n")) + body
+        for title, body in zip(titles, bodies, strict=True)
+    ]
+    rng.shuffle(sections)
+    listed = rng.random() < 0.3
+    return Task(
+        family="parts",
+        seed=seed,
+        question=_ABOUT.ask(rng, split, t=titles[0], q=child.question, tail=False),
+        texts=tuple(sections) if listed else ("\n\n".join(sections),),
+        gold=child.gold,
+        plan=(PART, PASSED_ON),
+        kind=f"{child.family}-{child.kind}",
+        match=child.match,
+        chance=child.chance / count,
+        traits=("documents" if listed else "one text", *child.traits),
+        child=child,
+        listed=listed,
+    )
+
+
+def _titles(rng: random.Random, split: Split, count: int) -> list[str]:
+    """Headings, none a part of another."""
+    nouns = rng.sample(words(NOUNS, split), count)
+    return [
+        f"{rng.choice(words(ADJECTIVES, split)).capitalize()} {noun} {pseudo_word(rng)}"
+        for noun in nouns
+    ]
