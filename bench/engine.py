@@ -29,6 +29,7 @@ from rlm_local.records import Completion, Message, Request
 
 CALLS = 64
 NEW_TOKENS = 32
+SEQUENCES = 16  # decoded together by what the batch is compared with
 # Words that are one token each in the vocabulary of bench.models.
 WORDS = [
     *("the", "of", "and", "to", "in", "is", "that", "it", "was", "for"),
@@ -90,7 +91,7 @@ class Bench:
                     [f"{PREFIX} {text}" for text in self._texts()], new=NEW_TOKENS
                 ),
                 "bare llama_decode": lambda: bare.generate(
-                    sequences=plan.parallel, prefix=528, steps=NEW_TOKENS - 1
+                    sequences=SEQUENCES, prefix=528, steps=NEW_TOKENS - 1
                 ),
             }.items():
                 rounds.setdefault(way, []).append(run())
@@ -100,7 +101,7 @@ class Bench:
         generating = [(a.tokens - b.tokens) / (a.wall - b.wall) for a, b in pairs]
         generating_cpu = [(a.cpu - b.cpu) / (a.tokens - b.tokens) for a, b in pairs]
         python = scheduling_seconds(
-            calls=CALLS, prefix=500, own=28, new=NEW_TOKENS, parallel=plan.parallel
+            calls=CALLS, prefix=500, own=28, new=NEW_TOKENS, parallel=SEQUENCES
         )
         return {
             "64 sub-calls, tokens/s": median(rates["batch"]),

@@ -15,6 +15,7 @@ from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.jobs import Call, Job
 from rlm_local.llama.native import Loading, Native
+from rlm_local.llama.places import Places
 from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.stream import TextStream
 
@@ -145,7 +146,7 @@ def scheduling_seconds(*, calls: int, prefix: int, own: int, new: int, parallel:
     """CPU seconds of our own code for each token that a batch of sub-calls makes."""
     engine = NothingToCompute(vocabulary=16_384)
     cache = PrefixCache(engine, cells=40_000, sequences=64)
-    scheduler = Scheduler(engine, cache, parallel=parallel)
+    scheduler = Scheduler(engine, cache, places=Places(parallel, parallel))
     random = np.random.default_rng(1)
     jobs = [
         Job(

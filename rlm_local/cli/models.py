@@ -93,7 +93,7 @@ def models_plan(
             "process": format_bytes(made.process_bytes),
             "in all": f"{format_bytes(made.total_bytes)} of {format_bytes(made.limit_bytes)}",
             "window": f"{made.context_tokens:,} of {made.trained_tokens:,} tokens",
-            "together": f"{made.parallel} sub-calls",
+            "together": f"up to {made.parallel} sub-calls",
         }
     )
 

@@ -16,7 +16,7 @@ from rlm_local.records import Record
 DEFAULT_CONTEXT_TOKENS = 32_768
 SMALLEST_CONTEXT_TOKENS = 512
 SUB_CALL_CELLS = 8_192
-PARALLEL = 16  # sequences decoded together; on a CPU the gain is flat beyond 8 to 16
+PARALLEL = 32  # sequences decoded together, at most: see `places`
 SEQUENCES = 64  # those, and prefixes that are kept
 BATCH_TOKENS = 512
 _CELL_STEP = 256

@@ -9,6 +9,7 @@ starts from its cells.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -18,12 +19,13 @@ from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, Start
 from rlm_local.llama.choices import shared_start
 from rlm_local.llama.engine import Engine, Logits, Outcome, common_prefix
 from rlm_local.llama.jobs import Call, Finish, Job
+from rlm_local.llama.places import Places
 from rlm_local.llama.waiting import Line, Waiting
 
 # Cells kept for a running reply. Fewer than its worst case, because most replies are
 # short: when cells run out all the same, the youngest request starts over later.
 HORIZON = 64
-TURN_PLACES = 4  # above `parallel`, for turns of dialogues: sub-calls do not keep a root out
+TURN_PLACES = 4  # above `places`, for turns of dialogues: sub-calls do not keep a root out
 _LOOK_AHEAD = 32  # jobs of a node that are tried before the next node's
 # Prompt tokens in one batch beside running replies: of requests as deep as those, and
 # of shallower ones, which may slow the replies by a fifth.
@@ -76,13 +78,13 @@ class _Batch:
 
 
 class Scheduler:
-    """Runs calls. `parallel`: how many sequences decode together."""
+    """Runs calls. `places`: how many sequences decode together."""
 
-    def __init__(self, engine: Engine, cache: PrefixCache, *, parallel: int) -> None:
+    def __init__(self, engine: Engine, cache: PrefixCache, *, places: Places) -> None:
         self._engine = engine
         self._vocabulary = engine.vocabulary
         self._cache = cache
-        self._parallel = parallel
+        self._places = places
         self._calls: dict[int, Call] = {}
         self._waiting = Waiting()
         self._active: list[Job] = []
@@ -143,13 +145,17 @@ class Scheduler:
         parts = self._fill()
         if not parts:  # llama.cpp would abort
             raise ModelError("the scheduler found nothing to compute")
+        began = time.perf_counter()
         outcome = self._engine.decode()
+        seconds = time.perf_counter() - began
         if outcome is Outcome.NO_CELLS:
             raise ModelError("llama.cpp found no cells for a batch that should fit")
         if outcome is Outcome.ABORTED:
             for part in parts:
                 self._cache.cut(part.sequence, part.sequence.computed)
             return
+        if all(part.tokens == 1 for part in parts):
+            self._places.measured(len(parts), seconds)
         for part in parts:
             part.sequence.computed += part.tokens
             charge = min(part.tokens, part.job.uncounted)
@@ -178,7 +184,7 @@ class Scheduler:
     def _startable(self, line: Line) -> Job | None:
         """The next job of `line` that has a place and need not wait for another's cells."""
         for job in self._waiting.first(line, _LOOK_AHEAD):
-            places = self._parallel + (TURN_PLACES if job.dialogue else 0)
+            places = self._places.count + (TURN_PLACES if job.dialogue else 0)
             if len(self._active) < places and not self._should_wait(job):
                 return job
         return None

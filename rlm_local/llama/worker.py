@@ -28,6 +28,7 @@ from rlm_local.llama.jobs import Call
 from rlm_local.llama.listener import Listener
 from rlm_local.llama.memory import SEQUENCES
 from rlm_local.llama.native import LIBRARIES, Loading, Native, uses_gpu
+from rlm_local.llama.places import Places
 from rlm_local.llama.protocol import (
     Command,
     Complete,
@@ -40,6 +41,8 @@ from rlm_local.llama.protocol import (
 )
 from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.states import PrefixStore, Swap
+
+LEAST_PLACES = 8  # sequences decoded together, before it is known how many are worth it
 
 
 class Worker:
@@ -75,7 +78,8 @@ class Worker:
             swap=Swap(Path(load.states or tempfile.gettempdir())),
             store=_store(load),
         )
-        self._scheduler = Scheduler(self.native, self._cache, parallel=load.plan.parallel)
+        places = Places(LEAST_PLACES, load.plan.parallel)
+        self._scheduler = Scheduler(self.native, self._cache, places=places)
 
     def _progress(self, fraction: float) -> None:
         if fraction - self._fraction >= 0.01:

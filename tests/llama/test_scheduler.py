@@ -11,6 +11,7 @@ from rlm_local.errors import ModelError
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.engine import Outcome
 from rlm_local.llama.jobs import Call, Job
+from rlm_local.llama.places import Places
 from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Completion
@@ -23,7 +24,7 @@ class Setup:
     def __init__(self, *, cells: int = 400, batch: int = 32, parallel: int = 4) -> None:
         self.engine = FakeEngine(cells=cells, batch=batch)
         self.cache = PrefixCache(self.engine, cells=cells, sequences=16)
-        self.scheduler = Scheduler(self.engine, self.cache, parallel=parallel)
+        self.scheduler = Scheduler(self.engine, self.cache, places=Places(parallel, parallel))
         self.calls = 0
 
     def run(

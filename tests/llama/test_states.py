@@ -16,6 +16,7 @@ from rlm_local.llama import LlamaModel
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.identity import state_key
 from rlm_local.llama.native import LIBRARIES, Loading, Native
+from rlm_local.llama.places import Places
 from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.states import PrefixStore, Swap
 from rlm_local.records import Message, Request
@@ -146,7 +147,7 @@ def with_states(setup: Setup, folder: Path, *, parallel: int = 4) -> Setup:
         swap=Swap(folder),
         store=PrefixStore(folder / "states" / "key"),
     )
-    setup.scheduler = Scheduler(setup.engine, setup.cache, parallel=parallel)
+    setup.scheduler = Scheduler(setup.engine, setup.cache, places=Places(parallel, parallel))
     return setup
 
 
