@@ -20,12 +20,14 @@ from pathlib import Path
 
 from models.nano.families import catalog
 from models.nano.families.stage import Episode, Stage
-from models.nano.families.task import Task
+from models.nano.families.workers import Worker, worker
 from models.nano.folders import WORK
 from models.nano.generate import _whole_lines, length
 from models.nano.lexicon import Split
 from rlm_local import dialogue
 
+#: The name of the family of sub-calls that belong to no run.
+WORKERS = "workers"
 #: Of an episode's sub-calls, as many are kept.
 CALLS_KEPT = 4
 
@@ -73,14 +75,18 @@ def samples_of(episode: Episode, rng: random.Random) -> list[dict[str, object]]:
     return found
 
 
-def tasks(families: Sequence[str], seed: int, split: Split, start: int, count: int) -> list[Task]:
-    """The tasks of lines `start` to `count`: the families in turn, lengths at random."""
-    made = []
-    for n in range(start, count):
-        task_seed = seed * 10**7 + n
-        chars = length(random.Random(task_seed))
-        made.append(catalog.task(families[n % len(families)], task_seed, split, chars))
-    return made
+def sample_of(worker: Worker) -> dict[str, object]:
+    """A sub-call that belongs to no run."""
+    (asked,) = dialogue.sub_call(worker.prompt)
+    return {
+        "messages": [
+            {"role": asked.role, "content": asked.content, "learn": False},
+            {"role": "assistant", "content": worker.reply, "learn": True},
+        ],
+        "role": "worker",
+        "score": 1.0,
+        "task": {"family": WORKERS, "seed": worker.seed, "kind": worker.role},
+    }
 
 
 def generate(
@@ -93,11 +99,17 @@ def generate(
     started = time.monotonic()
     with path.open("a") as file:
         for n in range(done, count):
-            (task,) = tasks(families, seed, split, n, n + 1)
-            episode = stage.play(task)
-            found = samples_of(episode, random.Random(task.seed))
+            family, task_seed = families[n % len(families)], seed * 10**7 + n
+            if family == WORKERS:
+                found = [
+                    sample_of(worker(task_seed * CALLS_KEPT + k, split)) for k in range(CALLS_KEPT)
+                ]
+            else:
+                chars = length(random.Random(task_seed))
+                episode = stage.play(catalog.task(family, task_seed, split, chars))
+                found = samples_of(episode, random.Random(task_seed))
             file.write(json.dumps(found, ensure_ascii=False) + "\n")
-            tally[f"{task.family} {'right' if episode.score == 1 else 'wrong'}"] += 1
+            tally[f"{family} {'right' if found[0]['score'] == 1 else 'wrong'}"] += 1
             if (n + 1) % 500 == 0:
                 rate = (n + 1 - done) / (time.monotonic() - started)
                 print(f"{n + 1:,} of {count:,} tasks, {rate:.0f}/s", file=sys.stderr, flush=True)
@@ -108,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--families", nargs="+", default=sorted(catalog.FAMILIES))
+    parser.add_argument("--families", nargs="+", default=[*sorted(catalog.FAMILIES), WORKERS])
     parser.add_argument("--count", type=int, default=4_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--split", choices=("train", "held"), default="train")

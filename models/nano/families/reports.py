@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from models.nano import haystacks, programs
-from models.nano.cells.read import CHOSEN, READ
+from models.nano.cells.read import CHOSEN, READ, SPAN
 from models.nano.families.task import Task
 from models.nano.families.wording import Wording
 from models.nano.lexicon import (
@@ -182,6 +182,32 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
         reply=_reader(gold),
         listed=listed,
     )
+
+
+def report(rng: random.Random, split: Split) -> tuple[str, str, str]:
+    """A report alone, a question about it, and the answer."""
+    names = _Names(rng, split)
+    event = rng.choice(_EVENTS)
+    slots = {**event.slots, **_COMMON}
+    slot = rng.choice(list(slots))
+    key, fields = names.key(), names.fields()
+    text = rng.choice(event.held if split == "held" else event.sentences)
+    question = slots[slot][1].ask(rng, split, k=key)
+    return _capital(text.format(k=key, **fields)), question, fields[slot]
+
+
+def marked(text: str, question: str, gold: str) -> tuple[str, int, int]:
+    """The report as the reading program numbers it; the answer's number; how many there are."""
+    spans: list[str] = []
+
+    def mark(found: re.Match[str]) -> str:
+        if found[0] in question:
+            return found[0]
+        spans.append(found[0])
+        return f"[{len(spans)}] {found[0]}"
+
+    numbered = re.sub(SPAN, mark, text)
+    return numbered, spans.index(gold) + 1, len(spans)
 
 
 def _reader(gold: str) -> Callable[[str], str]:

@@ -1,0 +1,54 @@
+"""Family g: what sub-calls are asked to do: label a text, read a value, say yes or no.
+
+Labels and readings are answered by a number, so that nothing need be spelled; a part of
+the readings asks for the value itself, so that spelling grows with the model.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from models.nano.families import reports, topics
+from models.nano.lexicon import Split
+
+ROLES = ("label", "read", "yes-no", "spell")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One sub-call: its prompt, the right reply, and the chance of guessing it."""
+
+    role: str
+    seed: int
+    prompt: str
+    reply: str
+    chance: float
+
+
+def worker(seed: int, split: Split, role: str | None = None) -> Worker:
+    """The sub-call of that seed, of that role or of any."""
+    rng = random.Random(f"workers-{split}-{seed}")
+    role = role or rng.choice(ROLES)
+    if role in ("read", "spell"):
+        return _reading(rng, seed, split, role)
+    labels = topics.draw(rng)
+    label = rng.choice(labels.names)
+    text = labels.text(rng, split, label)
+    if role == "label":
+        menu = "; ".join(f"{n} {name}" for n, name in enumerate(labels.names, 1))
+        prompt = f"Which fits? {menu}\n{text}"
+        return Worker(role, seed, prompt, topics.reply(prompt), 1 / len(labels.names))
+    asked = label if rng.random() < 0.5 else rng.choice([n for n in labels.names if n != label])
+    return Worker(
+        role, seed, f"Does {asked} fit? yes or no\n{text}", "yes" if asked == label else "no", 0.5
+    )
+
+
+def _reading(rng: random.Random, seed: int, split: Split, role: str) -> Worker:
+    """A report, with what could be the answer numbered as the reading program does."""
+    report, question, gold = reports.report(rng, split)
+    if role == "spell":
+        return Worker(role, seed, f"{report}\n{question}\nCopy the answer.", gold, 0.0)
+    marked, number, count = reports.marked(report, question, gold)
+    return Worker(role, seed, f"{marked}\n{question}\nWhich number?", str(number), 1 / count)
