@@ -223,7 +223,9 @@ class Node:
                 if isinstance(error, KeyboardInterrupt):  # the cell may be waiting for children
                     self.tree.end(interrupted(), self.budget)
                     repl.close()
-                state.latest = repl.written().strip() or state.latest
+                left = repl.unfinished()
+                state.content = left.partial or state.content
+                state.latest = left.stdout.strip() or state.latest
                 raise
         state.content = ran.partial or state.content
         state.latest = (ran.stdout or ran.value or "").strip() or state.latest

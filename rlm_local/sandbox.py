@@ -103,8 +103,8 @@ class Repl(Protocol):
         """
         ...
 
-    def written(self) -> str:
-        """What the last cell wrote to stdout, also where `execute` raised."""
+    def unfinished(self) -> Observation:
+        """What a cell had given until `execute` raised: its stdout and its partial answer."""
         ...
 
     def save(self, folder: Path, turn: int, note: bytes = b"") -> object | None:

@@ -111,7 +111,7 @@ class Session:
             "grep": self.grep,
             "chunks": Chunks,
             "cite": self.cite,
-            **provided(functions, context),
+            **provided(functions, context, self._changed_partial),
         }
         self.variables.update(self.provided, __name__="__main__", answer=self.answer)
         self._given = frozenset(self.variables)

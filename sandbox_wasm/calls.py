@@ -22,6 +22,7 @@ _DEEPEST = 5
 #: The session's `context`; it is None before there is one.
 _context: object = None
 _THE_CONTEXT = {"$context": None}
+_new_partial: Callable[[], str] = str
 
 
 # ------------------------------------------------------------------- what code can call
@@ -212,10 +213,16 @@ def listed(values: Any, name: str) -> list[Any]:
 # ------------------------------------------------------------------------- the host
 
 
-def provided(names: Iterable[str], context: object) -> dict[str, object]:
-    """What code gets of the host functions `names`, in a session about `context`."""
-    global _context
-    _context = context
+def provided(
+    names: Iterable[str], context: object, new_partial: Callable[[], str]
+) -> dict[str, object]:
+    """What code gets of the host functions `names`, in a session about `context`.
+
+    `new_partial` gives the partial answer, if it has changed: each call takes it along,
+    since a cell that a limit ends has no result to put it into.
+    """
+    global _context, _new_partial
+    _context, _new_partial = context, new_partial
     functions: dict[str, object] = {}
     for name in names:
         if name == "submit":
@@ -245,7 +252,9 @@ def _plain_function(name: str) -> Callable[..., object]:
 
 def ask_host(name: str, arguments: list[Any]) -> Any:
     """One host call. Raises the builtin exception that the host names."""
-    request = {"name": name, "arguments": arguments}
+    request: dict[str, Any] = {"name": name, "arguments": arguments}
+    if partial := _new_partial():
+        request["partial"] = partial
     if name != "final":  # its pieces are long, and sent as they are
         # The arguments outlive the call, and so the texts that the host is told the places of.
         request["arguments"] = [_handed_over(each) for each in arguments]

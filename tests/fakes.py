@@ -65,8 +65,8 @@ class FakeRepl:
     def restore(self, folder: Path, most_turn: int) -> None:
         return None
 
-    def written(self) -> str:
-        return self._written
+    def unfinished(self) -> Observation:
+        return Observation(stdout=self._written)
 
     def interrupt(self) -> None:
         pass

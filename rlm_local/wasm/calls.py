@@ -25,6 +25,8 @@ MAX_REQUEST_VALUES = 1 << 20
 MAX_NAMED_BYTES = 1 << 30
 #: Characters that are copied at a time, of a text that is handed over by its place.
 PIECE_CHARS = 1 << 20
+#: Of `answer["content"]`; the bootstrap hands over no more, unless the cell has changed it.
+MOST_PARTIAL_CHARS = 1 << 20
 #: A final text comes in pieces; this bounds what the host gathers for one.
 MAX_FINAL_CHARS = 256 << 20
 
@@ -33,10 +35,11 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 class Request(msgspec.Struct):
-    """`name(*arguments)`, wanted by the guest."""
+    """`name(*arguments)`, wanted by the guest. `partial`: its answer so far, if that is new."""
 
     name: str
     arguments: list[object]
+    partial: str = ""
 
 
 class MemoryText(GuestText):
@@ -90,10 +93,13 @@ class HostCalls:
         self._encode = msgspec.json.Encoder().encode
         self.cell: Cell | None = None
         self.memory: GuestMemory | None = None  # of the guest that calls
+        self.partial = ""  # what the cell has told of its answer so far
 
     def begin(self, cell: Cell | None) -> None:
         """The next requests are `cell`'s."""
         self.cell = cell
+        if cell is not None:
+            self.partial = ""
         self._forget_pieces()
 
     def _forget_pieces(self) -> None:
@@ -110,7 +116,9 @@ class HostCalls:
             raise GuestFault("it called the host outside of a cell")
         started = time.monotonic()
         try:
-            reply = {"ok": self._result(self._request(length, read))}
+            request = self._request(length, read)
+            self.partial = request.partial[:MOST_PARTIAL_CHARS] or self.partial
+            reply = {"ok": self._result(request)}
         except GuestRaise as error:
             reply = {"error": [error.kind, error.message]}
         finally:

@@ -18,7 +18,7 @@ from rlm_local.records import GuestError, Observation
 from rlm_local.sandbox import HostFunctions
 from rlm_local.spool.identity import identity
 from rlm_local.wasm import capi, mapping, preview1
-from rlm_local.wasm.calls import HostCalls
+from rlm_local.wasm.calls import MOST_PARTIAL_CHARS, HostCalls
 from rlm_local.wasm.cell import Cell
 from rlm_local.wasm.checkpoint import Checkpoints, Saved
 from rlm_local.wasm.instance import GuestFault, Host, Instance
@@ -34,8 +34,6 @@ _REASONS = {
     wasmtime.TrapCode.UNREACHABLE: "its process ended, as os.abort and os._exit do",
 }
 _MOST_BYTES_PER_CHAR = 4  # of UTF-8
-#: Of `answer["content"]`; the bootstrap hands over no more, unless the cell has changed it.
-MOST_PARTIAL_CHARS = 1 << 20
 #: How long an interrupted wait gives the guest to stop.
 _STOP_SECONDS = 1.0
 
@@ -142,9 +140,11 @@ class WasmRepl:
             self._wait_for(job.result)
             raise
 
-    def written(self) -> str:
-        """See `Repl.written`."""
-        return self._written[: self._output_chars]
+    def unfinished(self) -> Observation:
+        """See `Repl.unfinished`."""
+        return Observation(
+            stdout=self._written[: self._output_chars], partial=self._calls.partial or None
+        )
 
     def interrupt(self) -> None:
         """End the running cell for good; see `Repl.interrupt`. Nothing if none runs."""
@@ -291,6 +291,7 @@ class WasmRepl:
             stdout, stderr = "", ""
             trapped = trapped or f"its Python is damaged ({damage})"
         self._written = stdout
+        partial = (result.partial if result else None) or self._calls.partial
         if result is None:
             failure: GuestError | None = _stopped(cell, trapped, stderr)
             self._drop()
@@ -303,7 +304,7 @@ class WasmRepl:
             stderr_chars=box.err_chars if box else 0,
             value=result.value[: self._most_shown] if result and result.value else None,
             error=failure,
-            partial=result.partial[:MOST_PARTIAL_CHARS] if result and result.partial else None,
+            partial=partial[:MOST_PARTIAL_CHARS] or None,
             seconds=seconds,
             host_seconds=cell.host_seconds,
             restarted=result is None,

@@ -154,6 +154,20 @@ class TestSharedLimits:
         assert set(ended) == {StopReason.MODEL}
 
 
+@pytest.mark.parametrize("hold", ["llm_query_batched(['x'] * 99)", "while True: pass"])
+def test_a_cell_that_a_limit_ends_has_told_its_answer_so_far(ask: Asker, hold: str) -> None:
+    """Each call takes `answer["content"]` along: a cell without an end has no result."""
+    code = (
+        "print('seen')\n"
+        "for n in range(3):\n"
+        "    answer['content'] += llm_query(str(n))\n"
+        f"llm_query('x')\ntry:\n    {hold}\nexcept BaseException:\n    while True: pass"
+    )
+    answer = ask(by_depth(code), sub_calls=9, wall_seconds=1.0)
+    assert answer.stop in (StopReason.SUB_CALLS, StopReason.WALL_CLOCK)
+    assert answer.text == "012"
+
+
 class TestShares:
     """A child's share is of what is left, and ends the child alone."""
 

@@ -71,8 +71,9 @@ class HostedSession:
     def run(self, code: str) -> dict[str, Any]:
         """The cell's result, with `stdout` and `stderr` beside it."""
         self.written = {1: "", 2: ""}
+        self._partial: dict[str, str] = {}
         result: dict[str, Any] = json.loads(self.module.execute(code))
-        return {**result, "stdout": self.written[1], "stderr": self.written[2]}
+        return {**self._partial, **result, "stdout": self.written[1], "stderr": self.written[2]}
 
     def _text(self, address: int, chars: int, number: int, ascii_only: bool) -> str:
         return self._texts[number]
@@ -87,6 +88,8 @@ class HostedSession:
     def _call(self, message: bytes) -> bytes:
         request = json.loads(message)
         name, arguments = request["name"], request["arguments"]
+        if "partial" in request:
+            self._partial = {"partial": request["partial"]}
         if name == "final":
             self._pieces += arguments[0]
             if arguments[1]:
