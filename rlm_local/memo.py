@@ -41,7 +41,10 @@ class MemoModel:
             elif isinstance(event, SubCalled) and of_this_model:
                 for prompt, completion in zip(event.prompts, event.completions, strict=False):
                     request = Request(
-                        messages=dialogue.sub_call(prompt), max_tokens=sub_call_tokens
+                        messages=dialogue.sub_call(prompt),
+                        max_tokens=sub_call_tokens,
+                        choices=event.choices,
+                        schema=event.schema,
                     )
                     self._learn(_key(request), completion)
 

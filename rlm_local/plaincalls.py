@@ -156,9 +156,13 @@ class PlainCalls:
                 node=self._budget.node,
                 depth=self.depth,
                 call=call.number,
+                choices=form.choices,
+                schema=form.schema,
             )
         )
         check_cut(self._budget, completions)
+        if form.choices:  # to the letter
+            return [completion.text for completion in completions]
         return [completion.text.strip() for completion in completions]
 
 

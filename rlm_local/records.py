@@ -279,7 +279,7 @@ class Submitted(Record, frozen=True, tag="submitted"):
 
 
 class SubCalled(Record, frozen=True, tag="sub_calls"):
-    """One batch of sub-calls has come back."""
+    """One batch of sub-calls has come back. `choices` and `schema`: the form they had to have."""
 
     turn: int
     prompts: tuple[str, ...]
@@ -289,6 +289,8 @@ class SubCalled(Record, frozen=True, tag="sub_calls"):
     node: str = ROOT
     depth: int = 1
     call: int = 0
+    choices: tuple[str, ...] = ()
+    schema: dict[str, object] | None = None
 
 
 class CallRaised(Record, frozen=True, tag="raised"):

@@ -118,7 +118,7 @@ def called(prompts: tuple[str, ...], completions: list[Completion]) -> SubCalled
 
 def test_a_run_that_goes_on_knows_what_was_said(scripted: ScriptedModel) -> None:
     said = complete(MemoModel(scripted), ask("x"), ask("y"))
-    past = [started(), called(("x", "y"), said)]
+    past: list[Event] = [started(), called(("x", "y"), said)]
     model = MemoModel(scripted, past=past, sub_call_tokens=9)
     assert [one.text for one in complete(model, ask("y"), ask("x"))] == ["reply 1", "reply 0"]
     # Nothing of it holds for another model.
@@ -128,7 +128,8 @@ def test_a_run_that_goes_on_knows_what_was_said(scripted: ScriptedModel) -> None
 
 def test_the_plain_calls_of_a_run_are_known_by_their_record() -> None:
     """What `subcalls` asks and what the record is taken to mean have one key."""
-    model = ScriptedModel([cell("llm_query('the prompt')"), cell("FINAL(1)")], ["yes"])
+    code = "llm_query('the prompt', choices=['yes', 'no'])\nllm_query('the prompt')"
+    model = ScriptedModel([cell(code), cell("FINAL(1)")], ["yes", "free"])
     events: list[Event] = []
     limits = Limits()
     with prompt_from_text("text") as prompt, WasmSandbox() as sandbox:
@@ -142,6 +143,6 @@ def test_the_plain_calls_of_a_run_are_known_by_their_record() -> None:
             mode="rlm",
             record=events.append,
         )
-    [request] = [one for one in model.requests if not one.dialogue]
+    asked = [one for one in model.requests if not one.dialogue]
     memo = MemoModel(model, past=events, sub_call_tokens=limits.sub_call_tokens)
-    assert complete(memo, request)[0].text == "yes"
+    assert [one.text for one in complete(memo, *asked)] == ["yes", "free"]
