@@ -4,15 +4,23 @@
 or before using it. The files below it, from the parent's side to the worker's:
 
     model      LlamaModel: calls, deadlines, restarts
+    outgoing   a request as the worker can take it
+    schema     JSON Schema as a grammar; gbnf: what a grammar must be
     process    the worker as a child process
     protocol   what passes between the two
     worker     the child: commands in, completions out
-    scheduler  which tokens are computed next
+    listener   its ear: what it hears while it computes, and which calls are due
+    intake     requests to jobs
+    jobs       requests on their way; waiting: who goes next
+    scheduler  which tokens are computed next; places: how many sequences at a time
     cache      sequences of tokens, and what is kept of them
     cells      how many cells of the KV cache are in use
+    states     cells outside of it: swapped dialogues, stored system prompts
+    identity   which model and engine a stored state belongs to
     chat       messages to tokens
     stream     tokens to text
-    sampling   logits to a token
+    sampling   logits to a token; forms: to one that a grammar takes
+    choices    the likeliest of several replies
     engine     what the scheduler needs of the native side
     native     llama.cpp's C API
     modelfile  what a usable file holds
