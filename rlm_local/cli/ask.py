@@ -21,6 +21,7 @@ from rlm_local.cli.options import (
 )
 from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
 from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
+from rlm_local.paths import cache_folder
 from rlm_local.records import Answer, StopReason
 from rlm_local.units import format_bytes
 
@@ -192,7 +193,8 @@ def demo(size: int, seed: int | None) -> int:
     from rlm_local.config import Config
     from rlm_local.demo import write_demo
 
-    with tempfile.TemporaryDirectory(prefix="rlm-local-") as folder:
+    # In a cache of ours: behind the wall it could not be removed from anywhere else.
+    with tempfile.TemporaryDirectory(dir=cache_folder("demo")) as folder:
         path = Path(folder) / "demo.txt"
         made = write_demo(path, size=size, seed=seed)
         click.echo(f"wrote {format_bytes(path.stat().st_size)} of text: {made.question}", err=True)

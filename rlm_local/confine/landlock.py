@@ -6,6 +6,7 @@ asked of it; each later one only closes more.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import stat
@@ -82,7 +83,8 @@ def version() -> int:
 def restrict(rules: Iterable[Rule]) -> int:
     """Allow this thread, and what it will start, only what `rules` say. The version.
 
-    A path that cannot be opened has nothing to allow. Raises Unavailable.
+    A path that is not there, or that no rule can be made for, is left out: that
+    allows less, never more. Raises Unavailable.
     """
     offered = version()
     known = Right(0)
@@ -115,6 +117,7 @@ def _allow(ruleset: int, rule: Rule, known: Right) -> None:
         if not stat.S_ISDIR(os.fstat(place).st_mode):
             rights &= _OF_FILES
         packed = _PATH_RULE.pack(rights, place)
-        call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.c_char_p(packed), 0)
+        with contextlib.suppress(OSError):  # a pipe lies nowhere, and is not restricted
+            call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.c_char_p(packed), 0)
     finally:
         os.close(place)

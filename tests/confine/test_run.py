@@ -14,6 +14,7 @@ import pytest
 import rlm_local
 from rlm_local import wall
 from rlm_local.confine import VARIABLE
+from rlm_local.paths import cache_folder
 from tests.confine.test_wall import ROOT, offered
 
 pytestmark = pytest.mark.skipif(offered() < 6, reason="needs Linux with Landlock 6")
@@ -22,13 +23,30 @@ COUNT = "```repl\nFINAL(str(len(context)) + ' ' + str(sum(map(len, context))))\n
 
 
 def ask(
-    *arguments: str | Path, turns: tuple[str, ...] = (COUNT,), stdin: str = "", **variables: str
+    *arguments: str | Path,
+    turns: tuple[str, ...] = (COUNT,),
+    stdin: str = "",
+    pass_fds: tuple[int, ...] = (),
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """`ask`, with a scripted model and the real sandbox; it says on stderr what wall holds."""
+    """`ask`, as a command with a scripted model."""
+    return command(
+        "ask", "--json", "--mode", "rlm", "how long?", *map(str, arguments),
+        turns=turns, stdin=stdin, pass_fds=pass_fds, **variables,
+    )  # fmt: skip
+
+
+def command(
+    *arguments: str,
+    turns: tuple[str, ...] = (),
+    stdin: str = "",
+    pass_fds: tuple[int, ...] = (),
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
+    """A command with the real sandbox; it says on stderr what wall holds."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.confine.walled_cli", json.dumps(turns),
-         "ask", "--json", "--mode", "rlm", "how long?", *map(str, arguments)],
-        cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "tests.confine.walled_cli", json.dumps(turns), *arguments],
+        cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=120, pass_fds=pass_fds,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **variables},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -71,6 +89,47 @@ def test_a_link_to_a_folder(tmp_path: Path) -> None:
 
 def test_standard_input() -> None:
     assert answer(ask("-", stdin="x" * 300)) == "300 300"
+
+
+LOOK = "```repl\nn = len(context[0])\n```"
+
+
+def test_going_through_a_run_again(tmp_path: Path) -> None:
+    """Its prompt, its record and its checkpoints are all within the wall."""
+    path = tmp_path / "text.txt"
+    path.write_text("x" * 1000)
+    run_id = json.loads(ask(path, turns=(LOOK, COUNT)).stdout)["run_id"]
+    again = command("runs", "replay", "--json", run_id)
+    assert json.loads(again.stdout)["equal"]
+    forked = command("runs", "fork", "--json", run_id, "--turn", "1", turns=(COUNT,))
+    assert answer(forked) == "1000 1000"
+    for done in (again, forked):
+        assert "wall: Landlock" in done.stderr
+        assert "and seccomp\n" in done.stderr
+
+
+def test_a_pipe_by_its_path(tmp_path: Path) -> None:
+    """As a shell's `<(command)` hands it over."""
+    reading, writing = os.pipe()
+    os.write(writing, b"x" * 200)
+    os.close(writing)
+    done = ask(f"/dev/fd/{reading}", pass_fds=(reading,))
+    os.close(reading)
+    assert answer(done) == "200 200"
+    assert "and seccomp\n" in done.stderr
+
+
+def test_the_demo_cleans_up() -> None:
+    before = set(cache_folder("demo").iterdir())
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.confine.walled_cli", json.dumps(["```repl\nFINAL('x')\n```"]),
+         "demo", "--size", "1MB", "--seed", "1"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "not found: it is" in done.stderr
+    assert set(cache_folder("demo").iterdir()) <= before
 
 
 @pytest.mark.slow  # compiles the guest
