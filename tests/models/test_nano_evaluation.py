@@ -1,0 +1,116 @@
+"""The evaluation of the families: who always chooses right scores 1, who cheats scores 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.nano import programs
+from models.nano.cells.profile import PROFILE
+from models.nano.evaluate import SEED
+from models.nano.families import catalog, evaluate, topics
+from models.nano.families.task import Task
+from models.nano.families.workers import worker
+from rlm_local.model import ScriptedModel
+from rlm_local.records import Request
+from rlm_local.runs import RunStore
+from rlm_local.runtime import Runtime
+from rlm_local.sandbox import Sandbox
+from rlm_local.wasm import WasmSandbox
+
+CHARS = 1_500
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    sandbox = WasmSandbox()
+    yield sandbox
+    sandbox.close()
+
+
+class Perfect:
+    """Knows what to do in each task, and is told which there are."""
+
+    def __init__(self, *tasks: Task) -> None:
+        children = [task.child for task in tasks if task.child]
+        self.tasks = {task.question: task for task in [*tasks, *children]}
+
+    def turn(self, request: Request) -> str:
+        question = request.messages[0].content.rpartition("\n")[0]
+        said = sum(message.role == "assistant" for message in request.messages)
+        return programs.turn((PROFILE, *self.tasks[question].plan)[said])
+
+    def call(self, request: Request) -> str:
+        prompt = request.messages[0].content
+        for task in self.tasks.values():
+            reply = task.reply(prompt) if task.reply else ""
+            if reply not in ("", "0"):
+                return reply
+        return ""
+
+
+def model_of(perfect: Perfect) -> ScriptedModel:
+    return ScriptedModel(turns=perfect.turn, sub_calls=perfect.call, profile="nano")
+
+
+@pytest.mark.parametrize("family", sorted(catalog.FAMILIES))
+def test_who_chooses_right_gets_it_right(family: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    tasks = [catalog.task(family, SEED + CHARS + n, "held", CHARS) for n in range(2)]
+    with Runtime(
+        model=model_of(Perfect(*tasks)),
+        sandbox=sandbox,
+        limits=evaluate.LIMITS,
+        store=RunStore(tmp_path),
+    ) as runtime:
+        results = evaluate.evaluate(runtime, [family], [CHARS], 2)
+    assert [result.score for result in results] == [1.0] * 2
+    assert all(result.stop == "answered" for result in results)
+    (cell,) = evaluate.cells(results).values()
+    assert cell["valid code"] == 1.0
+    assert family in evaluate.table(evaluate.cells(results))
+
+
+def test_labels_that_the_sub_prompts_do_not_name_do_not_count(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    task = next(
+        found
+        for seed in range(100)
+        if (found := catalog.task("labels", seed, "train", CHARS)).kind == "more"
+    )
+    cheat = f"llm_query('food or not?')\nFINAL({task.gold!r})"
+    model = ScriptedModel(
+        turns=lambda _: programs.turn(cheat), sub_calls=lambda _: "1", profile="nano"
+    )
+    with Runtime(
+        model=model, sandbox=sandbox, limits=evaluate.LIMITS, store=RunStore(tmp_path)
+    ) as runtime:
+        result = evaluate.run(runtime, task, CHARS)
+    assert result.answer == task.gold
+    assert result.score == 0.0
+
+
+def test_workers_are_scored_alone(tmp_path: Path) -> None:
+    right = {
+        worker(SEED + n, "held", role).prompt: worker(SEED + n, "held", role).reply
+        for role in ("label", "read", "yes-no", "spell")
+        for n in range(4)
+    }
+    model = ScriptedModel(sub_calls=lambda request: right[request.messages[0].content])
+    with Runtime(model=model, store=RunStore(tmp_path), sandbox=None) as runtime:
+        results = evaluate.evaluate(runtime, ["workers"], [], 4)
+    assert [result.score for result in results] == [1.0] * 16
+    assert set(evaluate.cells(results)) == {
+        "workers label",
+        "workers read",
+        "workers yes-no",
+        "workers spell",
+    }
+
+
+def test_a_reply_to_a_menu_is_a_number_of_it() -> None:
+    assert topics.reply("Which fits? 1 law; 2 food\nthe soup was good") == "2"
+    assert topics.reply("Which fits? 1 law; 2 sport\nthe soup was good") == ""
+    assert topics.reply("How are you?") == ""
