@@ -16,6 +16,7 @@ from typing import BinaryIO, Generic, Protocol, Self, TypeVar, cast, get_args
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, verified
 from rlm_local.errors import RlmError, UsageError
+from rlm_local.eventfile import RunWriter, sync_files
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
 from rlm_local.memo import MemoModel
@@ -24,15 +25,7 @@ from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.records import Answer, Event, Mode
-from rlm_local.runs import (
-    CHECKPOINTS,
-    PROMPT,
-    SETUP_FORMAT,
-    RunSetup,
-    RunStore,
-    RunWriter,
-    sync_files,
-)
+from rlm_local.runs import CHECKPOINTS, PROMPT, SETUP_FORMAT, RunSetup, RunStore
 from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
 

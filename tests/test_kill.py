@@ -18,7 +18,7 @@ from rlm_local.runs import EVENTS, RunStore
 from tests import durable
 from tests.test_resume import Whole, check_same, on_record
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 
 def command(*arguments: str) -> list[str]:

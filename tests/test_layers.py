@@ -18,7 +18,7 @@ LAYERS = [
     {"errors"},
     {"paths", "units", "confine"},
     {"limits", "spool", "packages"},
-    {"prompt", "past"},
+    {"prompt", "past", "eventfile"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline"},
     {"journal", "memo"},
     {"fork", "replay"},

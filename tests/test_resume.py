@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rlm_local import rerun, runs
+from rlm_local import eventfile, rerun
 from rlm_local.errors import RunError
+from rlm_local.eventfile import RunWriter
 from rlm_local.limits import Limits
 from rlm_local.past import Past, key_of
 from rlm_local.records import (
@@ -26,7 +27,7 @@ from rlm_local.records import (
     StopReason,
     SubCalled,
 )
-from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, SETUP, RunState, RunStore, RunWriter
+from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, SETUP, RunState, RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
 from tests import durable
@@ -323,7 +324,7 @@ def test_a_record_that_cannot_be_written_ends_the_run_and_it_can_be_resumed(
     sandbox: WasmSandbox,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    real, left = runs._write_all, [nth]
+    real, left = eventfile._write_all, [nth]
 
     def fail(file: int, data: bytes, offset: int) -> None:
         left[0] -= 1
@@ -333,7 +334,7 @@ def test_a_record_that_cannot_be_written_ends_the_run_and_it_can_be_resumed(
         real(file, data, offset)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_write_all", fail)
+        patch.setattr(eventfile, "_write_all", fail)
         with pytest.raises(RunError, match="No space left on device"):
             durable.ask(store, prompt, sandbox)
     check_resumed(store, store.ids()[-1], whole, sandbox)
