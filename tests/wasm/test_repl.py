@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import re
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from rlm_local.errors import LimitReached, SandboxError
 from rlm_local.records import StopReason
-from rlm_local.sandbox import GuestRaise
+from rlm_local.sandbox import GuestRaise, GuestText
 from tests.wasm.conftest import Fork, Guest
 
 WIDTHS = {
@@ -171,19 +172,70 @@ def test_a_host_value_that_is_no_json_is_the_host_s_error(fork: Fork) -> None:
 
 
 def test_a_host_call_that_is_too_long_is_an_ordinary_error(fork: Fork) -> None:
-    guest = fork("x" * (70 << 20), memory_bytes=512 << 20)
-    ran = guest.run("llm_query(context)")
+    guest = fork("text", memory_bytes=512 << 20)
+    ran = guest.run("llm_query_batched(['x' * 60_000] * 1_200)")  # each too short to be placed
     assert ran.error is not None
     assert ran.error.type == "ValueError"
-    assert ran.error.message == (
-        "a host call may have 67,108,864 bytes, not 73,400,360; split the text"
+    assert re.fullmatch(
+        r"a host call may have 67,108,864 bytes, not 72,\d{3},\d{3}; split the text",
+        ran.error.message,
     )
     assert guest.calls == []
-    small = fork("x" * (70 << 20), memory_bytes=128 << 20)
-    ran = small.run("llm_query(context)")
+    small = fork("text", memory_bytes=128 << 20)
+    ran = small.run("llm_query_batched(['x' * 60_000] * 1_200)")
     assert ran.error is not None
     assert ran.error.type == "MemoryError"
-    assert small.value("len(context)") == str(70 << 20)
+    assert small.value("len(context)") == "4"
+
+
+def test_a_long_text_is_handed_over_where_it_lies(fork: Fork) -> None:
+    """It takes no memory of the guest, and the host reads it only if it wants to."""
+    guest = fork("x" * (70 << 20), memory_bytes=64 << 20)
+    ran = guest.run("llm_query(context)")
+    assert ran.error is None
+    [(name, [text])] = guest.calls
+    assert name == "llm_query"
+    assert isinstance(text, GuestText)
+    assert text.chars == 70 << 20
+
+
+def test_a_long_text_of_any_width_is_read_as_it_is(fork: Fork) -> None:
+    read: list[tuple[str, str]] = []
+
+    def host(name: str, arguments: list[object]) -> object:
+        [text] = arguments
+        assert isinstance(text, GuestText)
+        read.append((text.read(), "".join(text.pieces())))
+        return None
+
+    guest = fork("text", host=host)
+    for half, count in (("a", 70_000), ("aÿ", 40_000), ("aé日", 500_000), ("a🙂", 40_000)):
+        guest.value(f"llm_query({half!r} * {count})")
+        assert read[-1] == (half * count, half * count)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "[0, -1, 1, true]",
+        "[-1, 10, 1, true]",
+        "[0, 99999999999, 1, true]",
+        "[4294967295, 10, 4, false]",
+        "[0, 10, 3, false]",
+        "[0, 10, 0, false]",
+        "[0, 10, 1]",
+        "[0.5, 10, 1, true]",
+        "null",
+        "{}",
+        "[18446744073709551615, 18446744073709551615, 4, false]",
+    ],
+)
+def test_a_forged_place_is_an_ordinary_error(guest: Guest, place: str) -> None:
+    request = f'{{"name": "llm_query", "arguments": [{{"$text": {place}}}]}}'
+    said = guest.value(f"import _rlm\n_rlm.call({request.encode()!r})")
+    assert said is not None
+    assert "ValueError" in said
+    assert guest.calls == []
 
 
 def test_a_bootstrap_that_was_tampered_with_cannot_show_more(fork: Fork) -> None:
