@@ -104,7 +104,7 @@ USED_UP = Outcome(_out_of_memory)
 #: It ends in its time, one way or another.
 ENDED = Outcome(lambda ran: None, SHORT_SECONDS)
 #: Whatever it gets: a value, an exception, a fresh Python. All else must hold.
-HARMLESS = Outcome(lambda ran: None, 2.0)
+HARMLESS = Outcome(lambda ran: None, 4.0)
 
 
 def cases(*lists: Sequence[Case]) -> pytest.MarkDecorator:
