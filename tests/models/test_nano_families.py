@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
-from models.nano.families import catalog
+from models.nano.cells.table import TABLE
+from models.nano.families import asking, catalog, chains, labels, needles, pairs, parts
 from models.nano.families.stage import Stage
-from models.nano.families.task import score
+from models.nano.families.task import Task, score
+from models.nano.families.wording import Wording
+from models.nano.families.workers import worker
 
 FAMILIES = sorted(catalog.FAMILIES)
 
@@ -93,3 +97,41 @@ def test_scores() -> None:
     assert score("(b, a)\n(c, d)", "(a, b)", "pairs") == pytest.approx(2 / 3)
     assert score("", "(a, b)", "pairs") == 0.0
     assert score("A", "a", "exact") == 0.0
+
+
+@pytest.mark.parametrize("module", [asking, chains, labels, needles, pairs, parts])
+def test_families_have_many_wordings_and_hold_some_out(module: ModuleType) -> None:
+    wordings = [value for value in vars(module).values() if isinstance(value, Wording)]
+    assert sum(wording.variants() for wording in wordings) >= 20
+    for wording in wordings:
+        assert len(wording.held) >= 5
+        assert not set(wording.cores) & set(wording.held)
+
+
+def test_a_workers_reply_is_right_and_short() -> None:
+    for seed in range(200):
+        for split in ("train", "held"):
+            asked = worker(seed, split)
+            assert asked.reply
+            assert 0 <= asked.chance < 1
+            if asked.role in ("label", "read"):
+                assert asked.reply.isdigit()
+            if asked.role == "spell":
+                assert asked.reply in asked.prompt
+
+
+def test_a_number_that_is_a_value_is_no_limit(stage: Stage) -> None:
+    rows = "\n".join(f"{code},{n * 100 + 7},{name}" for n, (code, name) in enumerate(_ROWS))
+    task = Task(
+        family="tables",
+        seed=0,
+        question="How many rows are there with code 95174 where weight is less than 353?",
+        texts=(f"code,weight,who\n{rows}",),
+        gold="2",
+        plan=(TABLE, 'only("under")\nFINAL(len(table))'),
+        kind="count",
+    )
+    assert stage.play(task, missteps=0.0).score == 1.0
+
+
+_ROWS = [("95174", "Ada"), ("12847", "Ben"), ("95174", "Ada"), ("12847", "Ida")] * 4

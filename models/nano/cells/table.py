@@ -17,7 +17,8 @@ for r in rows():
     if all(r[c] in asked[c] for c in asked):
         table.append((r.get(by), float(r.get(num, 0)), r.get(day), r.get(side)))
 def only(how):
-    x = float((re.findall(r"(?<![\w-])\d+(?:\.\d+)?(?![\w-])", question) or [0])[0])
+    found = re.findall(r"(?<![\w-])\d+(?:\.\d+)?(?![\w-])", question)
+    x = next((float(v) for v in found if not any(v in s for s in asked.values())), 0)
     table[:] = filter({
         "after": lambda r: r[2] > dates[0] + "~",
         "before": lambda r: r[2] < dates[0],

@@ -32,6 +32,10 @@ _BOTH = Wording(
         "in the above data, list all pairs of {b} values (no duplicates) where both have at "
         "least one instance {c}.",
         "name all combinations of two {b}s that both (appear|occur) {c}.",
+        "(which|what) two {b}s can be put together so that both have {w} {c}? List all pairs.",
+        "for every two {b}s that both have {w} {c}, write a line with the pair.",
+        "list the pairs: two {b}s, both with (some|at least one) of the {w} {c}.",
+        "take the {b}s that have {w} {c}. Which pairs (can be made|are there) of them?",
     ),
     (
         "enumerate each pair of {b}s of which both own {w} {c}.",
@@ -48,6 +52,9 @@ _CROSS = Wording(
         "give (every pair|all pairs) of {b}s in which one has {x} and the other {y}.",
         "find the pairs of {b}s such that one of them has {x} and the other one {y}.",
         "name all combinations of two {b}s, one with {x}, (the other|the second) with {y}.",
+        "for every two {b}s, one of {x} and one of {y}, write a line with the pair.",
+        "list the pairs: two {b}s, (one|the one) with {x}, the other with {y}.",
+        "match the {b}s that have {x} with those that have {y}. Which pairs (come of it|result)?",
     ),
     (
         "enumerate the pairs of {b}s that bring {x} and {y} together, one each.",

@@ -27,6 +27,10 @@ _ABOUT = Wording(
         'in "{t}": {q}',
         "use nothing but the part '{t}'. {q}",
         "for the section '{t}' alone: {q}",
+        "(read|open) the (part|section|chapter) '{t}'. {q}",
+        "from '{t}' only: {q}",
+        "what comes under '{t}' matters here. {q}",
+        'this is about the (section|part) "{t}": {q}',
     ),
     (
         "taking only what stands under '{t}': {q}",
