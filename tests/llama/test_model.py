@@ -407,7 +407,7 @@ def test_killed_while_it_decodes(tiny_path: Path, how: signal.Signals) -> None:
     notices: list[str] = []
     with LlamaModel(tiny_path, memory_bytes=MEMORY, notice=notices.append) as model:
         pid = model.pid
-        many = [ask(f"{n}", max_tokens=200) for n in range(60)]
+        many = [ask(f"{n}", max_tokens=150) for n in range(40)]
         threading.Timer(0.2, os.kill, (pid, how)).start()
         # Once, a new worker takes its place, and the call goes on.
         assert {c.finish for c in complete(model, *many)} <= {"stop", "length"}

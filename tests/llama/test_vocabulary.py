@@ -85,7 +85,7 @@ def canonical(native: Native, text: str) -> Tokens:
     raw = text.encode()
     buffer = (ctypes.c_int32 * (len(raw) + 16))()
     count = _llama.llama_tokenize(
-        native.vocabulary._vocab, raw, len(raw), buffer, len(buffer), False, True
+        native.vocabulary.handle, raw, len(raw), buffer, len(buffer), False, True
     )
     return np.array(buffer[:count], np.int32)
 
