@@ -5,7 +5,8 @@
 
 Each row is a REPL whose variables hold so much, over a prompt of that size; before
 each checkpoint a cell changes a little of them, as turns do. `first_ms` is the
-first checkpoint of the state, `save_ms` one of those after it. Beside them, in the
+first checkpoint of the state, `save_ms` one of those after it, of which `cpu_ms` is
+computing: on a busy machine the rest is waiting for a core. Beside them, in the
 same run: `compare_ms` finds the changed pages by comparing the memory with the
 snapshot (what a system without a page map does; the prompt left out), `whole_ms`
 writes all memory but the prompt, and `synced_ms` is `save_ms` with a sync to disk
@@ -101,6 +102,7 @@ def measure(sandbox: WasmSandbox, prompt: Prompt, code: str, folder: Path) -> di
     shared, _ = sandbox._ready()
     image = np.memmap(path_for(shared.guest.digest), np.uint64, "r", offset=HEAD_BYTES)
     saves: list[float] = []
+    cpu: list[float] = []
     synced: list[float] = []
     found: list[Saved] = []
     compared: list[float] = []
@@ -117,7 +119,9 @@ def measure(sandbox: WasmSandbox, prompt: Prompt, code: str, folder: Path) -> di
         first = milliseconds(lambda: save(0))
         for turn in range(1, ROUNDS + 1):
             run(repl, CELL)
+            began = time.process_time()
             saves.append(milliseconds(lambda turn=turn: save(turn)))  # type: ignore[misc]
+            cpu.append(1e3 * (time.process_time() - began))
             synced.append(saves[-1] + milliseconds(lambda turn=turn: sync(folder, turn)))  # type: ignore[misc]
             if turn % 5 == 0:
                 compared.append(milliseconds(lambda: compare(repl, image)))
@@ -136,6 +140,7 @@ def measure(sandbox: WasmSandbox, prompt: Prompt, code: str, folder: Path) -> di
         "first_bytes": found[0].bytes,
         "save_ms": statistics.median(saves),
         "save_ms_max": max(saves),
+        "cpu_ms": statistics.median(cpu),
         "save_bytes": int(statistics.median(saved.bytes for saved in found[1:])),
         "synced_ms": statistics.median(synced),
         "compare_ms": statistics.median(compared),

@@ -15,6 +15,7 @@ from rlm_local import eventfile, rerun
 from rlm_local.errors import RunError
 from rlm_local.eventfile import RunWriter
 from rlm_local.limits import Limits
+from rlm_local.model import ScriptedModel
 from rlm_local.past import Past, key_of
 from rlm_local.records import (
     Answer,
@@ -22,6 +23,7 @@ from rlm_local.records import (
     NodeEnded,
     Ran,
     Replied,
+    Request,
     Resumed,
     RunEnded,
     StopReason,
@@ -457,6 +459,27 @@ def test_a_prompt_from_memory_is_kept_until_the_end(
     run_id = store.ids()[-1]
     assert (store.folder / run_id / PROMPT).is_dir()
     check_resumed(store, run_id, whole, sandbox)
+
+
+@pytest.mark.parametrize("after", [2, 3])
+def test_a_run_that_was_asked_directly_goes_on(
+    after: int, store: RunStore, prompt: Path, sandbox: WasmSandbox
+):
+    def runtime(paid: list[str]) -> Runtime:
+        def reply(request: Request) -> str:
+            paid.append(request.node)
+            return "42"
+
+        return Runtime(model=ScriptedModel(reply), sandbox=sandbox, store=store)
+
+    with pytest.MonkeyPatch.context() as patch:
+        Death(patch, after, written=True)
+        with pytest.raises(Killed), runtime([]) as asked:
+            asked.ask("how many?", prompt, mode="direct")
+    paid: list[str] = []
+    with runtime(paid) as resumed:
+        assert rerun.resume(resumed, store.ids()[-1]).text == "42"
+    assert len(paid) == (1 if after == 2 else 0)
 
 
 # ------------------------------------------------------------------ replay and fork
