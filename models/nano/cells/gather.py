@@ -18,7 +18,8 @@ def spots(p):
     found = [(t, k, k + len(p)) for t in docs for k in places(p, t)]
     return [s for s in found if is_word(*s)]
 def every(form):
-    _, before, key, after = hits[0]
+    cost = lambda h: beside(form, h[1], h[3])[0] - 50 * math.log2(h[0])
+    _, before, key, after = min(hits, key=cost)
     near = before[-100:] + key + after[:100]
     words = [m.span() for m in re.finditer(r"\w(?:[\w-]*\w)?", question)]
     found = {question[a:b] for i, (a, _) in enumerate(words) for _, b in words[i:i + 4]}
@@ -32,6 +33,6 @@ def each(form):
     for question in re.split(r"[,;:?]| and |\. ", whole):
         near = [h for h in locate() if beside(form, h[1], h[3])[0] < 300]
         if len(near) == 1 or near and near[1][0] < near[0][0] * 0.9:
-            found.append(beside(form, near[0][1], near[0][3]))
+            found.append((near[0][0], beside(form, near[0][1], near[0][3])))
     question = whole
-    return close(found)"""
+    return close([f for score, f in found if score > max(found)[0] * 0.05])"""
