@@ -79,9 +79,8 @@ def kill_and_resume(data: Path, whole: Whole, seconds: float, chance: random.Ran
     prompt = data / "lines.txt"
     prompt.write_text(durable.TEXT)
     store = RunStore(data / "runs")
-    kill(data, chance.random(), seconds, "ask", str(data), str(prompt))
+    kills = int(kill(data, chance.random(), seconds, "ask", str(data), str(prompt)))
     [run_id] = store.ids()
-    kills = 1
     events: tuple[Event, ...] = store.read(run_id).events
     while True:
         lines = len(paid_since(data, 0))
