@@ -8,7 +8,7 @@ import sys
 from rlm_local.records import Observation
 from rlm_local.views import visible
 from rlm_local.wasm.repl import MOST_PARTIAL_CHARS
-from tests.attacks.suite import HARMLESS, INTERRUPTED, Case, Forks, World, cases, gives, withstand
+from tests.attacks.suite import HARMLESS, INTERRUPTED, Case, Forks, World, cases, withstand
 
 CHARS = 2000
 FAIL = "class E(Exception): pass\n"
@@ -50,8 +50,7 @@ CASES = [
     Case("a stdout that prints",
          "import sys\nclass S:\n def write(s, t): print(t)\nsys.stdout = S()\n"
          "print('x')", HARMLESS),
-    Case("streams of Python's own", "import sys; sys.__stdout__, sys.__stderr__",
-         gives("(None, None)")),
+    Case("streams of Python's own", "import sys; print('x' * 10**6, file=sys.__stdout__)", HARMLESS),
 ]  # fmt: skip
 
 
