@@ -70,9 +70,9 @@ forms = {
     "uuid": r"\\b[0-9a-f]{8}-[0-9a-f-]{27}\\b",
 }
 def nearest(form):
-    found = [(9999, None)]
+    found, unnamed = [(9999, None)], 9 * (form not in question.lower())
     for score, before, key, after in hits:
-        doubt = round(50 * math.log2(hits[0][0] / score))
+        doubt = unnamed + round(50 * math.log2(hits[0][0] / score))
         for m in re.finditer(forms[form], before):
             found.append((doubt + far(before[m.end():]), m[0]))
         for m in re.finditer(forms[form], after):

@@ -43,7 +43,7 @@ class Plan:
 
     seed: int = 1
     rows: int = 8
-    steps: int = 1_500
+    steps: int = 900
     muon_rate: float = 0.01
     adam_rate: float = 0.003
     decay: float = 0.05
