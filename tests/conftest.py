@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,11 @@ from hypothesis import settings
 # Examples are not timed: these machines are shared, and time is the benchmarks' matter.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the
+# commands that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
