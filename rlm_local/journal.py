@@ -17,20 +17,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
 from rlm_local.errors import RunError
 from rlm_local.limits import Budget
-from rlm_local.model import Model
+from rlm_local.model import Model, ModelWrapper
 from rlm_local.past import PASSING, Past, difference, title
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     Completion,
     Event,
-    ModelInfo,
     NodeEnded,
     Observation,
     Record,
@@ -186,16 +183,12 @@ def _charge_failed(budget: Budget, sub_calls: int) -> None:
         budget.charge_sub_calls(failed)
 
 
-class RememberingModel:
+class RememberingModel(ModelWrapper):
     """A model that is asked only for what a journal does not hold."""
 
     def __init__(self, model: Model, journal: Journal) -> None:
-        self._model = model
+        super().__init__(model)
         self._journal = journal
-
-    @property
-    def info(self) -> ModelInfo:
-        return self._model.info
 
     def complete(
         self, requests: Sequence[Request], *, deadline: float, token_limit: int
@@ -203,24 +196,4 @@ class RememberingModel:
         known = self._journal.completions(requests)
         if known is not None:
             return known
-        return self._model.complete(requests, deadline=deadline, token_limit=token_limit)
-
-    def count_tokens(self, text: str) -> int:
-        return self._model.count_tokens(text)
-
-    def cancel(self, node: str = "") -> None:
-        self._model.cancel(node)
-
-    def close(self) -> None:
-        self._model.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        return super().complete(requests, deadline=deadline, token_limit=token_limit)

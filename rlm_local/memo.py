@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
 from rlm_local import dialogue
 from rlm_local.errors import FormError, WindowError
-from rlm_local.model import Model
-from rlm_local.records import Completion, Event, ModelInfo, Request, RunStarted, SubCalled
+from rlm_local.model import Model, ModelWrapper
+from rlm_local.records import Completion, Event, Request, RunStarted, SubCalled
 
 
-class MemoModel:
+class MemoModel(ModelWrapper):
     """`model`, and what it has said to greedy one-off requests. For one run.
 
     `past` is the record of what the run has done before, if it goes on, and
@@ -31,7 +29,7 @@ class MemoModel:
     def __init__(
         self, model: Model, *, past: Iterable[Event] = (), sub_call_tokens: int = 0
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._said: dict[bytes, Completion] = {}
         self._lock = threading.Lock()
         of_this_model = False
@@ -47,10 +45,6 @@ class MemoModel:
                         schema=event.schema,
                     )
                     self._learn(_key(request), completion)
-
-    @property
-    def info(self) -> ModelInfo:
-        return self._model.info
 
     def complete(
         self, requests: Sequence[Request], *, deadline: float, token_limit: int
@@ -80,32 +74,6 @@ class MemoModel:
     def _learn(self, key: bytes, completion: Completion) -> None:
         if key and completion.finish in ("stop", "length") and not completion.reused:
             self._said.setdefault(key, completion)
-
-    def remember(self, request: Request, completion: Completion) -> None:
-        """Take a reply of the run for granted that was made before this model was."""
-        if (key := _key(request)) and completion.finish in ("stop", "length"):
-            with self._lock:
-                self._said.setdefault(key, completion)
-
-    def count_tokens(self, text: str) -> int:
-        return self._model.count_tokens(text)
-
-    def cancel(self, node: str = "") -> None:
-        self._model.cancel(node)
-
-    def close(self) -> None:
-        self._model.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _key(request: Request) -> bytes:

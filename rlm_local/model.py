@@ -82,6 +82,42 @@ class Model(Protocol):
 Script = Iterable[str] | Callable[[Request], str]
 
 
+class ModelWrapper:
+    """Another model, passed on as it is. Subclasses change how requests are completed."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._model.info
+
+    def complete(
+        self, requests: Sequence[Request], *, deadline: float, token_limit: int
+    ) -> list[Completion]:
+        return self._model.complete(requests, deadline=deadline, token_limit=token_limit)
+
+    def count_tokens(self, text: str) -> int:
+        return self._model.count_tokens(text)
+
+    def cancel(self, node: str = "") -> None:
+        self._model.cancel(node)
+
+    def close(self) -> None:
+        self._model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 class ScriptedModel:
     """A model for tests: replies are read from a script, tokens are words.
 
