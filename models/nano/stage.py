@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from models.nano.tasks import Task
 from models.nano.teacher import Ending
@@ -26,8 +26,18 @@ class Scene(NamedTuple):
     ending: Ending
 
 
-class Stage:
-    """Sets up one scene after the other in the same sandbox."""
+class Texts(Protocol):
+    """What a prompt is made of: one text if `single`."""
+
+    @property
+    def texts(self) -> tuple[str, ...]: ...
+
+    @property
+    def single(self) -> bool: ...
+
+
+class SandboxStage:
+    """The sandbox that tasks are played in one after the other, and their spools."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -40,23 +50,7 @@ class Stage:
 
         return cls(WasmSandbox())
 
-    @contextmanager
-    def scene(self, task: Task) -> Iterator[Scene]:
-        ending = Ending()
-        with (
-            self.prompt(task) as prompt,
-            self._sandbox.repl(
-                prompt,
-                question=task.question,
-                host=ending,
-                functions=(),
-                memory_bytes=512 * MIB,
-                output_chars=20_000,
-            ) as repl,
-        ):
-            yield Scene(first_messages(task.question, prompt), repl, ending)
-
-    def prompt(self, task: Task) -> Prompt:
+    def prompt(self, task: Texts) -> Prompt:
         """The task's texts as a spooled prompt."""
         folder = Path(self._spools.name)
         if task.single:
@@ -77,6 +71,26 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Stage(SandboxStage):
+    """Sets up one scene after the other in the same sandbox."""
+
+    @contextmanager
+    def scene(self, task: Task) -> Iterator[Scene]:
+        ending = Ending()
+        with (
+            self.prompt(task) as prompt,
+            self._sandbox.repl(
+                prompt,
+                question=task.question,
+                host=ending,
+                functions=(),
+                memory_bytes=512 * MIB,
+                output_chars=20_000,
+            ) as repl,
+        ):
+            yield Scene(first_messages(task.question, prompt), repl, ending)
 
 
 def first_messages(question: str, prompt: Prompt) -> tuple[Message, ...]:

@@ -12,7 +12,7 @@ from models.nano.families import topics
 from models.nano.families.conditions import Condition, clear, conditions
 from models.nano.families.sheets import Column, Sheet, sheet
 from models.nano.families.tables import Ambiguous, Figures
-from models.nano.families.task import Match, Task
+from models.nano.families.task import Match, Task, first_made
 from models.nano.families.wording import Wording
 from models.nano.lexicon import Split
 
@@ -173,12 +173,9 @@ KINDS = {
 
 def task(seed: int, split: Split, chars: int, *, unique_rows: int = 4_000) -> Task:
     """The labelling task of that seed, about `chars` characters of short texts."""
-    for attempt in range(1_000):
-        rng = random.Random(f"labels-{split}-{seed}-{attempt}")
-        made = _attempt(rng, seed, split, chars, unique_rows)
-        if made:
-            return made
-    raise RuntimeError(f"no label task for seed {seed} in 1,000 attempts")
+    return first_made(
+        "labels", split, seed, lambda rng: _attempt(rng, seed, split, chars, unique_rows)
+    )
 
 
 def _attempt(

@@ -16,7 +16,7 @@ from models.nano.families import topics
 from models.nano.families.conditions import clear
 from models.nano.families.labels import FORMATS, LABELLED, listing
 from models.nano.families.sheets import Column, Row, sheet
-from models.nano.families.task import Task
+from models.nano.families.task import Task, first_made
 from models.nano.families.wording import Wording
 from models.nano.lexicon import Split
 
@@ -70,13 +70,12 @@ _HELD_CONDITIONS = ("in which {f} says {x}", "of the {f} {x}")
 
 def task(seed: int, split: Split, chars: int, *, unique_rows: int = 4_000) -> Task:
     """The pairs task of that seed."""
-    for attempt in range(1_000):
-        rng = random.Random(f"pairs-{split}-{seed}-{attempt}")
+
+    def attempt(rng: random.Random) -> Task | None:
         labelled = rng.random() < 0.5
-        made = _attempt(rng, seed, split, chars, unique_rows, labelled=labelled)
-        if made:
-            return made
-    raise RuntimeError(f"no pairs task for seed {seed} in 1,000 attempts")
+        return _attempt(rng, seed, split, chars, unique_rows, labelled=labelled)
+
+    return first_made("pairs", split, seed, attempt)
 
 
 def _attempt(

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
 from models.nano.families.task import Task, score
-from models.nano.stage import first_messages
+from models.nano.stage import SandboxStage, first_messages
 from rlm_local import dialogue
 from rlm_local.limits import MIB
-from rlm_local.prompt import Prompt, prompt_from_text, prompt_from_texts
 from rlm_local.records import Message, Observation
-from rlm_local.sandbox import GuestText, Repl, Sandbox
+from rlm_local.sandbox import GuestText, Repl
 
 #: How often a dialogue has an attempt that goes wrong, and its correction.
 MISSTEPS = 0.05
@@ -59,19 +54,8 @@ class Episode:
     children: list[Episode] = field(default_factory=list)
 
 
-class Stage:
+class Stage(SandboxStage):
     """Plays one task after the other in the same sandbox."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._spools = tempfile.TemporaryDirectory(prefix="rlm-nano-")
-
-    @classmethod
-    def real(cls) -> Self:
-        """A stage on the WebAssembly sandbox."""
-        from rlm_local.wasm import WasmSandbox
-
-        return cls(WasmSandbox())
 
     def play(self, task: Task, *, missteps: float = MISSTEPS) -> Episode:
         """The profile and then the task's own plan, as they go in the sandbox."""
@@ -79,7 +63,7 @@ class Stage:
         episode = Episode(task, [])
         host = _Host(self, task, episode)
         with (
-            self._prompt(task) as prompt,
+            self.prompt(task) as prompt,
             self._sandbox.repl(
                 prompt,
                 question=task.question,
@@ -112,27 +96,6 @@ class Stage:
         episode.turns += [Turn(said, learn, constant), Turn(Message("user", shown))]
         episode.errors += learn and ran.error is not None
         episode.seconds += ran.seconds
-
-    def _prompt(self, task: Task) -> Prompt:
-        folder = Path(self._spools.name)
-        if task.single:
-            return prompt_from_text(task.texts[0], folder=folder)
-        return prompt_from_texts(task.texts, folder=folder)
-
-    def close(self) -> None:
-        self._sandbox.close()
-        self._spools.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Host:

@@ -11,7 +11,7 @@ from models.nano.families import asking
 from models.nano.families.conditions import clear, plain
 from models.nano.families.conditions import conditions as conditions_of
 from models.nano.families.sheets import Row, sheet
-from models.nano.families.task import Match, Task
+from models.nano.families.task import Match, Task, first_made
 from models.nano.families.wording import Wording
 from models.nano.lexicon import Split
 
@@ -147,12 +147,9 @@ KINDS = {
 
 def task(seed: int, split: Split, chars: int, *, unique_rows: int = 4_000) -> Task:
     """The question of that seed about a table of about `chars` characters."""
-    for attempt in range(1_000):
-        rng = random.Random(f"tables-{split}-{seed}-{attempt}")
-        made = _attempt(rng, seed, split, chars, unique_rows)
-        if made:
-            return made
-    raise RuntimeError(f"no table task for seed {seed} in 1,000 attempts")
+    return first_made(
+        "tables", split, seed, lambda rng: _attempt(rng, seed, split, chars, unique_rows)
+    )
 
 
 def _attempt(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from models.nano import programs
+from models.nano.lexicon import Split
 
 #: How an answer is compared with the right one; see `score`.
 Match = Literal["exact", "number", "set", "pairs"]
@@ -52,6 +54,17 @@ class Task:
     def turns(self) -> tuple[str, ...]:
         """The turns of the dialogue, as the model has to write them."""
         return tuple(programs.turn(cell) for cell in self.plan)
+
+
+def first_made(
+    family: str, split: Split, seed: int, attempt: Callable[[random.Random], Task | None]
+) -> Task:
+    """What `attempt` makes of the first of this seed's random numbers that it can use."""
+    for number in range(1_000):
+        made = attempt(random.Random(f"{family}-{split}-{seed}-{number}"))
+        if made:
+            return made
+    raise RuntimeError(f"no {family} task for seed {seed} in 1,000 attempts")
 
 
 def score(answer: str, gold: str, match: Match) -> float:
