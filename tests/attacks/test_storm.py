@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -60,13 +61,19 @@ def cells(guest: Guest, chance: random.Random, end: float, slow: list[tuple[str,
         timer.cancel()
 
 
+def open_files() -> int:
+    """How many there are, less those that only wait for the garbage collector."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_storm_of_attacks(fork: Forks) -> None:
     guests = [fork("text " * 1000) for _ in range(THREADS)]
     for guest in guests:
         guest.run("1 + 1")
-    files = len(os.listdir("/proc/self/fd"))
+    files = open_files()
     print(f"seed {SEED}")
     slow: list[tuple[str, float]] = []
     end = time.monotonic() + SECONDS
@@ -83,5 +90,5 @@ def test_a_storm_of_attacks(fork: Forks) -> None:
         guest.run("import os; os._exit(0)")  # whatever the storm left of it
         assert guest.value("len(context), 6 * 7") == "(5000, 42)"
         guest.repl.close()
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert open_files() <= files
     assert not [thread for thread in threading.enumerate() if thread.name == "guest"]
