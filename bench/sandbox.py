@@ -3,7 +3,9 @@
     python -m bench.sandbox            prompts of 40 MB and 1 GB; needs 2 GB of disk
     python -m bench.sandbox --quick    40 MB only
 
-All figures of a row come from the same run, interleaved, as medians. Beside the
+All figures of a row come from the same run, interleaved, as medians: the ways take
+turns of `BLOCK` repeats, the first few of which are not counted, since a cell after
+other work finds cold caches. `after other work` is the same with turns of one. Beside the
 sandbox: pydantic-monty (a subset of Python in a worker process), `exec` in this
 very process, which guards nothing, and a CPython subprocess that reads cells
 from a pipe, which guards little. `rss` is how far this process's resident
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pydantic_monty
@@ -30,6 +33,7 @@ from rlm_local.prompt import Prompt, open_prompt
 from rlm_local.wasm import WasmRepl, WasmSandbox
 
 MB = 1_000_000
+BLOCK = 50
 _LINE = b"%09d INFO the quick brown fox jumps over the lazy dog, and the dog sleeps on\n"
 
 #: A subprocess that guards nothing but the caller's memory: cells in, values out, as JSON.
@@ -98,14 +102,18 @@ def run(repl: WasmRepl, code: str) -> str | None:
     return ran.value
 
 
-def interleaved(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median seconds of each way, the ways taking turns."""
+def interleaved(
+    ways: dict[str, Callable[[], object]], repeats: int, block: int = 1
+) -> dict[str, float]:
+    """The median seconds of each way, the ways taking turns of `block` repeats."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
+    for _ in range(repeats // block):
         for name, way in ways.items():
-            began = time.perf_counter()
-            way()
-            taken[name].append(time.perf_counter() - began)
+            for number in range(block):
+                began = time.perf_counter()
+                way()
+                if number >= block // 10:
+                    taken[name].append(time.perf_counter() - began)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
@@ -138,7 +146,11 @@ def starts(sandbox: WasmSandbox, prompt: Prompt, monty: pydantic_monty.Monty) ->
 
 
 def cells(
-    sandbox: WasmSandbox, prompt: Prompt, monty: pydantic_monty.Monty, code: str
+    sandbox: WasmSandbox,
+    prompt: Prompt,
+    monty: pydantic_monty.Monty,
+    code: str,
+    block: int = BLOCK,
 ) -> dict[str, float]:
     """A cell in a REPL that is warm."""
     worker = Worker()
@@ -152,7 +164,7 @@ def cells(
             "CPython subprocess": lambda: worker.run(code),
         }
         interleaved(ways, 50)
-        medians = interleaved(ways, 500)
+        medians = interleaved(ways, 900, block)  # a session of Monty may make 1,000 calls
     worker.close()
     return medians
 
@@ -195,12 +207,31 @@ def contexts(sandbox: WasmSandbox, folder: Path, sizes: list[int]) -> list[dict[
     return rows
 
 
+def live(sandbox: WasmSandbox, folder: Path, size: int, count: int) -> dict[str, object]:
+    """Many forks over one prompt at once, each of which has run a cell."""
+    source = write_text(folder / "text.txt", size)
+    with open_prompt([source], folder=folder / "spool") as prompt, ExitStack() as stack:
+        before = anonymous_bytes()
+        for _ in range(count):
+            repl = stack.enter_context(fork(sandbox, prompt))
+            run(repl, "x = len(context)")
+        growth = anonymous_bytes() - before
+    source.unlink()
+    return {"prompt_bytes": size, "live_forks": count, "anonymous_mb": growth / MB}
+
+
 def write_text(path: Path, size: int) -> Path:
     block = b"".join(_LINE % number for number in range(10_000))
     with path.open("wb") as file:
         while file.tell() < size:
             file.write(block[: size - file.tell()])
     return path
+
+
+def anonymous_bytes() -> int:
+    """This process's memory that no file backs."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
 
 
 def resident_bytes() -> int:
@@ -224,6 +255,7 @@ def main() -> None:
                 "x = 1": cells(sandbox, prompt, monty, "x = 1"),
                 "1 + 1": cells(sandbox, prompt, monty, "1 + 1"),
                 "x = ask('text')": cells(sandbox, prompt, monty, "x = ask('text')"),
+                "x = 1, after other work": cells(sandbox, prompt, monty, "x = 1", 1),
             }
         report(
             "sandbox",
@@ -233,6 +265,7 @@ def main() -> None:
             ],
         )
         report("sandbox_context", contexts(sandbox, folder, sizes))
+        report("sandbox_live", [live(sandbox, folder, sizes[-1], 200)])
 
 
 if __name__ == "__main__":

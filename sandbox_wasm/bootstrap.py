@@ -36,6 +36,12 @@ from _rlm_tasks import make_awaitable, run  # type: ignore[import-not-found] # t
 #: A final text crosses the border in pieces, so that it never needs twice its size.
 PIECE_CHARS = 1 << 20
 
+#: Made once: an encoder is dearer than what most cells have to say.
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+#: The result of a cell that gave no value, and what the host is told of it.
+_NOTHING: dict[str, object] = {"value": None, "error": None}
+_NOTHING_SAID = _as_json(_NOTHING).encode()
+
 #: Cells may use `await` as if they were the body of a coroutine.
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -73,7 +79,9 @@ def execute(source: str) -> bytes:
         result = _session.execute(source)
     except BaseException as error:  # noqa: BLE001 - an interrupt while the result was made
         result = {"value": None, "error": described(error, 1000, _OWN)}
-    return json.dumps(result, ensure_ascii=False).encode("utf-8", "replace")
+    if result == _NOTHING:
+        return _NOTHING_SAID
+    return _as_json(result).encode("utf-8", "replace")
 
 
 # ------------------------------------------------------------------------- the session
@@ -130,7 +138,7 @@ class Session:
         sys.stdout = sys.__stdout__ = self._streams[1]  # type: ignore[misc,assignment]
         sys.stderr = sys.__stderr__ = self._streams[2]  # type: ignore[misc,assignment]
         sys.stdin = io.StringIO()
-        result: dict[str, object] = {"value": None, "error": None}
+        result = _NOTHING.copy()
         try:
             result["value"] = self._run(source, f"<cell {self._cells}>")
         except Finished:

@@ -7,11 +7,13 @@ must have more than that left, or an overflow is a crash instead of a trap.
 from __future__ import annotations
 
 import math
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from rlm_local.wasm import wakeup
 
 T = TypeVar("T")
 
@@ -29,9 +31,8 @@ class Job(Generic[T]):
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
-        self._outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = (
-            queue.SimpleQueue()
-        )
+        self._outcome: tuple[T | None, BaseException | None] | None = None
+        self._ended = wakeup.new()
 
     def run(self) -> None:
         """Do it, on the thread."""
@@ -39,7 +40,8 @@ class Job(Generic[T]):
             outcome: tuple[T | None, BaseException | None] = (self._function(), None)
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             outcome = (None, error)
-        self._outcome.put(outcome)
+        self._outcome = outcome
+        self._ended.post()
 
     def result(self, timeout: float = math.inf) -> T:
         """Wait for it: its result, or what it raised.
@@ -48,15 +50,13 @@ class Job(Generic[T]):
         main thread. Raises TimeoutError after `timeout` seconds.
         """
         end = time.monotonic() + timeout
-        while True:
-            try:
-                # The signal may have gone to another thread, which does not wake this one.
-                left = max(0.0, end - time.monotonic())
-                result, error = self._outcome.get(timeout=min(left, _LOOK_SECONDS))
-                break
-            except queue.Empty:
-                if time.monotonic() >= end:
-                    raise TimeoutError(f"the guest did not end within {timeout:g} s") from None
+        while self._outcome is None:
+            # The signal may have gone to another thread, which does not wake this one.
+            left = max(0.0, end - time.monotonic())
+            if not self._ended.wait(min(left, _LOOK_SECONDS)) and time.monotonic() >= end:
+                raise TimeoutError(f"the guest did not end within {timeout:g} s")
+        result, error = self._outcome
+        self._outcome = (None, None)  # it is handed over once
         if error is not None:
             try:
                 raise error
@@ -69,7 +69,7 @@ class GuestThread:
     """Runs calls one after another. It is a daemon: a stuck call does not keep the process."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[Job[object] | None] = queue.SimpleQueue()
+        self._jobs = _Jobs()
         self._thread: threading.Thread | None = None
 
     def start(self, function: Callable[[], T]) -> Job[T]:
@@ -93,7 +93,24 @@ class GuestThread:
         return not self._thread.is_alive()
 
 
-def _start(jobs: queue.SimpleQueue[Job[object] | None]) -> threading.Thread:
+class _Jobs:
+    """Jobs in the order in which they came; None says that there are no more."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Job[object] | None] = deque()
+        self._come = wakeup.new()
+
+    def put(self, job: Job[object] | None) -> None:
+        self._waiting.append(job)
+        self._come.post()
+
+    def get(self) -> Job[object] | None:
+        while not self._come.wait():
+            pass  # a signal
+        return self._waiting.popleft()
+
+
+def _start(jobs: _Jobs) -> threading.Thread:
     thread = threading.Thread(target=_serve, args=(jobs,), name="guest", daemon=True)
     with _starting:
         before = threading.stack_size(STACK_BYTES)
@@ -104,7 +121,7 @@ def _start(jobs: queue.SimpleQueue[Job[object] | None]) -> threading.Thread:
     return thread
 
 
-def _serve(jobs: queue.SimpleQueue[Job[object] | None]) -> None:
+def _serve(jobs: _Jobs) -> None:
     while (job := jobs.get()) is not None:
         job.run()
         del job

@@ -14,6 +14,7 @@
 #include "internal/pycore_runtime.h"
 
 #include "capture.h"
+#include "immortal.h"
 #include "mailbox.h"
 #include "module.h"
 #include "stdlib_table.h"
@@ -102,15 +103,16 @@ import_modules(void)
     return dumps_function != NULL && setup_function != NULL && execute_function != NULL;
 }
 
-/* Moves what exists now out of the collector's sight: a collection in a fork would
- * otherwise write to, and so copy, every page of the snapshot that holds an object. */
+/* Moves what exists now out of the collector's sight, and what is code out of the counting
+ * of references: a fork would otherwise write to, and so copy, every page of the snapshot
+ * that holds an object, at a collection or as it uses them. */
 static bool
 settle(void)
 {
     PyObject *gc = PyImport_ImportModule("gc");
     PyObject *collected = gc ? PyObject_CallMethod(gc, "collect", NULL) : NULL;
     PyObject *frozen = collected ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
-    bool done = frozen != NULL;
+    bool done = frozen != NULL && immortal_make_code();
     Py_XDECREF(frozen);
     Py_XDECREF(collected);
     Py_XDECREF(gc);

@@ -89,14 +89,14 @@ def test_an_exception_is_data(bare: BareGuest, source: str | bytes, error: str) 
 
 
 def test_an_exception_of_the_bootstrap_itself_is_data(bare: BareGuest) -> None:
-    bare.run("import json; real, json.dumps = json.dumps, None")
+    bare.run("import _rlm_bootstrap as b; b._as_json = None")
     ran = bare.run("'of this cell, nothing can be reported'")
     assert (ran.status, ran.error) == (0, "TypeError")
 
 
 def test_a_result_that_is_no_json_of_ours_is_a_failure(bare: BareGuest) -> None:
     class_of_text = "type('T', (str,), {'encode': lambda *a: 'not bytes'})"
-    code = f"import json; json.dumps = lambda *a, **k: {class_of_text}('x')"
+    code = f"import _rlm_bootstrap as b; b._as_json = lambda result: {class_of_text}('x'); 1"
     assert bare.call("rlm_exec", bare.put(code.encode())) == -1
     assert bare.box().result_len == 0
 

@@ -85,7 +85,7 @@ def test_all_bombs_in_one_session_many_times(guest: BareGuest) -> None:
 
 def test_the_report_itself_may_run_out_of_memory(guest: BareGuest) -> None:
     code = """
-import json
+import _rlm_bootstrap
 kept = []
 def hoard(*_, **__):
     for size in (1 << 20, 1 << 16, 5000, 600, 100, 10, 1):
@@ -94,7 +94,8 @@ def hoard(*_, **__):
         except MemoryError:
             pass
     raise MemoryError
-real, json.dumps = json.dumps, hoard
+_rlm_bootstrap._as_json = hoard
+1
 """
     ran = guest.run(code)
     assert (ran.status, ran.error) == (0, "MemoryError")
