@@ -20,8 +20,9 @@ from rlm_local.model import Model
 from rlm_local.node import Node, QuestionTooLongError
 from rlm_local.prompt import Prompt
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, whole_text
-from rlm_local.records import Answer, Mode, RunEnded, RunStarted
+from rlm_local.records import Answer, Mode, RunEnded, RunStarted, TurnForm
 from rlm_local.sandbox import Sandbox
+from rlm_local.syntax import RetryingModel, SyntaxCheck
 from rlm_local.tree import Tree
 
 #: A prompt is given to the model directly if it takes at most this share of its window.
@@ -38,6 +39,7 @@ def answer(
     run_id: str,
     record: Recorder,
     mode: Mode = "auto",
+    turn_form: TurnForm = "auto",
     seed: int = 0,
     budget: Budget | None = None,
     journal: Journal | None = None,
@@ -48,16 +50,19 @@ def answer(
     several threads, one at a time. A limit, a model or a sandbox that fails for
     good, and Ctrl-C end the run with the best partial answer and its stop reason.
     `journal` takes the place of `record` where the run has a past or is to have a
-    future: checkpoints. Raises UsageError if the question itself does not fit the
-    model's window (or, in mode "direct", the prompt), and RunError if a run that is
-    resumed takes another course than its record.
+    future: checkpoints. `turn_form`: whether a turn must be text and one block of code,
+    which "auto" leaves to the model's profile. Raises UsageError if the question itself
+    does not fit the model's window (or, in mode "direct", the prompt), and RunError if
+    a run that is resumed takes another course than its record.
     """
+    check = SyntaxCheck(sandbox, prompt, memory_bytes=limits.guest_memory_bytes)
     tree = Tree(
-        model=model,
+        model=RetryingModel(model, check, retries=limits.syntax_retries),
         sandbox=sandbox,
         limits=limits,
         journal=journal if journal is not None else Journal(record),
         seed=seed,
+        turn_form=turn_form,
         spools=prompt.spools,
     )
     root = Node(tree, question, prompt, budget or Budget(limits))
@@ -72,6 +77,7 @@ def answer(
             prompt=prompt.describe(),
             limits=msgspec.structs.asdict(limits),
             seed=seed,
+            turn_form=turn_form,
         )
     )
     error: LimitReached | ModelError | SandboxError | KeyboardInterrupt | None = None
@@ -84,6 +90,7 @@ def answer(
         error = raised
     finally:
         tree.close(root.budget)
+        check.close()
     ended = root.ending(error)
     made = Answer(
         text=ended.text,

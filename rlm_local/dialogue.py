@@ -12,7 +12,7 @@ import keyword
 import re
 from typing import Literal
 
-from rlm_local.fences import blocks, end_of_block
+from rlm_local.fences import TEXT_FINAL, blocks, end_of_block
 from rlm_local.records import Message, Observation, Record
 
 
@@ -35,6 +35,7 @@ class Profile(Record, frozen=True):
     """The wording for one kind of model.
 
     `direct`: whether it may be given a short prompt as it is, in mode `auto`.
+    `block`: whether it is made to write a block of code in every turn.
     `head_chars`: how much of the prompt's beginning it is shown.
     `output_chars`: how much of a cell's output, at most.
     """
@@ -43,6 +44,7 @@ class Profile(Record, frozen=True):
     system: str
     opening: Literal["full", "short"]
     direct: bool
+    block: bool
     head_chars: int
     output_chars: int
 
@@ -119,6 +121,7 @@ PROFILES = {
             system=_GENERIC_SYSTEM,
             opening="full",
             direct=True,
+            block=True,
             head_chars=400,
             output_chars=4_000,
         ),
@@ -127,6 +130,7 @@ PROFILES = {
             system=_NANO_SYSTEM,
             opening="short",
             direct=False,
+            block=False,  # it has learnt no other form
             head_chars=0,
             output_chars=900,
         ),
@@ -219,8 +223,6 @@ def cut_short(max_tokens: int) -> str:
 
 # ------------------------------------------------------------- what was said
 
-_TEXT_FINAL = re.compile(r"^[ \t>*`]*(FINAL|FINAL_VAR)\(", re.MULTILINE)
-
 
 def read_turn(text: str, *, cut: bool = False) -> Turn:
     """Find the cell in a model's turn.
@@ -235,7 +237,7 @@ def read_turn(text: str, *, cut: bool = False) -> Turn:
         if cut and not found[0].closed:
             return Turn(said=text, cut=True)
         return Turn(said=text[: end_of_block(text)], code=found[0].code)
-    ending = _TEXT_FINAL.search(text)
+    ending = TEXT_FINAL.search(text)
     if ending is None:
         return Turn(said=text)
     content = text[ending.end() : _closing_parenthesis(text, ending.end())].strip()

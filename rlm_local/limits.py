@@ -28,6 +28,15 @@ MAX_DEPTH = 8
 _LOOK_SECONDS = 0.1
 
 
+_MAY_BE_NONE = (
+    "depth",
+    "sub_calls",
+    "thought_tokens",
+    "sub_call_thought_tokens",
+    "syntax_retries",
+)
+
+
 class Limits(Record, frozen=True):
     """What one run may use, over the whole tree of its calls.
 
@@ -38,8 +47,11 @@ class Limits(Record, frozen=True):
     their own that make plain calls, and so on.
 
     `turn_tokens` and `sub_call_tokens` bound a single completion, `cell_seconds`
-    a single cell. `guest_memory_bytes` is for each REPL, on top of the mapped
-    prompt. `output_chars` is what one observation shows the model.
+    a single cell. A model that thinks before it answers may do so, on top of that,
+    for `thought_tokens` in a turn and `sub_call_thought_tokens` in a call; with 0 it
+    does not think. `syntax_retries`: how often a turn whose code does not parse is
+    written again from there, before it is run. `guest_memory_bytes` is for each REPL,
+    on top of the mapped prompt. `output_chars` is what one observation shows the model.
     """
 
     wall_seconds: float = 600.0
@@ -50,6 +62,9 @@ class Limits(Record, frozen=True):
     tokens: int = 4_000_000
     turn_tokens: int = 2_048
     sub_call_tokens: int = 512
+    thought_tokens: int = 1_024
+    sub_call_thought_tokens: int = 0
+    syntax_retries: int = 1
     guest_memory_bytes: int = 512 * MIB
     model_memory_bytes: int = 16 * 1024 * MIB
     output_chars: int = 4_000
@@ -58,7 +73,7 @@ class Limits(Record, frozen=True):
     def __post_init__(self) -> None:
         for field in msgspec.structs.fields(self):
             value = getattr(self, field.name)
-            lowest = 0 if field.name in ("depth", "sub_calls") else 1
+            lowest = 0 if field.name in _MAY_BE_NONE else 1
             if isinstance(value, float):
                 if not (math.isfinite(value) and value > 0):
                     raise ConfigError(
@@ -184,6 +199,7 @@ class Budget:
                 cached_tokens=self._sums.cached_tokens,
                 completion_tokens=self._sums.completion_tokens,
                 reused_calls=self._sums.reused_calls,
+                thought_tokens=self._sums.thought_tokens,
                 by_depth=tuple(sums.at_depth(depth) for depth, sums in by_depth),
             )
 
@@ -338,6 +354,7 @@ class _Sums:
         self.cached_tokens = 0
         self.completion_tokens = 0
         self.reused_calls = 0
+        self.thought_tokens = 0
 
     @property
     def work_tokens(self) -> int:
@@ -348,6 +365,7 @@ class _Sums:
         self.cached_tokens += completion.cached_tokens
         self.completion_tokens += completion.completion_tokens
         self.reused_calls += completion.reused
+        self.thought_tokens += completion.thought_tokens
 
     def at_depth(self, depth: int) -> DepthUsage:
         return DepthUsage(depth=depth, **vars(self))

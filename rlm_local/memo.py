@@ -22,12 +22,17 @@ from rlm_local.records import Completion, Event, Request, RunStarted, SubCalled
 class MemoModel(ModelWrapper):
     """`model`, and what it has said to greedy one-off requests. For one run.
 
-    `past` is the record of what the run has done before, if it goes on, and
-    `sub_call_tokens` how long replies to plain calls may be in it.
+    `past` is the record of what the run has done before, if it goes on. Replies to
+    plain calls could be `sub_call_tokens` long in it, and `thought_tokens` more.
     """
 
     def __init__(
-        self, model: Model, *, past: Iterable[Event] = (), sub_call_tokens: int = 0
+        self,
+        model: Model,
+        *,
+        past: Iterable[Event] = (),
+        sub_call_tokens: int = 0,
+        thought_tokens: int = 0,
     ) -> None:
         super().__init__(model)
         self._said: dict[bytes, Completion] = {}
@@ -41,6 +46,7 @@ class MemoModel(ModelWrapper):
                     request = Request(
                         messages=dialogue.sub_call(prompt),
                         max_tokens=sub_call_tokens,
+                        thought_tokens=thought_tokens,
                         choices=event.choices,
                         schema=event.schema,
                     )
@@ -90,6 +96,7 @@ def _again(completion: Completion) -> Completion:
         completion,
         cached_tokens=completion.prompt_tokens,
         completion_tokens=0,
+        thought_tokens=0,
         seconds=0.0,
         reused=True,
     )

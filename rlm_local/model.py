@@ -173,13 +173,13 @@ class ScriptedModel:
     def _complete(self, request: Request) -> Completion:
         with self._lock:
             self.requests.append(request)
-        text = (self._turns if request.dialogue else self._sub_calls)(request)
+        text = request.begun + (self._turns if request.dialogue else self._sub_calls)(request)
         return Completion(
             text=text,
             finish="stop",
             prompt_tokens=sum(self.count_tokens(m.content) for m in request.messages),
             cached_tokens=0,
-            completion_tokens=self.count_tokens(text),
+            completion_tokens=self.count_tokens(text[len(request.begun) :]),
             seconds=0.0,
         )
 

@@ -83,6 +83,7 @@ class Node:
         self.sub_calls = SubCalls(tree, budget, prompt, self._run_child)
         self._limits = tree.limits
         self._profile = dialogue.profile_of(tree.model.info.profile)
+        self._block = self._profile.block if tree.turn_form == "auto" else tree.turn_form == "block"
 
     # ------------------------------------------------------------- two ways
 
@@ -90,7 +91,7 @@ class Node:
         """Give the model the whole text, once."""
         self.state.turn = 1
         try:
-            completion = self._complete(dialogue.direct(self.question, text))
+            completion = self._complete(dialogue.direct(self.question, text), code=False)
         except Interrupted as error:
             self.state.latest = "".join(part.text for part in error.completions).strip()
             raise
@@ -135,7 +136,7 @@ class Node:
         state = self.state
         began = time.monotonic()
         state.turn += 1
-        completion = self._complete(tuple(state.messages))
+        completion = self._complete(tuple(state.messages), code=True)
         turn = dialogue.read_turn(completion.text, cut=completion.finish == "length")
         self._record_reply(completion, turn.code)
         check_cut(self.budget, [completion])
@@ -166,23 +167,25 @@ class Node:
                 node=self.id,
             )
 
-    def _complete(self, messages: tuple[Message, ...]) -> Completion:
+    def _complete(self, messages: tuple[Message, ...], *, code: bool) -> Completion:
+        """The model's next turn; `code`: it is to write a cell."""
         self.budget.charge_turn()
         self.tree.record(TurnStarted(turn=self.state.turn, node=self.id, depth=self.depth))
         model, limits = self.tree.model, self._limits
-        window = model.info.context_tokens
-        most = most_tokens(messages, limits.turn_tokens, window)
+        request = Request(
+            messages=messages,
+            max_tokens=limits.turn_tokens,
+            thought_tokens=limits.thought_tokens,
+            stop="fence" if code else "",
+            block=code and self._block,
+            seed=self.seed,
+            dialogue=self.id,
+            node=self.id,
+            depth=self.depth,
+            turn=self.state.turn,
+        )
+        most = most_tokens(request, model.info)
         with self.budget.grant(most) as grant, self.tree.busy(self.budget):
-            request = Request(
-                messages=messages,
-                max_tokens=min(limits.turn_tokens, grant.tokens),
-                stop="fence",
-                seed=self.seed,
-                dialogue=self.id,
-                node=self.id,
-                depth=self.depth,
-                turn=self.state.turn,
-            )
             try:
                 [completion] = model.complete(
                     [request], deadline=self.budget.deadline, token_limit=grant.tokens

@@ -13,7 +13,7 @@ from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
 from rlm_local.records import (
     CallRaised,
     Completion,
-    Message,
+    ModelInfo,
     Record,
     Request,
     SubCalled,
@@ -125,10 +125,12 @@ class PlainCalls:
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[str]:
         """One batch. Raises WindowError, FormError; then nothing was computed."""
         model = self._tree.model
+        limits = self._tree.limits
         requests = [
             Request(
                 messages=dialogue.sub_call(prompt),
-                max_tokens=self._tree.limits.sub_call_tokens,
+                max_tokens=limits.sub_call_tokens,
+                thought_tokens=limits.sub_call_thought_tokens,
                 node=self._budget.node,
                 depth=self.depth,
                 call=call.number,
@@ -137,8 +139,7 @@ class PlainCalls:
             )
             for prompt in prompts
         ]
-        window = model.info.context_tokens
-        most = sum(most_tokens(r.messages, r.max_tokens, window) for r in requests)
+        most = sum(most_tokens(request, model.info) for request in requests)
         with self._budget.grant(most) as grant, self._tree.busy(self._budget):
             began = time.monotonic()
             completions = model.complete(
@@ -166,10 +167,11 @@ class PlainCalls:
         return [completion.text.strip() for completion in completions]
 
 
-def most_tokens(messages: tuple[Message, ...], max_tokens: int, window: int) -> int:
+def most_tokens(request: Request, model: ModelInfo) -> int:
     """The most that one request can use: a token takes at least a byte of text."""
-    size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in messages)
-    return min(window, size + max_tokens)
+    size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in request.messages)
+    thoughts = request.thought_tokens if model.thinks else 0
+    return min(model.context_tokens, size + request.max_tokens + thoughts)
 
 
 def check_cut(budget: Budget, completions: list[Completion]) -> None:

@@ -29,6 +29,8 @@ def depth_of(node: str) -> int:
 
 #: How a question is asked: the prompt given to the model, or worked on in the REPL, or as it fits.
 Mode = Literal["auto", "direct", "rlm"]
+#: Whether a turn must be text and one block of code, or as the model's profile says.
+TurnForm = Literal["auto", "free", "block"]
 
 
 class StopReason(StrEnum):
@@ -75,12 +77,23 @@ class Request(Record, frozen=True):
 
     At most one of these binds the reply's form: `choices` makes it the likeliest
     of these texts, `schema` a JSON text that the JSON Schema admits, `grammar` a
-    text of this GBNF.
+    text of this GBNF. `block` has it be text and then one runnable block: where the
+    model would end without one, or open one of another language, the fence is
+    written for it (see `fences.in_its_place`).
+
+    `thought_tokens` is what a model that thinks before it answers may think, on top
+    of `max_tokens`; with 0, or a reply bound to a form, it is not to think at all.
+
+    `begun` is what the reply has begun with, thoughts included; the model goes on
+    from there, and it comes back as a part of the reply.
     """
 
     messages: tuple[Message, ...]
     max_tokens: int
     stop: Literal["", "fence"] = ""
+    block: bool = False
+    thought_tokens: int = 0
+    begun: str = ""
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -99,7 +112,10 @@ class Request(Record, frozen=True):
 class Completion(Record, frozen=True):
     """What a model made of a `Request`. `cached_tokens` of the prompt cost nothing.
 
-    `reused`: it is the reply to an equal request of the same run, and cost nothing at all.
+    `thought` is what the model wrote before `text` to think, its marks included; it
+    took `thought_tokens` of the `completion_tokens`. `reused`: it is the reply to an
+    equal request of the same run, and cost nothing at all. `retries`: how often it was
+    written again since its code did not parse; its tokens are those of all attempts.
     """
 
     text: str
@@ -109,6 +125,9 @@ class Completion(Record, frozen=True):
     completion_tokens: int
     seconds: float
     reused: bool = False
+    thought: str = ""
+    thought_tokens: int = 0
+    retries: int = 0
 
     @property
     def work_tokens(self) -> int:
@@ -117,7 +136,10 @@ class Completion(Record, frozen=True):
 
 
 class ModelInfo(Record, frozen=True):
-    """What the controller must know of a model. `profile` picks the prompts."""
+    """What the controller must know of a model. `profile` picks the prompts.
+
+    `thinks`: it can write thoughts before its replies.
+    """
 
     name: str
     path: str
@@ -125,6 +147,7 @@ class ModelInfo(Record, frozen=True):
     profile: str
     parameters: int = 0
     file_bytes: int = 0
+    thinks: bool = False
 
 
 # ---------------------------------------------------------------- the sandbox
@@ -167,7 +190,8 @@ class DepthUsage(Record, frozen=True):
     """What was used at one depth: by the `nodes` there, and by plain calls from the level above.
 
     `sub_calls` are those calls and nodes: what the level above has called. Of the
-    calls, `reused_calls` had the reply of an equal one.
+    calls, `reused_calls` had the reply of an equal one. `thought_tokens` are a part of
+    `completion_tokens`.
     """
 
     depth: int
@@ -178,6 +202,7 @@ class DepthUsage(Record, frozen=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     reused_calls: int = 0
+    thought_tokens: int = 0
 
 
 class Usage(Record, frozen=True):
@@ -190,6 +215,7 @@ class Usage(Record, frozen=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     reused_calls: int = 0
+    thought_tokens: int = 0
     by_depth: tuple[DepthUsage, ...] = ()
 
     @property
@@ -231,6 +257,7 @@ class RunStarted(Record, frozen=True, tag="start"):
     prompt: dict[str, object]
     limits: dict[str, object]
     seed: int = 0
+    turn_form: TurnForm = "auto"
 
 
 class NodeStarted(Record, frozen=True, tag="node"):

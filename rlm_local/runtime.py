@@ -263,6 +263,7 @@ class Runtime:
                 self.model,
                 past=journal.past.events.values(),
                 sub_call_tokens=limits.sub_call_tokens,
+                thought_tokens=limits.sub_call_thought_tokens,
             ),
             sandbox=self.sandbox,
             limits=limits,

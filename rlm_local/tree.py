@@ -12,7 +12,7 @@ from rlm_local.helpers import Helpers
 from rlm_local.journal import Journal
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
-from rlm_local.records import ROOT, Event, StopReason
+from rlm_local.records import ROOT, Event, StopReason, TurnForm
 from rlm_local.sandbox import Repl, Sandbox
 
 #: How long after an interrupt what is still busy gets another: the first may have come before
@@ -34,6 +34,7 @@ class Tree:
         limits: Limits,
         journal: Journal,
         seed: int,
+        turn_form: TurnForm = "auto",
         spools: Path | None = None,
     ) -> None:
         self.model = journal.model(model)
@@ -41,6 +42,7 @@ class Tree:
         self.sandbox = sandbox
         self.limits = limits
         self.seed = seed
+        self.turn_form = turn_form
         self.spools = spools
         self.helpers = Helpers()
         self._recording = threading.Lock()

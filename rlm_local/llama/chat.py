@@ -23,6 +23,7 @@ import numpy as np
 from rlm_local.errors import ModelError
 from rlm_local.llama.engine import Tokens, Vocabulary, common_prefix
 from rlm_local.llama.modelfile import Special
+from rlm_local.llama.thoughts import marks_of
 from rlm_local.records import Message
 
 # For models without a template. Plain text, so the model's own habit of going on
@@ -85,24 +86,75 @@ class Chat:
         self._forbidden = _start_of(self._any_special)
         # A model's own turns may hold its lesser marks (<think>): templates look for them.
         self._forbidden_in_reply = _start_of(_any_of(always))
+        self.thought_marks = marks_of(how.template, self._specials)
+        # Marks that are tokens by themselves; others are written in letters.
+        self._mark_tokens = {
+            mark: self._specials[mark].id
+            for mark in self.thought_marks or ()
+            if mark in self._specials
+        }
+        self._opens_thought: dict[bool, bool] = {}
         self._stretches: dict[str, Tokens] = {}
-        self._system_lengths: dict[str, int] = {}
+        self._system_lengths: dict[tuple[str, bool], int] = {}
 
-    def tokens(self, messages: Sequence[Message]) -> Tokens:
-        """The prompt for the reply to `messages`. Raises ModelError."""
+    def tokens(
+        self, messages: Sequence[Message], *, thinking: bool = False, begun: str = ""
+    ) -> Tokens:
+        """The prompt for the reply to `messages`, or for the rest of one that has `begun`.
+
+        `thinking`: whether a model that can is to think first. Raises ModelError.
+        """
+        tokens = self._prompt(messages, thinking)
+        if not thinking and self.opens_thought(thinking=False):
+            tokens = np.concatenate([tokens, self.closing])
+        if begun:
+            tokens = np.concatenate([tokens, self._of_model(begun)])
+        return tokens
+
+    def opens_thought(self, *, thinking: bool) -> bool:
+        """Whether the template itself begins a thought, told so or not to think."""
+        if self.thought_marks is None:
+            return False
+        if thinking not in self._opens_thought:
+            try:
+                rendered = self._render([{"role": "user", "content": "a"}], thinking)
+            except ModelError:  # on messages that are wanted, it says so itself
+                rendered = ""
+            self._opens_thought[thinking] = rendered.rstrip().endswith(self.thought_marks.begin)
+        return self._opens_thought[thinking]
+
+    @property
+    def closing(self) -> Tokens:
+        """What ends a thought, for a model that has thoughts."""
+        return self._of_model(f"\n{self.thought_marks.end}\n\n" if self.thought_marks else "")
+
+    def _of_model(self, text: str) -> Tokens:
+        """Tokens of what a model writes, where the marks of thoughts may be special ones."""
+        marks = _any_of(list(self._mark_tokens))
+        if marks is None:
+            return self._vocabulary.tokenize(text)
+        parts = [np.empty(0, np.int32)]
+        for part in re.split(f"({marks.pattern})", text):
+            if part in self._mark_tokens:
+                parts.append(np.array([self._mark_tokens[part]], np.int32))
+            elif part:
+                parts.append(self._vocabulary.tokenize(part))
+        return np.concatenate(parts)
+
+    def _prompt(self, messages: Sequence[Message], thinking: bool) -> Tokens:
         marker = _unused_marker(messages)
         broken = [
             {"role": message.role, "content": self._broken(message, marker)} for message in messages
         ]
         try:
-            rendered = self._render(broken)
+            rendered = self._render(broken, thinking)
         except ModelError:
             if len(broken) < 2 or broken[0]["role"] != "system":
                 raise
             # Some templates take no system message: then it opens the user's.
             system, first, *rest = broken
             opening = f"{system['content']}\n\n{first['content']}"
-            rendered = self._render([{"role": first["role"], "content": opening}, *rest])
+            rendered = self._render([{"role": first["role"], "content": opening}, *rest], thinking)
         parts = self._parts(rendered, marker)
         tokens = np.concatenate(parts) if parts else np.empty(0, np.int32)
         bos = self._vocabulary.bos
@@ -112,19 +164,20 @@ class Chat:
             raise ModelError("the model's chat template made an empty prompt")
         return tokens
 
-    def system_tokens(self, messages: Sequence[Message]) -> int:
+    def system_tokens(self, messages: Sequence[Message], *, thinking: bool = False) -> int:
         """How many tokens the prompt for `messages` begins with whatever follows the system
         message; 0 without one."""
         if not messages or messages[0].role != "system":
             return 0
         system = messages[0]
-        length = self._system_lengths.get(system.content)
+        key = (system.content, thinking)
+        length = self._system_lengths.get(key)
         if length is None:
-            one, other = (self.tokens([system, Message("user", letter)]) for letter in "ab")
+            one, other = (self._prompt([system, Message("user", a)], thinking) for a in "ab")
             length = common_prefix(one, other)
             if len(self._system_lengths) >= _CACHED_SYSTEMS:
                 self._system_lengths.clear()
-            self._system_lengths[system.content] = length
+            self._system_lengths[key] = length
         return length
 
     def _broken(self, message: Message, marker: str) -> str:
@@ -134,10 +187,12 @@ class Chat:
             return message.content
         return found.sub(lambda match: match[0] + marker, message.content)
 
-    def _render(self, messages: list[dict[str, str]]) -> str:
+    def _render(self, messages: list[dict[str, str]], thinking: bool) -> str:
+        # The two names by which templates that know of thoughts are told.
+        switches = {"enable_thinking": thinking, "thinking": thinking} if self.thought_marks else {}
         try:
             return self._template.render(
-                messages=messages, add_generation_prompt=True, **self._marks
+                messages=messages, add_generation_prompt=True, **self._marks, **switches
             )
         except _TEMPLATE_ERRORS as error:
             raise ModelError(

@@ -12,11 +12,14 @@ from rlm_local.llama.engine import Grammar, Vocabulary
 from rlm_local.llama.forms import FormPicker
 from rlm_local.llama.jobs import Job, Picker
 from rlm_local.llama.sampling import Sampler
+from rlm_local.llama.steering import Steering
 from rlm_local.llama.stream import TextStream
+from rlm_local.llama.thoughts import Thoughts
 from rlm_local.records import Request
 
 WORTH_STORING = 256  # tokens of a system message
 REPLY_TOKENS = 32  # a prompt that leaves less of the window does not fit
+_TEXT_SHARE = 2  # a turn's block is opened at the latest when half of its tokens are used
 _SAMPLE_CHARS = 1 << 18
 _LARGE_CHARS = 1 << 20
 
@@ -64,20 +67,54 @@ class Intake:
             reply = min(longest, REPLY_TOKENS, self._window // 2)
         fits = self._window - reply
         self._check_length(request, fits, index)
-        prompt = self._chat.tokens(request.messages)
+        bound = bool(request.choices or request.grammar)
+        thinking = request.thought_tokens > 0 and not bound
+        prompt = self._chat.tokens(request.messages, thinking=thinking, begun=request.begun)
         if len(prompt) > fits:
             raise WindowError(len(prompt), fits, index=index)
-        prefix = self._chat.system_tokens(request.messages)
+        prefix = self._chat.system_tokens(request.messages, thinking=thinking)
+        room = self._window - len(prompt)
+        longest = min(longest, room)
+        # A reply that may be as long as what is left has half of that to itself.
+        thought = min(request.thought_tokens, room - min(longest, room // 2)) if thinking else 0
+        stream = self._stream(request, thinking=thinking, bound=bound)
+        steering = None if bound else self._steering(request, stream, thought, longest)
+        closing = len(self._chat.closing) if steering else 0
         return Job(
             prompt,
-            max_tokens=min(longest, self._window - len(prompt)),
-            stream=TextStream(fence=request.stop == "fence", stops=self._chat.stops),
+            max_tokens=longest,
+            stream=stream,
             picker=None if choices else self._picker(request, index),
+            steering=steering,
+            thought_tokens=min(thought + closing, room - longest),
             choices=choices,
             dialogue=request.dialogue,
             node=request.node,
             depth=request.depth,
             prefix=prefix if prefix >= WORTH_STORING else 0,
+        )
+
+    def _stream(self, request: Request, *, thinking: bool, bound: bool) -> TextStream:
+        marks = self._chat.thought_marks
+        opened = thinking and self._chat.opens_thought(thinking=True)
+        return TextStream(
+            fence=request.stop == "fence",
+            stops=self._chat.stops,
+            thoughts=Thoughts(marks, opened=opened) if marks and not bound else None,
+            begun=request.begun,
+        )
+
+    def _steering(
+        self, request: Request, stream: TextStream, thought: int, longest: int
+    ) -> Steering | None:
+        if self._chat.thought_marks is None and not request.block:
+            return None
+        return Steering(
+            stream,
+            self._vocabulary,
+            thought_tokens=thought,
+            closing=self._chat.closing,
+            text_tokens=longest // _TEXT_SHARE if request.block else None,
         )
 
     def _check_length(self, request: Request, fits: int, index: int) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from rlm_local.llama.cache import Sequence
 from rlm_local.llama.choices import Choices
 from rlm_local.llama.engine import Logits, Tokens
+from rlm_local.llama.steering import Steering
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Completion
 
@@ -30,9 +31,11 @@ class Picker(Protocol):
 class Job:
     """One request on its way: the prompt's tokens, then the reply as it grows.
 
-    Without a `picker` the likeliest token is taken. With `choices` there is no reply
-    to write: one of them is found to be the likeliest. The first `prefix` tokens will
-    be needed by other processes too.
+    Without a `picker` the likeliest token is taken; `steering` may put others in the
+    place of what was taken. With `choices` there is no reply to write: one of them is
+    found to be the likeliest. `max_tokens` bounds the reply, and its thoughts may take
+    `thought_tokens` besides. The first `prefix` tokens will be needed by other
+    processes too.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Job:
         max_tokens: int,
         stream: TextStream,
         picker: Picker | None = None,
+        steering: Steering | None = None,
+        thought_tokens: int = 0,
         choices: Choices | None = None,
         dialogue: str = "",
         node: str = "",
@@ -52,6 +57,8 @@ class Job:
         self.max_tokens = max_tokens
         self.stream = stream
         self.picker = picker
+        self.steering = steering
+        self.thought_tokens = thought_tokens
         self.choices = choices
         self.dialogue = dialogue
         self.node = node
@@ -80,7 +87,12 @@ class Job:
     @property
     def room(self) -> int:
         """Tokens that may still be appended to the sequence."""
-        return self.max_tokens if self.choices else self.max_tokens - self.made
+        return self.max_tokens + self.thought_tokens - (0 if self.choices else self.made)
+
+    @property
+    def full(self) -> bool:
+        """Whether the reply is as long as it may be."""
+        return self.room <= 0 or self.made - self.stream.thought_tokens >= self.max_tokens
 
     @property
     def prefilling(self) -> bool:
@@ -106,6 +118,8 @@ class Job:
             cached_tokens=self.cached,
             completion_tokens=self.made,
             seconds=self._seconds,
+            thought=self.stream.thought,
+            thought_tokens=self.stream.thought_tokens,
         )
 
 

@@ -32,6 +32,7 @@ from rlm_local.llama.protocol import (
     Reply,
     TooLong,
 )
+from rlm_local.llama.thoughts import marks_of
 from rlm_local.llama.threads import default_threads
 from rlm_local.model import Interrupted, is_within
 from rlm_local.records import Completion, ModelInfo, Request
@@ -86,6 +87,7 @@ class LlamaModel:
             profile=self._file.profile,
             parameters=self._file.parameters,
             file_bytes=self._file.file_bytes,
+            thinks=thinks(self._file),
         )
         self._worker = self._start()
 
@@ -273,6 +275,11 @@ def start_worker(
         if not loaded:
             worker.close()
     return worker
+
+
+def thinks(file: ModelFile) -> bool:
+    """Whether the model can write thoughts before its replies."""
+    return marks_of(file.template, (special.text for special in file.specials)) is not None
 
 
 def physical_bytes() -> int:

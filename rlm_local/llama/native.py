@@ -93,6 +93,10 @@ class NativeVocabulary:
                 return buffer.raw[:length]
             size = -length
 
+    def spell(self, token: int, text: str) -> None:
+        """From now on the control token `token` adds `text`."""
+        self._pieces[token] = text.encode()
+
     def ends(self, token: int) -> bool:
         return bool(_llama.llama_vocab_is_eog(self.handle, token))
 

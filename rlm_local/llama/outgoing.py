@@ -24,6 +24,7 @@ def outgoing(request: Request, index: int) -> Request:
         "choices": bool(request.choices),
         "a schema": request.schema is not None,
         "a grammar": bool(request.grammar),
+        "a block of code": request.block,
     }
     forms = [name for name, wanted in asked.items() if wanted]
     if len(forms) > 1:
@@ -34,6 +35,7 @@ def outgoing(request: Request, index: int) -> Request:
         return msgspec.structs.replace(
             request,
             messages=tuple(Message(m.role, encodable(m.content)) for m in request.messages),
+            begun=encodable(request.begun),
             choices=_choices(request.choices),
             schema=None,
             grammar=_grammar(request),

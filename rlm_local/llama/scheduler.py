@@ -298,12 +298,21 @@ class Scheduler:
                 self._append(job, job.picker(logits[row]) if job.picker else int(likeliest[row]))
 
     def _append(self, job: Job, token: int) -> None:
-        """Go on after `token`, or end there."""
+        """Go on after `token`, or after what is to be written in its place; or end there."""
+        written = job.steering.instead(token) if job.steering else ()
+        for one in written or (token,):
+            if job.finish is None:
+                self._write(job, one)
+
+    def _write(self, job: Job, token: int) -> None:
+        if job.call.tokens_left <= 0:
+            self._leave(job, "tokens")
+            return
         job.made += 1
         job.call.tokens_left -= 1
         if self._vocabulary.ends(token) or job.stream.feed(self._vocabulary.piece(token)):
             self._leave(job, "stop")
-        elif job.made >= job.max_tokens:
+        elif job.full:
             self._leave(job, "length")
         elif job.sequence is not None:
             job.sequence.append(token)

@@ -64,6 +64,9 @@ class Worker:
         vocabulary = self.native.vocabulary
         self._vocabulary = vocabulary
         chat = Chat(vocabulary, ChatFormat(load.template, load.specials, load.bos, load.eos))
+        for special in load.specials:  # by its text a thought is told from the reply
+            if special.text in (chat.thought_marks or ()):
+                vocabulary.spell(special.id, special.text)
         self._intake = Intake(
             chat,
             vocabulary,

@@ -1,0 +1,187 @@
+"""Turns whose code does not parse are written again, from where it went wrong.
+
+Code is compiled by a Python of the sandbox that serves for nothing else: it is the
+version that will run it, it leaves no trace in the node's own, and no source can
+harm the host. What is kept of a turn is in the model's cache, so only what is
+written anew costs. A turn's record has the reply that counts and the tokens of all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from rlm_local.errors import SandboxError, WindowError
+from rlm_local.fences import blocks
+from rlm_local.model import Interrupted, Model, ModelWrapper
+from rlm_local.prompt import Prompt
+from rlm_local.records import Completion, Request
+from rlm_local.sandbox import GuestRaise, Repl, Sandbox
+
+MOST_CHARS = 100_000  # longer code is run as it is
+MOST_SECONDS = 2.0  # for compiling: what takes longer is run as it is
+#: How much warmer each attempt is than the one before: a greedy one would say the same again.
+WARMER, WARMEST = 0.4, 1.0
+
+_CELL = """\
+import ast
+try:
+    compile({code!r}, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+except SyntaxError as error:
+    print(error.lineno or 1)
+"""
+
+
+class SyntaxCheck:
+    """Tells where code does not parse. For any thread.
+
+    Its Python is forked when it is first needed. `memory_bytes` bounds that, beside
+    `prompt`, which lies there unread.
+    """
+
+    def __init__(self, sandbox: Sandbox, prompt: Prompt, *, memory_bytes: int) -> None:
+        self._sandbox = sandbox
+        self._prompt = prompt
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._repl: Repl | None = None
+        self._closed = False
+
+    def bad_line(self, code: str, deadline: float) -> int:
+        """The line of `code`, from 1, at which it does not parse; 0 if it does, or if that
+        cannot be said. `deadline` is on `time.monotonic`'s clock."""
+        if len(code) > MOST_CHARS:
+            return 0
+        with self._lock:
+            if self._closed:
+                return 0
+            try:
+                ran = self._python().execute(
+                    _CELL.format(code=code),
+                    deadline=min(deadline, time.monotonic() + 2 * MOST_SECONDS),
+                    cell_seconds=MOST_SECONDS,
+                )
+            except SandboxError:
+                return 0
+        found = ran.stdout.strip()
+        return int(found) if found.isascii() and found.isdigit() and ran.error is None else 0
+
+    def close(self) -> None:
+        """Free its Python. Closing twice is harmless."""
+        with self._lock:
+            self._closed = True
+            if self._repl is not None:
+                self._repl.close()
+                self._repl = None
+
+    def _python(self) -> Repl:
+        if self._repl is None:
+            self._repl = self._sandbox.repl(
+                self._prompt,
+                question="",
+                host=_nobody,
+                functions=(),
+                memory_bytes=self._memory_bytes,
+                output_chars=100,
+            )
+        return self._repl
+
+
+def _nobody(name: str, arguments: list[object]) -> object:
+    raise GuestRaise("RuntimeError", f"{name} cannot be called here")
+
+
+class RetryingModel(ModelWrapper):
+    """A model that writes a turn again if its block does not parse, up to `retries` times.
+
+    It goes on from the beginning of the line at fault, then from the block's. If no
+    attempt parses, the first one is the reply, as without retries.
+    """
+
+    def __init__(self, model: Model, check: SyntaxCheck, *, retries: int) -> None:
+        super().__init__(model)
+        self._check = check
+        self._retries = retries
+
+    def complete(
+        self, requests: Sequence[Request], *, deadline: float, token_limit: int
+    ) -> list[Completion]:
+        """See `Model.complete`. Only a single request that stops at a fence is looked at."""
+        done = super().complete(requests, deadline=deadline, token_limit=token_limit)
+        if len(requests) != 1 or requests[0].stop != "fence" or not self._retries:
+            return done
+        return [self._parsed(requests[0], done[0], deadline, token_limit)]
+
+    def _parsed(
+        self, request: Request, first: Completion, deadline: float, token_limit: int
+    ) -> Completion:
+        """The first attempt that parses, with the tokens of all."""
+        attempts = [first]
+        fault = None
+        try:
+            if first.finish == "stop":
+                fault = self._fault(first, deadline)
+            while fault is not None and len(attempts) <= self._retries:
+                left = token_limit - sum(one.work_tokens for one in attempts)
+                if left <= 0:
+                    break
+                again = _again(request, fault, len(attempts))
+                attempts += super().complete([again], deadline=deadline, token_limit=left)
+                if attempts[-1].finish in ("deadline", "tokens"):
+                    break
+                if attempts[-1].finish == "stop":
+                    fault = self._fault(attempts[-1], deadline)
+        except WindowError:
+            pass  # with its beginning the turn leaves no room for the rest
+        except KeyboardInterrupt as stop:
+            if isinstance(stop, Interrupted):
+                attempts += stop.completions
+            raise Interrupted([_summed(first, attempts)]) from stop
+        return _summed(attempts[-1] if fault is None else first, attempts)
+
+    def _fault(self, reply: Completion, deadline: float) -> _Fault | None:
+        found = blocks(reply.text)
+        line = self._check.bad_line(found[0].code, deadline) if found else 0
+        if not line:
+            return None
+        code = reply.text.index("\n", found[0].start) + 1
+        before = "".join(f"{one}\n" for one in found[0].code.split("\n")[: line - 1])
+        begun = reply.thought + reply.text[:code]
+        return _Fault(line=begun + before, block=begun)
+
+
+class _Fault(NamedTuple):
+    """A reply up to the line at which its code does not parse, and up to its code."""
+
+    line: str
+    block: str
+
+
+def _again(request: Request, fault: _Fault, attempt: int) -> Request:
+    """What is asked to have `fault` put right: near it first, then all of the block."""
+    return msgspec.structs.replace(
+        request,
+        begun=fault.line if attempt == 1 else fault.block,
+        temperature=min(WARMEST, request.temperature + attempt * WARMER),
+        seed=zlib.crc32(f"{request.seed}:{request.turn}:{attempt}".encode()),
+    )
+
+
+def _summed(reply: Completion, attempts: Sequence[Completion]) -> Completion:
+    """`reply`, which took all `attempts`."""
+    if len(attempts) == 1:
+        return reply
+    return msgspec.structs.replace(
+        reply,
+        prompt_tokens=sum(one.prompt_tokens for one in attempts),
+        cached_tokens=sum(one.cached_tokens for one in attempts),
+        completion_tokens=sum(one.completion_tokens for one in attempts),
+        thought_tokens=sum(one.thought_tokens for one in attempts),
+        seconds=sum(one.seconds for one in attempts),
+        retries=len(attempts) - 1,
+    )
