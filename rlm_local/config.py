@@ -2,6 +2,7 @@
 
     model = "rlm-nano"          # a catalogue name or a path
     mode = "auto"               # auto, direct or rlm
+    turn_form = "auto"          # auto, free or block
     seed = 0
     replace_bad_bytes = false
 
@@ -26,7 +27,7 @@ import msgspec
 from rlm_local.catalog import DEFAULT_MODEL
 from rlm_local.errors import ConfigError
 from rlm_local.limits import Limits
-from rlm_local.records import Mode, Record
+from rlm_local.records import Mode, Record, TurnForm
 from rlm_local.units import parse_bytes, parse_seconds
 
 
@@ -39,6 +40,7 @@ class Config(Record, frozen=True):
 
     model: str = DEFAULT_MODEL
     mode: Mode = "auto"
+    turn_form: TurnForm = "auto"
     seed: int = 0
     replace_bad_bytes: bool = False
     context_tokens: int | None = None
@@ -102,7 +104,7 @@ def _converted(key: str, value: object, kind: object) -> object:
     try:
         return msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:
-        choices = ", ".join(get_args(Mode)) if key == "mode" else ""
+        choices = ", ".join(get_args(kind))
         raise ConfigError(
             f"{key} is {value!r}: {str(error)[:1].lower()}{str(error)[1:]}",
             hint=f"it can be {choices}" if choices else "",

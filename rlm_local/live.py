@@ -45,6 +45,7 @@ from rlm_local.views import (
     said,
     shortened,
     sub_calls,
+    thought,
     visible,
     whose,
 )
@@ -101,6 +102,9 @@ class TerminalView(QuietView):
                 self._print(Padding(rule, _margin(event.node, 0)))
                 self._do("the model writes")
             case Replied():
+                thoughts = shortened(event.completion.thought.strip(), self._lines)
+                self._print(_text(thoughts, "dim italic", event.node))
+                self._print(_line(note, "dim", event.node) if (note := thought(event)) else None)
                 self._print(_text(said(event), "italic", event.node))
                 self._print(_code(event.code, event.node))
                 self._do("the code runs")

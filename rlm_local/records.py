@@ -29,7 +29,7 @@ def depth_of(node: str) -> int:
 
 #: How a question is asked: the prompt given to the model, or worked on in the REPL, or as it fits.
 Mode = Literal["auto", "direct", "rlm"]
-#: Whether a turn must be text and one block of code, or as the model's profile says.
+#: Whether a turn must be text and one block of code; "auto": as the model's profile says.
 TurnForm = Literal["auto", "free", "block"]
 
 
@@ -77,15 +77,10 @@ class Request(Record, frozen=True):
 
     At most one of these binds the reply's form: `choices` makes it the likeliest
     of these texts, `schema` a JSON text that the JSON Schema admits, `grammar` a
-    text of this GBNF. `block` has it be text and then one runnable block: where the
-    model would end without one, or open one of another language, the fence is
-    written for it (see `fences.in_its_place`).
-
-    `thought_tokens` is what a model that thinks before it answers may think, on top
-    of `max_tokens`; with 0, or a reply bound to a form, it is not to think at all.
-
-    `begun` is what the reply has begun with, thoughts included; the model goes on
-    from there, and it comes back as a part of the reply.
+    text of this GBNF, `block` prose and one runnable block (`fences.in_its_place`).
+    `thought_tokens`: what a model that thinks may think on top of `max_tokens`; 0, or one
+    of the first three forms: nothing. A reply that is `begun`, thoughts included, goes on
+    from there; all of it comes back.
     """
 
     messages: tuple[Message, ...]
@@ -110,13 +105,8 @@ class Request(Record, frozen=True):
 
 
 class Completion(Record, frozen=True):
-    """What a model made of a `Request`. `cached_tokens` of the prompt cost nothing.
-
-    `thought` is what the model wrote before `text` to think, its marks included; it
-    took `thought_tokens` of the `completion_tokens`. `reused`: it is the reply to an
-    equal request of the same run, and cost nothing at all. `retries`: how often it was
-    written again since its code did not parse; its tokens are those of all attempts.
-    """
+    """What a model made of a `Request`. `cached_tokens` of the prompt cost nothing, nor does
+    one that is `reused`: it is the reply to an equal request of the same run."""
 
     text: str
     finish: Literal["stop", "length", "deadline", "tokens"]
@@ -125,9 +115,9 @@ class Completion(Record, frozen=True):
     completion_tokens: int
     seconds: float
     reused: bool = False
-    thought: str = ""
-    thought_tokens: int = 0
-    retries: int = 0
+    thought: str = ""  # what stood before the text, marks included
+    thought_tokens: int = 0  # of the completion_tokens
+    retries: int = 0  # attempts before this one that did not parse; their tokens are counted
 
     @property
     def work_tokens(self) -> int:
@@ -136,10 +126,7 @@ class Completion(Record, frozen=True):
 
 
 class ModelInfo(Record, frozen=True):
-    """What the controller must know of a model. `profile` picks the prompts.
-
-    `thinks`: it can write thoughts before its replies.
-    """
+    """What the controller must know of a model. `profile` picks the prompts."""
 
     name: str
     path: str
@@ -147,7 +134,7 @@ class ModelInfo(Record, frozen=True):
     profile: str
     parameters: int = 0
     file_bytes: int = 0
-    thinks: bool = False
+    thinks: bool = False  # whether it can write thoughts before its replies
 
 
 # ---------------------------------------------------------------- the sandbox
@@ -190,8 +177,7 @@ class DepthUsage(Record, frozen=True):
     """What was used at one depth: by the `nodes` there, and by plain calls from the level above.
 
     `sub_calls` are those calls and nodes: what the level above has called. Of the
-    calls, `reused_calls` had the reply of an equal one. `thought_tokens` are a part of
-    `completion_tokens`.
+    calls, `reused_calls` had the reply of an equal one.
     """
 
     depth: int
@@ -215,7 +201,7 @@ class Usage(Record, frozen=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     reused_calls: int = 0
-    thought_tokens: int = 0
+    thought_tokens: int = 0  # of the completion_tokens
     by_depth: tuple[DepthUsage, ...] = ()
 
     @property

@@ -67,6 +67,7 @@ def resume(
                 journal,
                 limits=_limits_of(started),
                 mode=started.mode,
+                turn_form=started.turn_form,
                 seed=started.seed,
                 used_seconds=resumed.used_seconds,
             )
@@ -107,6 +108,7 @@ def fork(
             ForkJournal(recorder(run, on_event), past=past, checkpoints=run.folder / CHECKPOINTS),
             limits=_limits_of(started) if limits is None else limits,
             mode="rlm",
+            turn_form=started.turn_form,
             seed=started.seed if seed is None else seed,
         )
 
@@ -131,6 +133,7 @@ def replay(store: RunStore, run_id: str, sandbox: Sandbox) -> Replay:
             run_id=run_id,
             record=journal.record,
             mode=started.mode,
+            turn_form=started.turn_form,
             seed=started.seed,
             journal=journal,
         )

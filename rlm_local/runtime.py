@@ -7,6 +7,7 @@ time. Both start on threads of their own while the first prompt is being read.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from rlm_local.model import Model
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
-from rlm_local.records import Answer, Event, Mode
+from rlm_local.records import Answer, Event, Mode, TurnForm
 from rlm_local.runs import CHECKPOINTS, PROMPT, SETUP_FORMAT, RunSetup, RunStore
 from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
@@ -52,6 +53,7 @@ def ask(
     model: str | Path | Model = DEFAULT_MODEL,
     limits: Limits | None = None,
     mode: Mode = "auto",
+    turn_form: TurnForm = "auto",
     on_event: Callable[[Event], None] | None = None,
     seed: int = 0,
 ) -> Answer:
@@ -61,13 +63,16 @@ def ask(
     list of either is several documents, and so is a dict from name to text.
     `model`: a name of the catalogue, the path of a GGUF file, or a Model. `mode`
     "auto" gives a prompt that fits the window straight to the model, if it is a
-    model for that. `on_event` gets every event of the run, once it is on disk.
+    model for that. `turn_form` "block" has each turn be text and one block of code,
+    "free" has it be as the model likes. `on_event` gets every event of the run, once it is on disk.
 
     A run that a limit ends returns what was found; `Answer.stop` says why. Raises
     RlmError for what cannot be done at all, as in `rlm_local.errors`.
     """
     with Runtime(model=model, limits=limits) as runtime:
-        return runtime.ask(question, context, mode=mode, on_event=on_event, seed=seed)
+        return runtime.ask(
+            question, context, mode=mode, turn_form=turn_form, on_event=on_event, seed=seed
+        )
 
 
 class Runtime:
@@ -136,6 +141,7 @@ class Runtime:
         context: Context,
         *,
         mode: Mode = "auto",
+        turn_form: TurnForm = "auto",
         on_event: Callable[[Event], None] | None = None,
         seed: int = 0,
     ) -> Answer:
@@ -144,10 +150,25 @@ class Runtime:
             raise UsageError("the question is empty")
         if mode not in get_args(Mode):
             raise UsageError(f"there is no mode {mode!r}", hint="use auto, direct or rlm")
-        if isinstance(context, Prompt):
-            return self._answer(question, context, mode, on_event, seed)
-        with self.open(context) as prompt:
-            return self._answer(question, prompt, mode, on_event, seed)
+        if turn_form not in get_args(TurnForm):
+            raise UsageError(f"no turn has the form {turn_form!r}", hint="use auto, free or block")
+        with contextlib.ExitStack() as opened:
+            prompt = self.open(context)
+            if prompt is not context:
+                opened.enter_context(prompt)
+            self._wait_for_parts()
+            run = opened.enter_context(self.begin(prompt))
+            checkpoints = self.store.folder / run.run_id / CHECKPOINTS
+            return self.carry_out(
+                run.run_id,
+                question,
+                prompt,
+                Journal(recorder(run, on_event), checkpoints=checkpoints),
+                limits=self.limits,
+                mode=mode,
+                turn_form=turn_form,
+                seed=seed,
+            )
 
     def open(
         self,
@@ -201,23 +222,6 @@ class Runtime:
     ) -> None:
         self.close()
 
-    def _answer(
-        self,
-        question: str,
-        prompt: Prompt,
-        mode: Mode,
-        on_event: Callable[[Event], None] | None,
-        seed: int,
-    ) -> Answer:
-        self._wait_for_parts()
-        with self.begin(prompt) as run:
-            journal = Journal(
-                recorder(run, on_event), checkpoints=self.store.folder / run.run_id / CHECKPOINTS
-            )
-            return self.carry_out(
-                run.run_id, question, prompt, journal, limits=self.limits, mode=mode, seed=seed
-            )
-
     def _wait_for_parts(self) -> tuple[Model, Sandbox]:
         """Raise now what keeps them from being there: that is no run worth a record."""
         return self.model, self.sandbox
@@ -252,6 +256,7 @@ class Runtime:
         *,
         limits: Limits,
         mode: Mode,
+        turn_form: TurnForm,
         seed: int,
         used_seconds: float = 0.0,
     ) -> Answer:
@@ -270,6 +275,7 @@ class Runtime:
             run_id=run_id,
             record=journal.record,
             mode=mode,
+            turn_form=turn_form,
             seed=seed,
             budget=Budget(limits, used_seconds=used_seconds),
             journal=journal,

@@ -219,6 +219,7 @@ class PlainView(QuietView):
             case TurnStarted():
                 self._write(f"turn {event.turn}", whose(event.node))
             case Replied():
+                self._write(thought(event), f"{whose(event.node)}  ")
                 self._write(said(event), f"{whose(event.node)}  ")
                 self._write(event.code, f"{whose(event.node)}  | ")
             case SubCalled():
@@ -275,6 +276,17 @@ def said(event: Replied) -> str:
     """What the model wrote before its code, or all of it when there is no code."""
     found = blocks(event.text)
     return (event.text[: found[0].start] if found else event.text).strip()
+
+
+def thought(event: Replied) -> str:
+    """`(thought for 321 tokens)`, and whether its code had to be written again; or ''."""
+    completion = event.completion
+    parts = []
+    if completion.thought_tokens:
+        parts.append(f"thought for {_count(completion.thought_tokens, 'token')}")
+    if completion.retries:
+        parts.append(f"written again {_count(completion.retries, 'time')}")
+    return f"({', '.join(parts)})" if parts else ""
 
 
 def sub_calls(event: SubCalled) -> str:

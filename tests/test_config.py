@@ -28,6 +28,7 @@ def test_every_key(tmp_path: Path):
         """
         model = "big.gguf"
         mode = "rlm"
+        turn_form = "block"
         seed = 7
         replace_bad_bytes = true
         context_tokens = 4096
@@ -42,6 +43,7 @@ def test_every_key(tmp_path: Path):
     assert config == Config(
         model="big.gguf",
         mode="rlm",
+        turn_form="block",
         seed=7,
         replace_bad_bytes=True,
         context_tokens=4096,
@@ -57,6 +59,7 @@ def test_every_key(tmp_path: Path):
         ("[limits]\nwall_second = 3", "unknown key 'limits.wall_second'", "'wall_seconds'"),
         ("zzz = 1", "unknown key 'zzz'", "known are model, mode"),
         ("limits = 3", "not a table", "[limits]"),
+        ('turn_form = "fast"', "turn_form is 'fast'", "auto, free, block"),
         ('mode = "fast"', "mode is 'fast'", "auto, direct, rlm"),
         ('seed = "x"', "seed is 'x'", ""),
         ("seed = true", "seed is True", ""),

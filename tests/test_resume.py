@@ -216,7 +216,8 @@ def test_no_cell_before_the_checkpoint_runs_again(
     )
     check_resumed(store, run_id, whole, sandbox)
     # Killed before the checkpoint of turn 6 was written: it is turn 5's.
-    assert [cell.strip() for cell in cells] == durable.ROOT_CELLS[5:]
+    run = [cell.strip() for cell in cells if "compile(" not in cell]  # a check runs nothing
+    assert run == durable.ROOT_CELLS[5:]
 
 
 # ------------------------------------------------------------------ what a crash leaves

@@ -54,6 +54,12 @@ def exit_code(stop: StopReason) -> int:
     type=click.Choice(["auto", "direct", "rlm"]),
     help="direct: give the model the prompt itself. rlm: let it write code. auto: as it fits.",
 )
+@click.option(
+    "--turn-form",
+    type=click.Choice(["auto", "free", "block"]),
+    help="block: each turn is text and one block of code. free: as the model likes. auto: as "
+    "suits the model.",
+)
 @limit_options
 @window_option
 @click.option("--threads", type=click.INT, help="Threads that the model computes with.")
@@ -124,7 +130,12 @@ def _answer(
         ) as prompt,
     ):
         answer = runtime.ask(
-            question, prompt, mode=config.mode, seed=config.seed, on_event=view.event
+            question,
+            prompt,
+            mode=config.mode,
+            turn_form=config.turn_form,
+            seed=config.seed,
+            on_event=view.event,
         )
         show_answer(answer, view, as_json=as_json, silent=silent)
     return answer

@@ -41,6 +41,7 @@ def models_info(model: str, as_json: bool) -> None:
     """Show what the file of MODEL says of it, without loading it."""
     from rlm_local import catalog
     from rlm_local.llama import inspect
+    from rlm_local.llama.model import thinks
 
     file = inspect(catalog.present(model).path)
     if as_json:
@@ -56,6 +57,7 @@ def models_info(model: str, as_json: bool) -> None:
             "window": f"{file.context_tokens:,} tokens as trained",
             "vocabulary": f"{file.vocabulary:,} tokens, {file.tokenizer}",
             "chat template": "its own" if file.template else "none; a plain one is used",
+            "thinks": "yes" if thinks(file) else "no",
             "profile": file.profile,
             "licence": file.license or "not stated",
         }

@@ -48,6 +48,21 @@ LIMITS: dict[str, tuple[str, Any, str]] = {
     "--tokens": ("tokens", click.INT, "Tokens the model may process, over all its calls."),
     "--turn-tokens": ("turn_tokens", click.INT, "Tokens the model may write in one turn."),
     "--sub-call-tokens": ("sub_call_tokens", click.INT, "Tokens it may write in one sub-call."),
+    "--thought-tokens": (
+        "thought_tokens",
+        click.INT,
+        "Tokens that a thinking model may think in a turn, besides. 0: it does not think.",
+    ),
+    "--sub-call-thought-tokens": (
+        "sub_call_thought_tokens",
+        click.INT,
+        "The same in one sub-call.",
+    ),
+    "--syntax-retries": (
+        "syntax_retries",
+        click.INT,
+        "How often a turn is written again, before it is run, if its code does not parse.",
+    ),
     "--guest-memory": ("guest_memory_bytes", SIZE, "Memory for the model's code, like 512MiB."),
     "--memory": ("model_memory_bytes", SIZE, "Memory for the model itself, like 8GiB."),
 }
