@@ -71,8 +71,10 @@ def in_its_place(text: str, piece: str, *, ends: bool = False) -> str:
 
 
 def opened(text: str) -> str:
-    """What opens a block after `text`."""
-    return _on_a_line(text, OPENING)
+    """What opens a block after `text`, which may have begun to do so."""
+    line = text.rpartition("\n")[2]
+    fence = _FENCE.search(line)
+    return _on_a_line(text, OPENING) if fence is None else _rest_of_name(fence[1])
 
 
 def _on_a_line(text: str, fence: str) -> str:
@@ -88,12 +90,16 @@ def _runnable(line: str, piece: str) -> str:
     info, complete = fence[1], bool(fence[2])
     if _INFO.fullmatch(info) or (not complete and _begins_one(info)):
         return ""
-    if len(line) <= fence.start(1):
-        return whole[len(line) : fence.start(1)] + OPENING.lstrip("`")
-    written = line[fence.start(1) :].strip()  # the beginning of a name, or all of it
-    name = next(name for name in RUNNABLE if name.startswith(written))
-    return name[len(written) :] + "\n"
+    start = fence.start(1)
+    return whole[len(line) : start] + _rest_of_name(line[start:])
 
 
 def _begins_one(info: str) -> bool:
     return any(name.startswith(info.lstrip(" \t")) for name in RUNNABLE)
+
+
+def _rest_of_name(begun: str) -> str:
+    """What is missing behind the backticks and the beginning of a name, or all of it."""
+    begun = begun.strip()
+    name = next(name for name in RUNNABLE if name.startswith(begun))
+    return name[len(begun) :] + "\n"

@@ -38,6 +38,7 @@ from rlm_local.views import (
     QuietView,
     Tally,
     asked,
+    effort,
     ended,
     ending,
     heading,
@@ -45,7 +46,6 @@ from rlm_local.views import (
     said,
     shortened,
     sub_calls,
-    thought,
     visible,
     whose,
 )
@@ -104,7 +104,7 @@ class TerminalView(QuietView):
             case Replied():
                 thoughts = shortened(event.completion.thought.strip(), self._lines)
                 self._print(_text(thoughts, "dim italic", event.node))
-                self._print(_line(note, "dim", event.node) if (note := thought(event)) else None)
+                self._print(_line(note, "dim", event.node) if (note := effort(event)) else None)
                 self._print(_text(said(event), "italic", event.node))
                 self._print(_code(event.code, event.node))
                 self._do("the code runs")

@@ -219,7 +219,7 @@ class PlainView(QuietView):
             case TurnStarted():
                 self._write(f"turn {event.turn}", whose(event.node))
             case Replied():
-                self._write(thought(event), f"{whose(event.node)}  ")
+                self._write(effort(event), f"{whose(event.node)}  ")
                 self._write(said(event), f"{whose(event.node)}  ")
                 self._write(event.code, f"{whose(event.node)}  | ")
             case SubCalled():
@@ -278,7 +278,7 @@ def said(event: Replied) -> str:
     return (event.text[: found[0].start] if found else event.text).strip()
 
 
-def thought(event: Replied) -> str:
+def effort(event: Replied) -> str:
     """`(thought for 321 tokens)`, and whether its code had to be written again; or ''."""
     completion = event.completion
     parts = []

@@ -60,6 +60,6 @@ class Steering:
         text = self._stream.text
         if blocks(text) or TEXT_FINAL.search(text):
             self._settled = True
-        elif not text.rpartition("\n")[2].lstrip().startswith("`"):  # else a fence is coming
+        elif not text.endswith("`"):  # else a fence may be coming
             return opened(text)
         return ""

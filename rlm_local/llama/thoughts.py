@@ -30,7 +30,7 @@ def marks_of(template: str, specials: Iterable[str]) -> Marks | None:
     """The marks of a model with this chat template and these special tokens, if it thinks."""
     spelled = set(specials)
     for marks in KNOWN:
-        if marks.end in template or spelled.issuperset(marks):
+        if any(mark in template for mark in marks) or spelled.issuperset(marks):
             return marks
     return None
 

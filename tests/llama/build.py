@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -126,14 +127,19 @@ def written(folder: Path, raw: bytes) -> Path:
     return path
 
 
-def talker(folder: Path, said: list[bytes], *, template: str = "") -> Path:
+def talker(
+    folder: Path, said: list[bytes], *, template: str = "", kinds: Mapping[str, int] | None = None
+) -> Path:
     """A model that says one thing: after a line break, each piece of `said` in turn.
 
     Pieces are tokens of their own and must differ; after the last comes the end
     token. Its layer adds nothing, so a token's embedding alone picks the next.
+    `kinds`: tokens that are special, with their type in GGUF's numbers.
     """
+    kinds = dict(kinds or {})
     pieces = ["".join(LETTERS[byte] for byte in piece) for piece in said]
     tokens = [*LETTERS, "<|end|>", *(piece for piece in pieces if piece not in LETTERS)]
+    tokens += [token for token in kinds if token not in tokens]
     states = [LETTERS[ord("\n")], *pieces, "<|end|>"]
     assert len(set(states)) == len(states) <= WIDTH
     embedding = np.zeros((len(tokens), WIDTH), np.float32)
@@ -146,7 +152,7 @@ def talker(folder: Path, said: list[bytes], *, template: str = "") -> Path:
         token_type=(
             "tokenizer.ggml.token_type",
             ARRAY,
-            (I32, [1] * 256 + [3] + [1] * (len(tokens) - 257)),
+            (I32, [1] * 256 + [3] + [kinds.get(token, 1) for token in tokens[257:]]),
         ),
     )
     if template:
