@@ -128,13 +128,18 @@ def written(folder: Path, raw: bytes) -> Path:
 
 
 def talker(
-    folder: Path, said: list[bytes], *, template: str = "", kinds: Mapping[str, int] | None = None
+    folder: Path,
+    said: list[bytes],
+    *,
+    template: str = "",
+    kinds: Mapping[str, int] | None = None,
+    context: int = 512,
 ) -> Path:
     """A model that says one thing: after a line break, each piece of `said` in turn.
 
     Pieces are tokens of their own and must differ; after the last comes the end
     token. Its layer adds nothing, so a token's embedding alone picks the next.
-    `kinds`: tokens that are special, with their type in GGUF's numbers.
+    `kinds`: tokens that are special, with their type in GGUF's numbers; `context`: its window.
     """
     kinds = dict(kinds or {})
     pieces = ["".join(LETTERS[byte] for byte in piece) for piece in said]
@@ -148,6 +153,7 @@ def talker(
         embedding[tokens.index(state), number] = 1.0
         output[tokens.index(following), number] = 1.0
     entries = metadata(
+        context_length=("llama.context_length", U32, context),
         tokens=("tokenizer.ggml.tokens", ARRAY, (STRING, tokens)),
         token_type=(
             "tokenizer.ggml.token_type",

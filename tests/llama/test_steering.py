@@ -1,0 +1,101 @@
+"""Turns that get their block of code from a model that does not write one by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlm_local.errors import FormError
+from rlm_local.fences import TEXT_FINAL, blocks
+from rlm_local.llama import LlamaModel
+from rlm_local.records import Completion
+from tests.llama import build
+from tests.llama.conftest import MEMORY
+from tests.llama.test_thoughts import LINES, OPENS
+from tests.llama.test_together import ask, complete
+
+
+def turn(folder: Path, said: list[bytes], template: str = LINES, **how: object) -> Completion:
+    """The turn of a model that says `said`, and begins anew after a line break of ours."""
+    with LlamaModel(build.talker(folder, said, template=template), memory_bytes=MEMORY) as model:
+        return complete(model, ask("Well?", **{"stop": "fence", "block": True, **how}))[0]
+
+
+def test_a_block_is_opened_and_closed(tmp_path: Path) -> None:
+    reply = turn(tmp_path, [b"I look."])
+    assert (reply.text, reply.finish) == ("I look.\n```repl\nI look.\n```", "stop")
+
+
+def test_free_turns_end_as_they_like(tmp_path: Path) -> None:
+    assert turn(tmp_path, [b"I look."], block=False).text == "I look."
+
+
+def test_another_language_becomes_ours(tmp_path: Path) -> None:
+    reply = turn(tmp_path, [b"Now:", b"\n```json\n", b"{}", b"\n``` "])
+    assert reply.text == "Now:\n```repl\nNow:\n```json\n{}\n``` "
+    assert [block.closed for block in blocks(reply.text)] == [True]
+
+
+def test_a_turn_that_has_the_form_is_left_alone(tmp_path: Path) -> None:
+    said = [b"So\n`", b"``py", b"thon\n", b"x", b"\n```"]
+    one, other = turn(tmp_path, said), turn(tmp_path, said, block=False)
+    assert one.text == other.text == "So\n```python\nx\n```"
+    assert one.completion_tokens == other.completion_tokens
+
+
+def test_an_end_in_text_is_an_end(tmp_path: Path) -> None:
+    assert turn(tmp_path, [b"FINAL(", b"4)"]).text == "FINAL(4)"
+
+
+def test_prose_has_half_of_the_turn(tmp_path: Path) -> None:
+    said = [b"a", *(f" {n}".encode() for n in range(20))]
+    reply = turn(tmp_path, said, max_tokens=40)
+    prose, code = (
+        "a" + "".join(f" {n}" for n in range(19)),
+        "a" + "".join(map(" {}".format, range(10))),
+    )
+    assert reply.text == f"{prose}\n```repl\n{code}"  # the fence takes nine tokens
+    assert reply.finish == "length"
+    assert reply.completion_tokens == 40
+
+
+def test_a_thought_first(tmp_path: Path) -> None:
+    reply = turn(tmp_path, [b"a", b" b"], OPENS, thought_tokens=20)
+    assert reply.thought == "a b\n</think>\n\n"
+    assert (reply.text, reply.finish) == ("a b\n```repl\na b\n```", "stop")
+
+
+def test_a_limit_in_the_midst_of_what_is_written_for_it(tmp_path: Path) -> None:
+    with LlamaModel(build.talker(tmp_path, [b"I look."], template=LINES), memory_bytes=MEMORY) as m:
+        (warm,) = complete(m, ask("Well?", dialogue="x", max_tokens=1))
+        assert warm.completion_tokens == 1
+        how = {"stop": "fence", "block": True, "dialogue": "x"}
+        limit = 1 + 1 + 4  # the prompt's last token, its own, and four of the fence
+        (cut,) = complete(m, ask("Well?", **how), token_limit=limit)
+    assert (cut.text, cut.finish, cut.work_tokens) == ("I look.\n```", "tokens", limit)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 2.5])
+def test_random_weights_have_a_block_in_every_turn(model: LlamaModel, temperature: float) -> None:
+    requests = [
+        ask(
+            f"number {n}",
+            stop="fence",
+            block=True,
+            temperature=temperature,
+            min_p=0.0,
+            seed=n,
+            max_tokens=60,
+        )
+        for n in range(24)
+    ]
+    for reply in complete(model, *requests):
+        found = blocks(reply.text)
+        assert len(found) == 1 or TEXT_FINAL.search(reply.text)
+        assert found[0].closed == (reply.finish == "stop")
+
+
+def test_a_block_and_another_form(model: LlamaModel) -> None:
+    with pytest.raises(FormError, match="grammar and to a block of code"):
+        complete(model, ask("x", block=True, grammar='root ::= "a"'))

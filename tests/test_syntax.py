@@ -1,0 +1,288 @@
+"""Code that does not parse is written again before it runs: checked by the sandbox's own Python."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_local import controller
+from rlm_local.errors import WindowError
+from rlm_local.limits import MIB, Limits
+from rlm_local.model import Interrupted, ScriptedModel
+from rlm_local.prompt import prompt_from_text
+from rlm_local.records import Answer, Completion, Event, Message, Ran, Replied, Request
+from rlm_local.syntax import MOST_CHARS, RetryingModel, SyntaxCheck
+from rlm_local.wasm import WasmSandbox
+
+FAR = 1e12
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[WasmSandbox]:
+    made = WasmSandbox()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def check(sandbox: WasmSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyntaxCheck]:
+    with prompt_from_text("nothing", folder=tmp_path_factory.mktemp("spool")) as prompt:
+        made = SyntaxCheck(sandbox, prompt, memory_bytes=256 * MIB)
+        yield made
+        made.close()
+
+
+# ------------------------------------------------------------------ the check
+
+PARSES = [
+    "",
+    "x = 1",
+    "await llm_query('x')",
+    "[await q for q in x]",
+    "1 / 0",
+    "'''\n```json\n'''",
+    "import ast\nast.parse('(')",
+    "raise SyntaxError",
+    "é = '\ud7ff\U0001f600'",
+    "print('\\'\"')",
+]
+FAULTS = [
+    ("x = (", 1),
+    ("x = 1\ny = 'abc\nz = 3", 2),
+    ("if x:\npass", 2),
+    ("print 1", 1),
+    ("a = 1\nb = 2\n  c = 3", 3),
+    ("def f():\n    x\n\ty", 3),
+    ("return 1", 1),
+    ("a\0b", 1),
+    ('x = 1\n"""a\nb\n', 2),
+    ("!pip install x", 1),
+    ("x = 5 +* 2\ny = (", 1),
+]
+
+
+@pytest.mark.parametrize("code", PARSES)
+def test_code_that_parses(check: SyntaxCheck, code: str) -> None:
+    assert check.bad_line(code, FAR) == 0
+
+
+@pytest.mark.parametrize(("code", "line"), FAULTS)
+def test_the_line_at_fault(check: SyntaxCheck, code: str, line: int) -> None:
+    assert check.bad_line(code, FAR) == line
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["(" * 100_000, "x = " + "-" * 90_000 + "1", "[" * 500 + "]" * 500, "x = 1\n" * 16_000],
+    ids=["parentheses", "signs", "brackets", "lines"],
+)
+def test_what_cannot_be_compiled_is_nobodys_fault(check: SyntaxCheck, code: str) -> None:
+    assert check.bad_line(code, FAR) == 0
+    assert check.bad_line("x = (", FAR) == 1  # and it still works
+
+
+def test_code_too_long_to_be_looked_at(check: SyntaxCheck) -> None:
+    bad = "("
+    assert check.bad_line(bad + "#" * (MOST_CHARS - 1), FAR) == 1
+    assert check.bad_line(bad + "#" * MOST_CHARS, FAR) == 0
+
+
+@given(st.text(alphabet="()[]{}'\"\\\n\t :=x#é1,", max_size=60))
+def test_it_says_what_running_says(check: SyntaxCheck, code: str) -> None:
+    """The guest's Python may be another version than ours; on such texts they agree."""
+    try:
+        compile(code, "x", "exec")
+        right = False
+    except SyntaxError:
+        right = True
+    assert bool(check.bad_line(code, FAR)) == right
+
+
+def test_many_threads_and_after_the_end(sandbox: WasmSandbox, tmp_path: Path) -> None:
+    with prompt_from_text("nothing", folder=tmp_path) as prompt:
+        own = SyntaxCheck(sandbox, prompt, memory_bytes=256 * MIB)
+        found: list[int] = []
+        threads = [
+            threading.Thread(target=lambda n=n: found.append(own.bad_line("\n" * n + "(", FAR)))
+            for n in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(found) == list(range(1, 9))
+        own.close()
+        own.close()
+        assert own.bad_line("(", FAR) == 0
+
+
+# ------------------------------------------------------------------ the retries
+
+
+class Python:
+    """A check of the test: code with a `?` is at fault there."""
+
+    def bad_line(self, code: str, deadline: float) -> int:
+        lines = code.split("\n")
+        return next((at for at, line in enumerate(lines, 1) if "?" in line), 0)
+
+
+def written(
+    replies: Sequence[str] | Callable[[Request], str], retries: int = 2, **how: object
+) -> tuple[Completion, list[Request]]:
+    model = ScriptedModel(replies)
+    request = Request(
+        messages=(Message("user", "a b c"),), max_tokens=99, stop="fence", dialogue="0", seed=7
+    )
+    retrying = RetryingModel(model, Python(), retries=retries)  # type: ignore[arg-type]
+    limits = {"deadline": FAR, "token_limit": 1 << 40, **how}
+    [made] = retrying.complete([request], **limits)  # type: ignore[arg-type]
+    return made, model.requests
+
+
+BAD = "I look.\n```repl\na = 1\nb = ?\nc = 3\n```\n"
+BEGUN = "I look.\n```repl\n"
+
+
+def test_from_the_line_at_fault() -> None:
+    made, asked = written([BAD, "b = 2\n```"])
+    assert made.text == f"{BEGUN}a = 1\nb = 2\n```"
+    assert [request.begun for request in asked] == ["", f"{BEGUN}a = 1\n"]
+    assert asked[0].temperature == 0 < asked[1].temperature
+    assert made.retries == 1
+    assert made.completion_tokens == len(BAD.split()) + 4
+    assert made.prompt_tokens == 6
+
+
+def test_then_from_the_beginning_of_the_block() -> None:
+    made, asked = written([BAD, "b = ??\n```", "x = 1\n```"])
+    assert made.text == f"{BEGUN}x = 1\n```"
+    assert [request.begun for request in asked] == ["", f"{BEGUN}a = 1\n", BEGUN]
+    assert asked[1].temperature < asked[2].temperature <= 1
+    assert len({request.seed for request in asked}) == 3
+    assert made.retries == 2
+
+
+def test_the_first_attempt_counts_if_none_is_good() -> None:
+    made, asked = written([BAD, "b = ??\n```", "x = ???\n```"])
+    assert made.text == BAD
+    assert (len(asked), made.retries) == (3, 2)
+    assert written([BAD], retries=0)[0] == written([BAD], retries=0)[0]
+    assert written([BAD], retries=0)[0].retries == 0
+
+
+@pytest.mark.parametrize(
+    "reply", ["No code?", "```json\n?\n```", "I ask?\n```repl\nx = 1\n```", "FINAL(?)"]
+)
+def test_what_is_not_code_is_not_looked_at(reply: str) -> None:
+    made, asked = written([reply])
+    assert (made.text, made.retries, len(asked)) == (reply, 0, 1)
+
+
+def test_a_thought_stays_before_it() -> None:
+    class Thinking(ScriptedModel):
+        def _complete(self, request: Request) -> Completion:
+            made = super()._complete(request)
+            text = made.text.removeprefix("<think>Hm.</think>\n")
+            return msgspec.structs.replace(made, text=text, thought="<think>Hm.</think>\n")
+
+    model = Thinking([BAD, "b = 2\n```"])
+    request = Request(messages=(), max_tokens=99, stop="fence", dialogue="0")
+    retrying = RetryingModel(model, Python(), retries=1)  # type: ignore[arg-type]
+    [made] = retrying.complete([request], deadline=FAR, token_limit=1 << 40)
+    assert model.requests[1].begun == f"<think>Hm.</think>\n{BEGUN}a = 1\n"
+    assert (made.text, made.thought) == (f"{BEGUN}a = 1\nb = 2\n```", "<think>Hm.</think>\n")
+
+
+def test_a_turn_that_was_cut_is_not_written_again() -> None:
+    made, asked = written([BAD], token_limit=3 + 8)
+    assert (made.finish, len(asked)) == ("tokens", 1)
+
+
+@pytest.mark.parametrize("extra", [0, 3, 5])
+def test_no_tokens_left_for_another_attempt(extra: int) -> None:
+    """The limit is for all attempts; the first one stands."""
+    limit = 3 + len(BAD.split()) + extra
+    made, asked = written([BAD, "b = 2 and a lot more\n```"], token_limit=limit)
+    assert (made.text, made.finish) == (BAD, "stop")
+    assert made.work_tokens == limit
+    assert len(asked) == (1 if extra == 0 else 2)
+
+
+def test_no_window_left_for_another_attempt() -> None:
+    def replies(request: Request) -> str:
+        if request.begun:
+            raise WindowError(100, 90)
+        return BAD
+
+    made, _ = written(replies)
+    assert (made.text, made.retries) == (BAD, 0)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, lambda: Interrupted([])])
+def test_ctrl_c_in_the_second_attempt(kind: Callable[[], KeyboardInterrupt]) -> None:
+    def replies(request: Request) -> str:
+        if request.begun:
+            raise kind()
+        return BAD
+
+    with pytest.raises(Interrupted) as caught:
+        written(replies)
+    [made] = caught.value.completions
+    assert (made.text, made.completion_tokens) == (BAD, len(BAD.split()))
+
+
+def test_batches_and_plain_calls_are_passed_on() -> None:
+    model = ScriptedModel(sub_calls=lambda request: BAD)
+    retrying = RetryingModel(model, Python(), retries=2)  # type: ignore[arg-type]
+    request = Request(messages=(), max_tokens=9)
+    made = retrying.complete([request] * 3, deadline=FAR, token_limit=1 << 40)
+    assert [one.text for one in made] == [BAD] * 3
+    assert len(model.requests) == 3
+
+
+# ------------------------------------------------------------------ in a run
+
+
+def ask(
+    sandbox: WasmSandbox, tmp_path: Path, replies: list[str], **limits: int
+) -> tuple[Answer, list[Event]]:
+    events: list[Event] = []
+    with prompt_from_text("The gate code is 4711.", folder=tmp_path) as prompt:
+        answer = controller.answer(
+            "What is it?",
+            prompt,
+            model=ScriptedModel(replies),
+            sandbox=sandbox,
+            limits=Limits(**limits),  # type: ignore[arg-type]
+            run_id="test",
+            record=events.append,
+            mode="rlm",
+        )
+    return answer, events
+
+
+def test_a_run_does_not_see_the_first_attempt(sandbox: WasmSandbox, tmp_path: Path) -> None:
+    replies = ["So:\n```repl\nx = 4711\nFINAL(x\n```", "FINAL(x)\n```"]
+    answer, events = ask(sandbox, tmp_path, replies, syntax_retries=1)
+    assert answer.text == "4711"
+    assert answer.usage.turns == 1
+    [reply] = [event for event in events if isinstance(event, Replied)]
+    assert reply.text == "So:\n```repl\nx = 4711\nFINAL(x)\n```"
+    assert reply.completion.retries == 1
+    assert answer.usage.completion_tokens == sum(len(text.split()) for text in replies)
+
+
+def test_without_retries_the_model_reads_its_error(sandbox: WasmSandbox, tmp_path: Path) -> None:
+    replies = ["So:\n```repl\nFINAL(x\n```", "So:\n```repl\nFINAL(4711)\n```"]
+    answer, events = ask(sandbox, tmp_path, replies, syntax_retries=0)
+    assert (answer.text, answer.usage.turns) == ("4711", 2)
+    ran = next(event for event in events if isinstance(event, Ran))
+    assert ran.observation.error is not None
+    assert ran.observation.error.type == "SyntaxError"
