@@ -167,7 +167,7 @@ def _again(request: Request, fault: _Fault, attempt: int) -> Request:
     return msgspec.structs.replace(
         request,
         begun=fault.line if attempt == 1 else fault.block,
-        temperature=min(WARMEST, request.temperature + attempt * WARMER),
+        temperature=max(request.temperature, min(WARMEST, attempt * WARMER)),
         seed=zlib.crc32(f"{request.seed}:{request.turn}:{attempt}".encode()),
     )
 
