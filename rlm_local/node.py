@@ -23,7 +23,7 @@ from rlm_local.errors import (
 from rlm_local.limits import Budget
 from rlm_local.model import Interrupted
 from rlm_local.past import PASSING
-from rlm_local.plaincalls import check_cut, most_tokens
+from rlm_local.plaincalls import check_cut, most_tokens, most_written
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     ROOT,
@@ -369,7 +369,7 @@ class Node:
         model = self.tree.model
         sample = self.prompt.preview(2_000)
         per_token = len(sample) / max(1, model.count_tokens(sample))
-        room = model.info.context_tokens - self._limits.sub_call_tokens
+        room = model.info.context_tokens - most_written(self._limits, model.info)
         return max(0, int(0.8 * room * per_token))
 
 

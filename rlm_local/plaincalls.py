@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rlm_local import dialogue
 from rlm_local.errors import FormError, WindowError
-from rlm_local.limits import Budget
+from rlm_local.limits import Budget, Limits
 from rlm_local.outcomes import Call, Outcome, failed
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
 from rlm_local.records import (
@@ -172,6 +172,11 @@ def most_tokens(request: Request, model: ModelInfo) -> int:
     size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in request.messages)
     thoughts = request.thought_tokens if model.thinks else 0
     return min(model.context_tokens, size + request.max_tokens + thoughts)
+
+
+def most_written(limits: Limits, model: ModelInfo) -> int:
+    """The most tokens that a sub-call's reply can have, thoughts included."""
+    return limits.sub_call_tokens + (limits.sub_call_thought_tokens if model.thinks else 0)
 
 
 def check_cut(budget: Budget, completions: list[Completion]) -> None:

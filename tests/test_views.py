@@ -7,6 +7,7 @@ import json
 import threading
 import unicodedata
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +52,17 @@ def events(text: str) -> list[Event]:
             limits={"wall_seconds": 600.0, "turns": 20, "sub_calls": 2000, "tokens": 4_000_000},
         ),
         TurnStarted(turn=1),
-        Replied(turn=1, text=reply, code=f"# {text}\n", completion=completion(reply)),
+        Replied(
+            turn=1,
+            text=reply,
+            code=f"# {text}\n",
+            completion=msgspec.structs.replace(
+                completion(reply),
+                thought=f"<think>Hm {text}</think>",
+                thought_tokens=7,
+                retries=1,
+            ),
+        ),
         SubCalled(
             turn=1, prompts=(text, text), replies=(text,), completions=(completion(),), seconds=0.25
         ),
@@ -98,6 +109,7 @@ def test_plain_lines_tell_the_whole_run():
         "compiling",
         "run 20260101-000000-000-aaaa: m on 40,000,000 characters (rlm): why this?",
         "turn 1 (left: 10m00s, 19 turns, 2,000 sub-calls, 4,000,000 tokens)",
+        "  (thought for 7 tokens, written again 1 time)",
         "  I think this.",
         "  | # this",
         "  2 sub-calls in 250.0 ms, 50 tokens",
@@ -113,8 +125,10 @@ def test_a_terminal_shows_every_step(capsys: pytest.CaptureFixture[str]):
     stream = io.StringIO()
     watch(TerminalView(stream, moving=False), "this")
     shown = stream.getvalue()
-    for part in ("why this?", "turn 1", "I think this.", "# this", "2 sub-calls", "out this"):
+    thought = ("Hm this", "thought for 7 tokens")
+    for part in ("why this?", "turn 1", *thought, "I think this.", "# this", "2 sub-calls"):
         assert part in shown
+    assert "out this" in shown
     assert "Traceback this" in shown
     assert capsys.readouterr() == ("", "")
 
