@@ -34,7 +34,7 @@ class Steering:
         self._stream = stream
         self._vocabulary = vocabulary
         self._thought_tokens = thought_tokens
-        self._closing = tuple(map(int, closing))
+        self._closing = _numbers(closing)
         self._block = text_tokens is not None
         self._text_left = text_tokens or 0
         self._settled = False  # it has a block, or will do without
@@ -50,7 +50,7 @@ class Steering:
             return ()
         piece = "" if ends else self._vocabulary.piece(token).decode("utf-8", "replace")
         written = in_its_place(stream.text, piece, ends=ends) or self._due()
-        return tuple(map(int, self._vocabulary.tokenize(written))) if written else ()
+        return spelled(written, self._vocabulary) if written else ()
 
     def _due(self) -> str:
         """What opens the block, if the text before it has become too long."""
@@ -63,3 +63,26 @@ class Steering:
         elif not text.endswith("`"):  # else a fence may be coming
             return opened(text)
         return ""
+
+
+def spelled(text: str, vocabulary: Vocabulary) -> tuple[int, ...]:
+    """The tokens that add `text` to another, to the letter.
+
+    Some tokenizers put a space before whatever they are given. Behind a line break they
+    do not.
+    """
+    tokens = _numbers(vocabulary.tokenize(text))
+    if _text_of(tokens, vocabulary) != text.encode():
+        behind = _numbers(vocabulary.tokenize(f"\n{text}"))
+        for start in range(1, len(behind)):
+            if _text_of(behind[start:], vocabulary) == text.encode():
+                return behind[start:]
+    return tokens
+
+
+def _numbers(tokens: Tokens) -> tuple[int, ...]:
+    return tuple(map(int, tokens))
+
+
+def _text_of(tokens: tuple[int, ...], vocabulary: Vocabulary) -> bytes:
+    return b"".join(map(vocabulary.piece, tokens))

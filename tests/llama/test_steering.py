@@ -9,9 +9,12 @@ import pytest
 from rlm_local.errors import FormError
 from rlm_local.fences import TEXT_FINAL, blocks
 from rlm_local.llama import LlamaModel
+from rlm_local.llama.engine import Tokens
+from rlm_local.llama.steering import spelled
 from rlm_local.records import Completion
 from tests.llama import build
 from tests.llama.conftest import MEMORY
+from tests.llama.test_chat import Letters
 from tests.llama.test_thoughts import LINES, OPENS
 from tests.llama.test_together import ask, complete
 
@@ -94,6 +97,19 @@ def test_random_weights_have_a_block_in_every_turn(model: LlamaModel, temperatur
         found = blocks(reply.text)
         assert len(found) == 1 or TEXT_FINAL.search(reply.text)
         assert found[0].closed == (reply.finish == "stop")
+
+
+class Spaced(Letters):
+    """Letters, and a space before all of them, as SentencePiece has it."""
+
+    def tokenize(self, text: str) -> Tokens:
+        return super().tokenize(f" {text}")
+
+
+@pytest.mark.parametrize("vocabulary", [Letters(), Spaced()])
+@pytest.mark.parametrize("text", ["thon\n", "\n```repl\n", "```", " x"])
+def test_what_is_written_is_written_to_the_letter(vocabulary: Letters, text: str) -> None:
+    assert "".join(map(chr, spelled(text, vocabulary))) == text
 
 
 def test_a_block_and_another_form(model: LlamaModel) -> None:
