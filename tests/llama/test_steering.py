@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlm_local.errors import FormError
 from rlm_local.fences import TEXT_FINAL, blocks
 from rlm_local.llama import LlamaModel
 from rlm_local.llama.engine import Tokens
+from rlm_local.llama.jobs import Job
 from rlm_local.llama.steering import spelled
+from rlm_local.llama.stream import TextStream
 from rlm_local.records import Completion
 from tests.llama import build
 from tests.llama.conftest import MEMORY
+from tests.llama.fake import END, next_token
 from tests.llama.test_chat import Letters
+from tests.llama.test_scheduler import Setup, text
 from tests.llama.test_thoughts import LINES, OPENS
 from tests.llama.test_together import ask, complete
 
@@ -110,6 +117,69 @@ class Spaced(Letters):
 @pytest.mark.parametrize("text", ["thon\n", "\n```repl\n", "```", " x"])
 def test_what_is_written_is_written_to_the_letter(vocabulary: Letters, text: str) -> None:
     assert "".join(map(chr, spelled(text, vocabulary))) == text
+
+
+class Detours:
+    """Steering of the test: now and then, three tokens in place of one."""
+
+    def instead(self, token: int) -> tuple[int, ...]:
+        return (token % 50 + 1, 7, token % 40) if token % 4 == 0 else ()
+
+
+def with_detours(prompt: list[int], max_tokens: int) -> list[int]:
+    made: list[int] = []
+    while len(made) < max_tokens and (not made or made[-1] != END):
+        token = next_token(prompt + made)
+        made += (Detours().instead(token) if token != END else ()) or (token,)
+    return made[:max_tokens]
+
+
+@settings(max_examples=60)
+@given(
+    prompts=st.lists(st.lists(st.integers(0, 59), min_size=1, max_size=40), min_size=1, max_size=8),
+    cells=st.integers(70, 200),
+    max_tokens=st.integers(1, 30),
+)
+def test_what_is_written_is_in_the_cells(
+    prompts: list[list[int]], cells: int, max_tokens: int
+) -> None:
+    """Also where a request has to give its cells up and starts over."""
+    setup = Setup(cells=cells, batch=16)
+    jobs = [
+        Job(
+            np.array(prompt, np.int32),
+            max_tokens=max_tokens,
+            stream=TextStream(fence=False),
+            steering=Detours(),  # type: ignore[arg-type]
+        )
+        for prompt in prompts
+    ]
+    setup.finish(jobs)
+    for prompt, job in zip(prompts, jobs, strict=True):
+        expected = with_detours(prompt, max_tokens)
+        made = job.completion()
+        assert made.text == text(expected)
+        assert made.completion_tokens == len(expected)
+
+
+@given(limit=st.integers(1, 60))
+def test_a_limit_holds_whatever_is_written(limit: int) -> None:
+    setup = Setup()
+    jobs = [
+        Job(
+            np.array([3, 1, number], np.int32),
+            max_tokens=20,
+            stream=TextStream(fence=False),
+            steering=Detours(),  # type: ignore[arg-type]
+        )
+        for number in range(3)
+    ]
+    setup.finish(jobs, token_limit=limit)
+    used = sum(job.completion().work_tokens for job in jobs)
+    whole = 9 + sum(len(with_detours([3, 1, number], 20)) for number in range(3))
+    assert used <= min(limit, whole)
+    if limit < whole:
+        assert "tokens" in [job.finish for job in jobs]
 
 
 def test_a_block_and_another_form(model: LlamaModel) -> None:
