@@ -27,6 +27,9 @@ MOST_CHARS = 100_000  # longer code is run as it is
 MOST_SECONDS = 2.0  # for compiling: what takes longer is run as it is
 #: How much warmer each attempt is than the one before: a greedy one would say the same again.
 WARMER, WARMEST = 0.4, 1.0
+#: An attempt may have so many tokens, or twice those of the first: one that has lost its way
+#: would go on to the turn's limit.
+LEAST_TOKENS = 64
 
 _CELL = """\
 import ast
@@ -130,7 +133,7 @@ class RetryingModel(ModelWrapper):
                 left = token_limit - sum(one.work_tokens for one in attempts)
                 if left <= 0:
                     break
-                again = _again(request, fault, len(attempts))
+                again = _again(request, fault, attempts)
                 attempts += super().complete([again], deadline=deadline, token_limit=left)
                 if attempts[-1].finish in ("deadline", "tokens"):
                     break
@@ -162,10 +165,13 @@ class _Fault(NamedTuple):
     block: str
 
 
-def _again(request: Request, fault: _Fault, attempt: int) -> Request:
+def _again(request: Request, fault: _Fault, attempts: Sequence[Completion]) -> Request:
     """What is asked to have `fault` put right: near it first, then all of the block."""
+    attempt = len(attempts)
+    most = max(LEAST_TOKENS, 2 * attempts[0].completion_tokens)
     return msgspec.structs.replace(
         request,
+        max_tokens=min(request.max_tokens, most),
         begun=fault.line if attempt == 1 else fault.block,
         temperature=max(request.temperature, min(WARMEST, attempt * WARMER)),
         seed=zlib.crc32(f"{request.seed}:{request.turn}:{attempt}".encode()),

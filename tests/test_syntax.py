@@ -154,6 +154,7 @@ def test_from_the_line_at_fault() -> None:
     made, asked = written([BAD, "b = 2\n```"])
     assert made.text == f"{BEGUN}a = 1\nb = 2\n```"
     assert [request.begun for request in asked] == ["", f"{BEGUN}a = 1\n"]
+    assert [request.max_tokens for request in asked] == [99, 64]
     assert asked[0].temperature == 0 < asked[1].temperature
     assert made.retries == 1
     assert made.completion_tokens == len(BAD.split()) + 4
@@ -175,6 +176,13 @@ def test_the_first_attempt_counts_if_none_is_good() -> None:
     assert (len(asked), made.retries) == (3, 2)
     assert written([BAD], retries=0)[0] == written([BAD], retries=0)[0]
     assert written([BAD], retries=0)[0].retries == 0
+
+
+def test_an_attempt_may_be_twice_as_long_as_the_first() -> None:
+    long = BAD.replace("a = 1", "a = 1\n" * 12)
+    _, asked = written([long, "b = 2\n```"])
+    assert asked[1].max_tokens == 2 * len(long.split()) > 64
+    assert written([long * 3, "b = 2\n```"])[1][1].max_tokens == 99
 
 
 @pytest.mark.parametrize(
