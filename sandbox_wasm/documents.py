@@ -111,12 +111,17 @@ class Window:
     def _copied(self, row: Row) -> str:
         end = row.start + row.chars * row.kind
         first = row.start - row.start % PIECE_BYTES
-        if end <= first + PIECE_BYTES:
+        if end > first + PIECE_BYTES:
+            return self._copied_alone(row, end)
+        try:
             piece = self._piece(row, first, PIECE_BYTES, 0)
-        else:
-            first = row.start - row.start % PAGE_BYTES
-            piece = self._piece(row, first, end - first, 0)
-        return _rlm.copy(piece.address + row.start - first, row.chars, row.kind)  # type: ignore[no-any-return]
+        except MemoryError:  # a smaller piece may do
+            return self._copied_alone(row, end)
+        return _copy(row, piece, first)
+
+    def _copied_alone(self, row: Row, end: int) -> str:
+        first = row.start - row.start % PAGE_BYTES
+        return _copy(row, self._piece(row, first, end - first, 0), first)
 
     def _piece(self, row: Row, offset: int, length: int, before: int) -> Piece:
         """`length` bytes of the row's file from `offset` on, mapped `before` bytes after the
@@ -176,6 +181,13 @@ class Window:
         return gone
 
 
+def _copy(row: Row, piece: Piece, first: int) -> str:
+    """The text of a row, out of a piece that begins with byte `first` of the file."""
+    address = piece.address + row.start - first
+    text: str = _rlm.copy(address, row.chars, row.kind)
+    return text
+
+
 class Documents(Sequence[str]):
     """The documents of the prompt, as a list would have them; each is mapped when it is asked
     for. A slice is of the same kind, and costs nothing."""
@@ -193,7 +205,7 @@ class Documents(Sequence[str]):
     def __getitem__(self, number: int | slice) -> str | Documents:
         if isinstance(number, slice):
             return Documents(self._index, self._window, self._places[number])
-        row = self._index[self._places[number]]
+        row = self._index[_place(self._places, number)]
         return self._window.document(row) if row.chars else ""
 
     def __iter__(self) -> Iterator[str]:
@@ -223,7 +235,7 @@ class Names(Sequence[str]):
     def __getitem__(self, number: int | slice) -> str | Names:
         if isinstance(number, slice):
             return Names(self._index, self._places[number])
-        return self._index[self._places[number]].name
+        return self._index[_place(self._places, number)].name
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self._places)))
@@ -233,3 +245,10 @@ class Names(Sequence[str]):
         if len(self) > _SHOWN:
             shown.append(f"... {len(self) - _SHOWN:,} more")
         return f"<{len(self):,} names: {', '.join(shown) or 'none'}>"
+
+
+def _place(places: range, number: int) -> int:
+    try:
+        return places[number]
+    except IndexError:
+        raise IndexError(f"there are {len(places):,} documents, and no number {number}") from None

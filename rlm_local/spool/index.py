@@ -155,19 +155,28 @@ class Documents(Sequence[Document]):
 
     def __getitem__(self, index: int | slice) -> Document | list[Document]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            places = range(len(self))[index]
+            if places.step == 1:
+                return self._block(places.start, places.stop)
+            return [self[place] for place in places]
         if not -len(self) <= index < len(self):
             raise IndexError(f"document {index} of {len(self)}")
         return _document(self._names[index], self._table[index].tolist())
 
     def __iter__(self) -> Iterator[Document]:
         for first in range(0, len(self), _ROWS_AT_ONCE):
-            rows = self._table[first : first + _ROWS_AT_ONCE].tolist()
-            # Many times as fast as asking for each name.
-            starts = self._names.starts[first : first + _ROWS_AT_ONCE].tolist()
-            ends = self._names.ends[first : first + _ROWS_AT_ONCE].tolist()
-            for row, start, end in zip(rows, starts, ends, strict=True):
-                yield _document(self._names.buffer[start:end].decode(), row)
+            yield from self._block(first, first + _ROWS_AT_ONCE)
+
+    def _block(self, first: int, stop: int) -> list[Document]:
+        """Many times as fast as asking for each of them."""
+        rows = self._table[first:stop].tolist()
+        starts = self._names.starts[first:stop].tolist()
+        ends = self._names.ends[first:stop].tolist()
+        name = self._names.buffer
+        return [
+            _document(name[start:end].decode(), row)
+            for row, start, end in zip(rows, starts, ends, strict=True)
+        ]
 
     def close(self) -> None:
         """Unmap the table. Closing twice is harmless."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -83,9 +83,16 @@ class MemoryText(GuestText):
 class HostCalls:
     """Answers the requests of one REPL."""
 
-    def __init__(self, host: HostFunctions, functions: frozenset[str]) -> None:
+    def __init__(
+        self,
+        host: HostFunctions,
+        functions: frozenset[str],
+        own: Mapping[str, Callable[[list[object]], object]],
+    ) -> None:
+        """`own` are those that this package answers itself; they may raise as `host` may."""
         self._host = host
         self._functions = functions
+        self._own = own
         self._pieces: list[str] = []
         self._final_chars = 0
         self._named_bytes = 0
@@ -175,6 +182,8 @@ class HostCalls:
     def _result(self, request: Request) -> object:
         if request.name == FINAL:
             return self._final(request.arguments)
+        if request.name in self._own:
+            return self._own[request.name](request.arguments)
         if request.name not in self._functions:
             raise GuestRaise("NameError", f"the host has no function {request.name[:100]!r}")
         return self._host(request.name, request.arguments)
