@@ -1,9 +1,9 @@
 """`context` where the prompt is larger than the address space: documents mapped on demand.
 
 A window of the guest's memory holds pieces of the prompt's files (CONTRACT.md, "Documents").
-A long document is a file of its own: it is mapped whole, and is a `str` in place, whose
-header keeps count of who refers to it. Short ones lie together in one file, of which
-pieces are mapped, and are copied out of them when they are asked for.
+A long document has a piece of its own and is a `str` in place, whose header keeps count of
+who refers to it. Short ones are copied out of larger pieces, so that these are never
+written to.
 
 A piece makes room for another when it was not used for the longest time and nobody
 refers to the document in it: variables, matches and iterators that do are safe.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple, overload
 
 import _rlm  # type: ignore[import-not-found] # the glue
@@ -20,8 +21,12 @@ from _rlm_calls import ask_host  # type: ignore[import-not-found] # calls.py
 
 #: Where pieces begin in memory and in files.
 PAGE_BYTES = 1 << 16
-#: Pieces of the file of short documents; one that lies across two is mapped by itself.
+#: Documents from this size on are not copied.
+LONG_BYTES = 256 << 10
+#: Short documents are copied out of pieces of this size, unless they lie across two.
 PIECE_BYTES = 16 << 20
+#: The room for a header that each text has before it, but for one that begins its file.
+HEADER_BYTES = 32
 #: A `str` ends in a zero of its width.
 ZERO_BYTES = 4
 #: Beyond this much, or this many, pieces go when nobody needs them, though there is more room:
@@ -87,7 +92,7 @@ class Window:
 
     def __init__(self, address: int, size: int) -> None:
         self._start, self._end = address, address + size
-        self._pieces: dict[tuple[int, int], Piece] = {}
+        self._pieces: dict[tuple[int, int, bool], Piece] = {}
         self._uses = 0
         self._busy = False
 
@@ -97,39 +102,37 @@ class Window:
             raise RuntimeError("a document cannot be fetched while another one is")
         try:
             self._busy = True
-            return self._copied(row) if row.start else self._in_place(row)
+            end = row.start + row.chars * row.kind
+            first = row.start - row.start % PIECE_BYTES
+            if row.start and end - row.start < LONG_BYTES and end <= first + PIECE_BYTES:
+                with suppress(MemoryError):  # then a piece of its own, which is smaller
+                    return self._copied(row, first)
+            return self._in_place(row, end)
         finally:
             self._busy = False
 
-    def _in_place(self, row: Row) -> str:
-        piece = self._piece(row, 0, row.chars * row.kind + ZERO_BYTES, PAGE_BYTES)
+    def _copied(self, row: Row, first: int) -> str:
+        piece = self._piece(row, False, first, PIECE_BYTES, 0)
+        text: str = _rlm.copy(piece.address + row.start - first, row.chars, row.kind)
+        return text
+
+    def _in_place(self, row: Row, end: int) -> str:
+        into_page = row.start % PAGE_BYTES
+        before = PAGE_BYTES if into_page < HEADER_BYTES else 0
+        first = row.start - into_page
+        piece = self._piece(row, True, first, end + ZERO_BYTES - first, before)
         if not piece.held:
-            address = piece.address + PAGE_BYTES
+            address = piece.address + before + into_page
             piece.held.append(_rlm.text(address, row.chars, row.kind, row.ascii, True))
         return piece.held[0]
 
-    def _copied(self, row: Row) -> str:
-        end = row.start + row.chars * row.kind
-        first = row.start - row.start % PIECE_BYTES
-        if end > first + PIECE_BYTES:
-            return self._copied_alone(row, end)
-        try:
-            piece = self._piece(row, first, PIECE_BYTES, 0)
-        except MemoryError:  # a smaller piece may do
-            return self._copied_alone(row, end)
-        return _copy(row, piece, first)
-
-    def _copied_alone(self, row: Row, end: int) -> str:
-        first = row.start - row.start % PAGE_BYTES
-        return _copy(row, self._piece(row, first, end - first, 0), first)
-
-    def _piece(self, row: Row, offset: int, length: int, before: int) -> Piece:
+    def _piece(self, row: Row, alone: bool, offset: int, length: int, before: int) -> Piece:
         """`length` bytes of the row's file from `offset` on, mapped `before` bytes after the
-        piece's address."""
-        key = (row.region, offset)
-        size = before + -(-length // PAGE_BYTES) * PAGE_BYTES
+        piece's address; for that document alone, or for all that lie there."""
+        key = (row.region, row.start if alone else offset, alone)
         piece = self._pieces.get(key)
-        if piece is None or piece.size < size:
+        if piece is None:
+            size = before + -(-length // PAGE_BYTES) * PAGE_BYTES
             piece = Piece(self._room(size, row), size)
             ask_host("map_text", [row.region, offset, size - before, piece.address + before])
             self._pieces[key] = piece
@@ -179,13 +182,6 @@ class Window:
                     if size <= 0 and count <= 0:
                         break
         return gone
-
-
-def _copy(row: Row, piece: Piece, first: int) -> str:
-    """The text of a row, out of a piece that begins with byte `first` of the file."""
-    address = piece.address + row.start - first
-    text: str = _rlm.copy(address, row.chars, row.kind)
-    return text
 
 
 class Documents(Sequence[str]):
