@@ -32,7 +32,7 @@ from rlm_local.errors import SandboxError
 from rlm_local.records import Record
 from rlm_local.wasm.guest import check_private
 from rlm_local.wasm.instance import Instance
-from rlm_local.wasm.mapping import Piece, PromptMapping, whole_pages
+from rlm_local.wasm.mapping import Piece, PromptMapping
 from rlm_local.wasm.pages import PAGE_BYTES, Extent, PageMap, Pages, extents
 
 FORMAT = 2
@@ -129,7 +129,8 @@ class Checkpoints:
         instance.memory.grow_to(head.memory_bytes)
         left = set(head.pieces)
         for link in chain:
-            for piece in link.pieces:  # some of them are gone again in the end
+            # Before what was written to them, and over what had been there before them.
+            for piece in link.pieces:
                 if piece in left:
                     left.remove(piece)
                     self._mapping.put_back(piece)
@@ -214,13 +215,10 @@ class Checkpoints:
         if not self._chain:
             return new
         marks = np.zeros(size // PAGE_BYTES, np.bool_)
-        known: set[Piece] = set()
+        marks[new] = True
         for head in self._chain:
-            _unmark(marks, known, head.pieces)
             for first, count in head.extents:
                 marks[first : first + count] = True
-        _unmark(marks, known, self._mapping.pieces)
-        marks[new] = True
         return np.flatnonzero(marks)
 
     def _write(self, head: Head, pieces: list[memoryview]) -> int:
@@ -286,17 +284,6 @@ class Checkpoints:
 
     def _path(self, turn: int) -> Path:
         return self._folder / f"{turn}{SUFFIX}"
-
-
-def _unmark(
-    marks: np.ndarray[tuple[int], np.dtype[np.bool_]], known: set[Piece], pieces: tuple[Piece, ...]
-) -> None:
-    """Take out the pages under pieces that are not `known` yet: they were mapped over them."""
-    for piece in pieces:
-        if piece not in known:
-            known.add(piece)
-            end = whole_pages(piece.address + piece.length)
-            marks[piece.address // PAGE_BYTES : end // PAGE_BYTES] = False
 
 
 def _encoded(head: Head) -> bytes:
