@@ -193,6 +193,9 @@ def query_of(question: object, context: object) -> list[object]:
     if context is _context:
         return [question, _THE_CONTEXT]
     if isinstance(context, Sequence) and not isinstance(context, str | bytes | list | tuple):
+        places = getattr(context, "places", None)  # of documents that are mapped on demand
+        if isinstance(places, range) and places and places.step == 1:
+            return [question, {"$documents": [places.start, places.stop]}]
         context = list(context)  # held while the host reads them
     return [question, context]
 

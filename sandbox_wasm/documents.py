@@ -117,12 +117,11 @@ class Window:
         return text
 
     def _in_place(self, row: Row, end: int) -> str:
-        into_page = row.start % PAGE_BYTES
-        before = PAGE_BYTES if into_page < HEADER_BYTES else 0
-        first = row.start - into_page
+        first = max(0, row.start - HEADER_BYTES) // PAGE_BYTES * PAGE_BYTES
+        before = 0 if row.start else PAGE_BYTES
         piece = self._piece(row, True, first, end + ZERO_BYTES - first, before)
         if not piece.held:
-            address = piece.address + before + into_page
+            address = piece.address + before + row.start - first
             piece.held.append(_rlm.text(address, row.chars, row.kind, row.ascii, True))
         return piece.held[0]
 
@@ -186,13 +185,14 @@ class Window:
 
 class Documents(Sequence[str]):
     """The documents of the prompt, as a list would have them; each is mapped when it is asked
-    for. A slice is of the same kind, and costs nothing."""
+    for. A slice is of the same kind, and costs nothing. `places`: which of the prompt's."""
 
     def __init__(self, index: Index, window: Window, places: range) -> None:
-        self._index, self._window, self._places = index, window, places
+        self._index, self._window = index, window
+        self.places = places
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     @overload
     def __getitem__(self, number: int) -> str: ...
@@ -200,15 +200,15 @@ class Documents(Sequence[str]):
     def __getitem__(self, number: slice) -> Documents: ...
     def __getitem__(self, number: int | slice) -> str | Documents:
         if isinstance(number, slice):
-            return Documents(self._index, self._window, self._places[number])
-        row = self._index[_place(self._places, number)]
+            return Documents(self._index, self._window, self.places[number])
+        row = self._index[_place(self.places, number)]
         return self._window.document(row) if row.chars else ""
 
     def __iter__(self) -> Iterator[str]:
-        return map(self.__getitem__, range(len(self._places)))
+        return map(self.__getitem__, range(len(self.places)))
 
     def __repr__(self) -> str:
-        rows = [self._index[place] for place in self._places[:_SHOWN]]
+        rows = [self._index[place] for place in self.places[:_SHOWN]]
         parts = [f"{row.name!r} ({row.chars:,} characters)" for row in rows]
         if len(self) > _SHOWN:
             parts.append(f"... {len(self) - _SHOWN:,} more")

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from rlm_local.sandbox import GuestRaise, GuestText, HostFunctions, WholeContext
+from rlm_local.sandbox import GuestRaise, GuestText, HostFunctions, PartOfContext, WholeContext
 from rlm_local.wasm.cell import Cell
 from rlm_local.wasm.instance import GuestFault
 from rlm_local.wasm.memory import GuestMemory
@@ -88,11 +88,14 @@ class HostCalls:
         host: HostFunctions,
         functions: frozenset[str],
         own: Mapping[str, Callable[[list[object]], object]],
+        documents: int,
     ) -> None:
-        """`own` are those that this package answers itself; they may raise as `host` may."""
+        """`own` are those that this package answers itself; they may raise as `host` may.
+        `documents`: how many the guest's context has."""
         self._host = host
         self._functions = functions
         self._own = own
+        self._documents = documents
         self._pieces: list[str] = []
         self._final_chars = 0
         self._named_bytes = 0
@@ -163,6 +166,10 @@ class HostCalls:
                 return text
             case {"$context": None, **rest} if not rest:
                 return WholeContext()
+            case {"$documents": [int() as start, int() as stop], **rest} if not rest:
+                if not 0 <= start < stop <= self._documents:
+                    raise GuestRaise("ValueError", "there are no such documents")
+                return PartOfContext(start, stop)
             case dict():
                 return {key: self._resolved(each) for key, each in value.items()}
             case list():

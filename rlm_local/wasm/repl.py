@@ -94,7 +94,9 @@ class WasmRepl:
         self._written = ""
         # The bootstrap has cut what it shows, unless the cell has changed the bootstrap.
         self._most_shown = 2 * output_chars + 1000
-        self._calls = HostCalls(host, frozenset(functions), self._mapping.functions)
+        self._calls = HostCalls(
+            host, frozenset(functions), self._mapping.functions, len(prompt.documents)
+        )
         self._decode = msgspec.json.Decoder(CellResult).decode
         self._thread = GuestThread()
         self._cell: Cell | None = None
