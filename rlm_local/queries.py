@@ -1,7 +1,7 @@
 """What the guest's code asks of a child: a question, and a context of its own.
 
-A context is texts from the guest, or the parent's own prompt as it is. The first
-are spooled, so that the child maps them; the second costs nothing at any size.
+A context is texts from the guest, or the parent's own prompt, or documents of that. The
+first are spooled, so that the child maps them; the others cost nothing at any size.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rlm_local import dialogue
 from rlm_local.errors import PromptError
+from rlm_local.part import Part
 from rlm_local.prompt import Prompt, prompt_from_text, prompt_from_texts
-from rlm_local.sandbox import GuestRaise, GuestText, WholeContext
+from rlm_local.sandbox import GuestRaise, GuestText, PartOfContext, WholeContext
 
 Text = str | GuestText
 
@@ -28,10 +29,13 @@ MOST_CHARS_PER_TOKEN = 16
 class ChildContext:
     """The context of a child that is still to be made."""
 
-    def __init__(self, texts: dict[str, Text] | None, *, single: bool) -> None:
-        """`texts`: by name, or None for the parent's whole prompt."""
+    def __init__(
+        self, texts: dict[str, Text] | None, *, single: bool, part: PartOfContext | None = None
+    ) -> None:
+        """`texts`: by name, or None for the parent's prompt, or for `part` of that."""
         self._texts = texts
         self._single = single
+        self._part = part
 
     @classmethod
     def of(cls, value: object) -> ChildContext:
@@ -39,6 +43,8 @@ class ChildContext:
         match value:
             case WholeContext():
                 return cls(None, single=False)
+            case PartOfContext():
+                return cls(None, single=False, part=value)
             case str() | GuestText():
                 return cls({"text": value}, single=True)
             case list():
@@ -53,13 +59,13 @@ class ChildContext:
     def chars(self, parent: Prompt) -> int:
         """Its length in characters."""
         if self._texts is None:
-            return parent.chars
+            return self._of(parent).chars
         return sum(map(length, self._texts.values()))
 
     def as_text(self, parent: Prompt) -> str:
         """All of it as one text, documents under their names."""
         if self._texts is None:
-            return whole_text(parent)
+            return whole_text(self._of(parent))
         if self._single:
             return text_of(*self._texts.values())
         return _joined(self._texts)
@@ -73,7 +79,7 @@ class ChildContext:
     def opened(self, parent: Prompt, spools: Path | None) -> Iterator[Prompt]:
         """The child's prompt. Its spool is gone afterwards. Raises GuestRaise."""
         if self._texts is None:
-            yield parent
+            yield self._of(parent)
             return
         try:
             prompt = self._spooled(spools)
@@ -81,6 +87,15 @@ class ChildContext:
             raise GuestRaise("ValueError", str(error)) from error
         with prompt:
             yield prompt
+
+    def _of(self, parent: Prompt) -> Prompt:
+        """What it is of the parent's prompt. Raises GuestRaise."""
+        if self._part is None:
+            return parent
+        try:
+            return Part(parent, *self._part)
+        except PromptError as error:
+            raise GuestRaise("ValueError", str(error)) from error
 
     def _spooled(self, spools: Path | None) -> Prompt:
         texts = {name: _for_spool(text) for name, text in (self._texts or {}).items()}

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from rlm_local.prompt import Prompt
 from rlm_local.records import Observation
@@ -45,6 +45,13 @@ class WholeContext:
     """Stands for the REPL's own `context` where the guest hands over just that."""
 
 
+class PartOfContext(NamedTuple):
+    """Stands for the documents `start` to `stop` of the REPL's own `context`, not empty."""
+
+    start: int
+    stop: int
+
+
 class HostFunctions(Protocol):
     """What the guest can call. Runs on the guest's thread while the guest waits."""
 
@@ -52,7 +59,7 @@ class HostFunctions(Protocol):
         """Answer the call `name(*arguments)`; both sides are JSON values.
 
         Within the arguments, a long str comes as a GuestText, and `context` itself
-        as a WholeContext.
+        as a WholeContext, or some of its documents as a PartOfContext.
 
         Raise GuestRaise to raise in the guest. Any other exception (a limit, a
         dead worker) ends the guest's cell at once, uncatchably, and comes out

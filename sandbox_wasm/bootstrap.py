@@ -4,9 +4,9 @@ The C glue imports this module once, before the snapshot, then calls `setup` onc
 after each fork and `execute` for each cell (CONTRACT.md has the formats). `_rlm` is
 the glue: `call(bytes) -> bytes` asks the host, `write(fd, str)` captures output,
 `text(ptr, chars, kind, ascii) -> str` makes a mapped text a `str` without a copy.
-`place(str) -> (ptr, chars, kind, ascii)` is its inverse. `_rlm_shown` is shown.py,
-`_rlm_calls` calls.py, `_rlm_tasks` tasks.py. All also run on an ordinary CPython with
-a stand-in for `_rlm`, for tests.
+`place(str) -> (ptr, chars, kind, ascii)` is its inverse; `copy` and `release` are for
+documents.py. `_rlm_shown` is shown.py, and so are all others here. They also run on an
+ordinary CPython with a stand-in for `_rlm`, for tests.
 
 Nothing here guards the host: a cell may break all of it. It guards the *model*,
 by showing it only what is short, and by putting back what it overwrote.
@@ -25,11 +25,13 @@ import random
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from typing import cast, overload
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import _rlm  # type: ignore[import-not-found] # the glue
 from _rlm_calls import ask_host, provided  # type: ignore[import-not-found] # calls.py
+from _rlm_documents import Documents, on_demand  # type: ignore[import-not-found] # documents.py
+from _rlm_helpers import Chunks, Reader  # type: ignore[import-not-found] # helpers.py
 from _rlm_shown import described, shown, trimmed  # type: ignore[import-not-found] # shown.py
 from _rlm_tasks import make_awaitable, run  # type: ignore[import-not-found] # tasks.py
 
@@ -48,7 +50,10 @@ AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 #: Our own files, whose frames are no part of a cell's traceback.
 _OWN = frozenset(
     function.__code__.co_filename
-    for function in (lambda: None, described, provided, run, asyncio.BaseEventLoop.run_forever)
+    for function in (
+        *(lambda: None, described, provided, on_demand, Reader.grep, run),
+        asyncio.BaseEventLoop.run_forever,
+    )
 )
 
 
@@ -59,10 +64,14 @@ def setup(message: bytes) -> None:
     """Begin the session that `message` describes (JSON, see CONTRACT.md)."""
     global _session
     wanted = json.loads(message)
-    texts = [_rlm.text(*place) for place in wanted["texts"]]
+    if "on_demand" in wanted:
+        context, names = on_demand(**wanted["on_demand"])
+    else:
+        texts = [_rlm.text(*place) for place in wanted["texts"]]
+        context, names = texts[0] if wanted["single"] else texts, wanted["names"]
     _session = Session(
-        texts[0] if wanted["single"] else texts,
-        names=wanted["names"],
+        context,
+        names=names,
         question=wanted["question"],
         functions=wanted["functions"],
         output_chars=wanted["output_chars"],
@@ -96,16 +105,15 @@ class Session:
 
     def __init__(
         self,
-        context: str | list[str],
+        context: str | list[str] | Documents,
         *,
-        names: list[str],
+        names: Sequence[str],
         question: str,
         functions: Iterable[str],
         output_chars: int,
     ) -> None:
-        self.context = context
-        self.names = names
         self.output_chars = output_chars
+        reader = Reader(context, names)
         self.answer: dict[str, object] = {"content": "", "ready": False}
         # The real __main__, so that dataclasses, pickle and the like find their classes.
         self.variables: dict[str, object] = sys.modules["__main__"].__dict__
@@ -116,9 +124,9 @@ class Session:
             "FINAL": self.final,
             "FINAL_VAR": self.final_var,
             "SHOW_VARS": self.show_vars,
-            "grep": self.grep,
+            "grep": reader.grep,
             "chunks": Chunks,
-            "cite": self.cite,
+            "cite": reader.cite,
             **provided(functions, context, self._changed_partial),
         }
         self.variables.update(self.provided, __name__="__main__", answer=self.answer)
@@ -241,88 +249,6 @@ class Session:
             if name not in self._given and not name.startswith("_")
             if not isinstance(value, type(sys))
         }
-
-    def grep(
-        self, pattern: str | re.Pattern[str], around: int = 80, limit: int = 20
-    ) -> list[Passage]:
-        """Up to `limit` passages of the context: each match of the regular expression
-        `pattern` with `around` characters on both sides. A passage is a str that also
-        knows its `start`, `end` (for `cite`) and document `name`."""
-        compiled = re.compile(pattern)
-        passages: list[Passage] = []
-        for name, text in self._documents():
-            for match in compiled.finditer(text):
-                if len(passages) >= limit:
-                    return passages
-                start, end = max(0, match.start() - around), min(len(text), match.end() + around)
-                passages.append(Passage(text[start:end], start, end, name))
-        return passages
-
-    def cite(self, start: int, end: int, name: str | None = None) -> str:
-        """The characters from `start` to `end` of the context (of its document `name`),
-        quoted, with where they stand."""
-        documents = dict(self._documents())
-        if name is None and len(documents) > 1:
-            raise ValueError(f"say which of the {len(documents)} documents: cite(start, end, name)")
-        if name is None:
-            (name,) = documents
-        if name not in documents:
-            raise KeyError(f"there is no document {name!r}; see context_names")
-        text = documents[name]
-        if not 0 <= start < end <= len(text):
-            raise IndexError(f"{start}..{end} is not inside {name!r}, of {len(text)} characters")
-        return f'"{text[start:end]}" [{name}, characters {start}-{end}]'
-
-    def _documents(self) -> Iterator[tuple[str, str]]:
-        if isinstance(self.context, str):
-            return zip(self.names or ["context"], [self.context], strict=False)
-        return zip(self.names, self.context, strict=True)
-
-
-class Passage(str):
-    """A piece of the context that knows where it stands."""
-
-    start: int
-    end: int
-    name: str
-
-    def __new__(cls, text: str, start: int = 0, end: int = 0, name: str = "") -> Passage:
-        passage = super().__new__(cls, text)
-        passage.start, passage.end, passage.name = start, end, name
-        return passage
-
-
-class Chunks(Sequence[str]):
-    """`text` in pieces of `chars` characters, each sharing `overlap` with the one before.
-
-    A sequence that cuts a piece when it is asked for: the text is not copied.
-    """
-
-    def __init__(self, text: str, chars: int, overlap: int = 0) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"chunks cuts one str, not a {type(text).__name__}")
-        if not 0 <= overlap < chars:
-            raise ValueError(
-                f"chunks wants 0 <= overlap < chars, not overlap {overlap} and chars {chars}"
-            )
-        self._text, self._chars, self._step = text, chars, chars - overlap
-        self._count = max(0, -(-(len(text) - overlap) // self._step)) or int(bool(text))
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._count))]
-        place = range(self._count)[index] * self._step
-        return self._text[place : place + self._chars]
-
-    def __repr__(self) -> str:
-        return f"<chunks: {self._count:,} of {self._chars:,} characters>"
 
 
 # ------------------------------------------------------------------------------- output

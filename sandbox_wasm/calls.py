@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import json
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import _rlm  # type: ignore[import-not-found] # the glue
@@ -190,7 +190,14 @@ def query_of(question: object, context: object) -> list[object]:
         raise TypeError(f"rlm_query wants a str for its question, not a {type(question).__name__}")
     if context is None:
         return [question]
-    return [question, _THE_CONTEXT if context is _context else context]
+    if context is _context:
+        return [question, _THE_CONTEXT]
+    if isinstance(context, Sequence) and not isinstance(context, str | bytes | list | tuple):
+        places = getattr(context, "places", None)  # of documents that are mapped on demand
+        if isinstance(places, range) and places and places.step == 1:
+            return [question, {"$documents": [places.start, places.stop]}]
+        context = list(context)  # held while the host reads them
+    return [question, context]
 
 
 def one_query(query: object) -> list[object]:

@@ -19,7 +19,7 @@ LAYERS = [
     {"paths", "units", "confine"},
     {"limits", "spool", "packages"},
     {"prompt", "past", "eventfile"},
-    {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline"},
+    {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline", "part"},
     {"journal", "memo", "syntax"},
     {"fork", "replay"},
     {"queries", "tree", "outcomes", "wasm", "llama", "catalog", "live"},

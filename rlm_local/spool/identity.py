@@ -11,6 +11,8 @@ from rlm_local.spool.index import Document, Region
 WHOLE_BYTES = 8 << 20
 _SAMPLE_BYTES = 64 << 10
 _DOCUMENTS = 1000
+#: Of more regions so many are looked into, both ends of each.
+_REGIONS = WHOLE_BYTES // (2 * _SAMPLE_BYTES)
 
 
 def identity(regions: Sequence[Region], documents: Sequence[Document], *, single: bool) -> str:
@@ -18,13 +20,18 @@ def identity(regions: Sequence[Region], documents: Sequence[Document], *, single
 
     It covers the number of documents, the names and places of the first and last
     thousand, and the text: all of it up to `WHOLE_BYTES`, else 64 KiB at a time,
-    evenly spread, both ends included. Raises OSError if a file cannot be read.
+    evenly spread, both ends included; of very many files those that are evenly spread
+    among them. Raises OSError if a file cannot be read.
     """
     digest = hashlib.sha256(b"%d %d\n" % (single, len(documents)))
     for document in (*documents[:_DOCUMENTS], *documents[-_DOCUMENTS:]):
         name, *place = document
         digest.update(f"{place} {name}\n".encode("utf-8", "surrogatepass"))
     total = sum(region.length for region in regions)
+    if total > WHOLE_BYTES and len(regions) > _REGIONS:
+        digest.update(b"%d regions, %d bytes\n" % (len(regions), total))
+        last = len(regions) - 1
+        regions = [regions[last * number // (_REGIONS - 1)] for number in range(_REGIONS)]
     for region in regions:
         with region.path.open("rb") as file:
             for start, length in _samples(region.length, total):

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
-import numpy as np
 from mmap_ninja import numpy as ninja
 from mmap_ninja.string import StringsMmap
 
 from rlm_local.records import Record
+from rlm_local.spool import files
 from rlm_local.spool.files import SpoolFile, spool_errors
 from rlm_local.spool.utf8 import Storage
 
@@ -79,47 +79,75 @@ class Manifest(Record, frozen=True):
 
 
 class IndexWriter:
-    """Collects the documents of a prompt, 80 bytes or so each, and writes them at the end."""
+    """Writes the documents of a prompt into the spool `folder` as they come, so that its
+    memory does not grow with their number. `chars` and `kind` are of all so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.chars = 0
         self.kind = 1
+        self._folder = folder
+        self._count = 0
         self._rows = array("q")
         self._names = bytearray()
-        self._name_ends = array("q")
+        self._starts = array("q")
+        self._ends = array("q")
+        self._end = 0  # of the last name
+        self._files: dict[str, SpoolFile] = {}
 
     def __len__(self) -> int:
-        return len(self._name_ends)
+        return self._count
 
     def add(self, name: str, region: int, start: int, chars: int, storage: Storage) -> None:
-        """Enter the next document; see `Document`."""
+        """Enter the next document; see `Document`. Raises PromptError."""
         is_ascii = storage is Storage.ASCII
         self._rows.extend((region, start, chars, storage.kind, is_ascii, self.chars))
-        self._names += name.encode("utf-8", "replace")
-        self._name_ends.append(len(self._names))
+        encoded = name.encode("utf-8", "replace")
+        self._names += encoded
+        self._starts.append(self._end)
+        self._end += len(encoded)
+        self._ends.append(self._end)
+        self._count += 1
         self.chars += chars
         self.kind = max(self.kind, storage.kind)
+        if len(self._ends) >= _ROWS_AT_ONCE or len(self._names) >= files.BLOCK_BYTES:
+            self._flush()
 
-    def write(self, folder: Path) -> None:
-        """Write the table and the names into the spool `folder`."""
-        ends = np.array(self._name_ends, np.int64)
-        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-        _write_array(folder / "table", np.array(self._rows, np.int64).reshape(-1, _COLUMNS))
-        names = folder / "names"
-        _make_folder(names)
-        _write(names / "type.ninja", b"string")
-        _write(names / "data.ninja", self._names)
-        _write_array(names / "starts", starts)
-        _write_array(names / "ends", ends)
+    def finish(self) -> None:
+        """Write what is left, and what describes the arrays. Raises PromptError."""
+        self._flush()
+        self.close()
+        _describe(self._folder / "table", (self._count, _COLUMNS))
+        _write(self._folder / "names" / "type.ninja", b"string")
+        _describe(self._folder / "names" / "starts", (self._count,))
+        _describe(self._folder / "names" / "ends", (self._count,))
+
+    def close(self) -> None:
+        """Close what is open. Closing twice is harmless."""
+        for file in self._files.values():
+            file.close()
+
+    def _flush(self) -> None:
+        self._append("table", self._rows.tobytes())
+        self._append("names", self._names)
+        self._append("names/starts", self._starts.tobytes())
+        self._append("names/ends", self._ends.tobytes())
+        for kept in (self._rows, self._names, self._starts, self._ends):
+            del kept[:]
+
+    def _append(self, name: str, data: bytes | bytearray) -> None:
+        """Append to the data of the array `name`."""
+        if name not in self._files:
+            _make_folder(self._folder / name)
+            self._files[name] = SpoolFile(self._folder / name / "data.ninja")
+        self._files[name].write(data)
 
 
-def _write_array(folder: Path, values: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> None:
-    _make_folder(folder)
+def _describe(folder: Path, shape: tuple[int, ...]) -> None:
+    """What mmap-ninja wants to know of an array of int64."""
     _write(folder / "type.ninja", b"numpy")
     _write(folder / "dtype.ninja", b"int64")
     _write(folder / "order.ninja", b"C")
-    _write(folder / "shape.ninja", struct.pack(f"<{values.ndim}Q", *values.shape))
-    _write(folder / "data.ninja", values.tobytes())
+    _write(folder / "shape.ninja", struct.pack(f"<{len(shape)}Q", *shape))
 
 
 def _make_folder(folder: Path) -> None:
@@ -155,19 +183,28 @@ class Documents(Sequence[Document]):
 
     def __getitem__(self, index: int | slice) -> Document | list[Document]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            places = range(len(self))[index]
+            if places.step == 1:
+                return self._block(places.start, places.stop)
+            return [self[place] for place in places]
         if not -len(self) <= index < len(self):
             raise IndexError(f"document {index} of {len(self)}")
         return _document(self._names[index], self._table[index].tolist())
 
     def __iter__(self) -> Iterator[Document]:
         for first in range(0, len(self), _ROWS_AT_ONCE):
-            rows = self._table[first : first + _ROWS_AT_ONCE].tolist()
-            # Many times as fast as asking for each name.
-            starts = self._names.starts[first : first + _ROWS_AT_ONCE].tolist()
-            ends = self._names.ends[first : first + _ROWS_AT_ONCE].tolist()
-            for row, start, end in zip(rows, starts, ends, strict=True):
-                yield _document(self._names.buffer[start:end].decode(), row)
+            yield from self._block(first, first + _ROWS_AT_ONCE)
+
+    def _block(self, first: int, stop: int) -> list[Document]:
+        """Many times as fast as asking for each of them."""
+        rows = self._table[first:stop].tolist()
+        starts = self._names.starts[first:stop].tolist()
+        ends = self._names.ends[first:stop].tolist()
+        name = self._names.buffer
+        return [
+            _document(name[start:end].decode(), row)
+            for row, start, end in zip(rows, starts, ends, strict=True)
+        ]
 
     def close(self) -> None:
         """Unmap the table. Closing twice is harmless."""

@@ -1,9 +1,10 @@
 """Lays texts out in a spool's folder.
 
 A prompt's only text, or one of more than PACKED_BYTES, has a file of its own and
-starts at byte 0, so that an ASCII file can be a reflink of the user's. Smaller
-ones are packed into one file, each with room for a `str` header before it. A
-text that is longer than one `str` can be is cut into several documents.
+starts at byte 0, so that an ASCII file can be a reflink of the user's; one that comes
+again, by another path or a hard link, is written once. Smaller ones are packed into
+one file, each with room for a `str` header before it. A text that is longer than one
+`str` can be is cut into several documents.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -21,12 +22,15 @@ from rlm_local.spool import files
 from rlm_local.spool.files import ZERO_BYTES, DiskFullError, SpoolFile, read_blocks, spool_errors
 from rlm_local.spool.index import FORMAT, IndexWriter, Manifest, RegionFile
 from rlm_local.spool.lines import read_lines
-from rlm_local.spool.sources import Source, source_errors
+from rlm_local.spool.sources import Source, Stamp, source_errors
 from rlm_local.spool.textfile import TextFile, split
 from rlm_local.spool.utf8 import BadBytes, NotTextError, Storage, Utf8Reader, storage_of_utf8
 
 #: The most bytes a `str` may hold where sizes are signed 32-bit numbers, its header included.
 STR_BYTES = 2**31 - 1 - 64
+
+#: What a longer text is cut into: several of them fit a 32-bit address space together.
+PART_BYTES = 1 << 30
 
 #: Texts up to this many bytes of UTF-8 are packed, if there are several.
 PACKED_BYTES = 4 << 20
@@ -44,6 +48,15 @@ Progress = Callable[[int, int], None]
 
 class SourceChangedError(PromptError):
     """A source is no longer what it was when it was listed."""
+
+
+class _LongText(NamedTuple):
+    """A text that has a file of its own: its parts, each a region and characters, and its
+    size in UTF-8."""
+
+    parts: list[tuple[int, int]]
+    storage: Storage
+    size: int
 
 
 class SpoolWriter:
@@ -70,7 +83,8 @@ class SpoolWriter:
         self._done = 0
         self._total = total
         self._progress = progress
-        self._index = IndexWriter()
+        self._index = IndexWriter(folder)
+        self._long_texts: dict[Stamp, _LongText] = {}
         self._regions: list[RegionFile] = []
         self._pack: _Pack | None = None
         self._bytes = 0
@@ -110,12 +124,14 @@ class SpoolWriter:
 
     def add_pieces(self, name: str, pieces: Iterable[str]) -> None:
         """Spool a long text that comes piece by piece. Raises PromptError, as `add_text`."""
+        size = 0
         with closing(self._new_text()) as file:
             for whole in pieces:
                 piece, data = self._encoded(name, whole)
                 file.append(piece, max(file.storage, storage_of_utf8(data)))
-                self._bytes += len(data)
-            self._add_regions(name, file)
+                size += len(data)
+            parts = self._add_regions(file)
+        self._enter(name, _LongText(parts, file.storage, size))
 
     def finish(self, skipped: Iterable[str] = ()) -> Manifest:
         """Write the index and, last of all, the manifest. `skipped`: more names left out."""
@@ -124,7 +140,7 @@ class SpoolWriter:
         names = tuple(sorted([*skipped, *self._skipped]))
         if not self._index.chars:
             raise _empty(self._label, len(names))
-        self._index.write(self._folder)
+        self._index.finish()
         manifest = Manifest(
             format=FORMAT,
             single=self._single and len(self._index) == 1,
@@ -142,6 +158,7 @@ class SpoolWriter:
 
     def close(self) -> None:
         """Close what an error left open. Closing twice is harmless."""
+        self._index.close()
         if self._pack is not None:
             self._pack.close()
 
@@ -162,7 +179,11 @@ class SpoolWriter:
             _refuse_change(source, file, file.tell())
 
     def _add_large(self, source: Source, stdin: BinaryIO | None) -> None:
-        """Spool a text block by block."""
+        """Spool a text block by block, unless it is here already."""
+        if source.stamp and source.stamp in self._long_texts and not source.changed():
+            self._enter(source.name, self._long_texts[source.stamp])
+            self._advance(source.stamp.size)
+            return
         reader = Utf8Reader(source.label, self._bad_bytes)
         with closing(self._new_text()) as text, source.open(stdin) as file:
             if source.stamp:
@@ -173,8 +194,10 @@ class SpoolWriter:
                 self._advance(len(block))
             text.append(reader.decode(b"", final=True), reader.storage)
             _refuse_change(source, file, reader.offset)
-            self._bytes += reader.bytes
-            self._add_regions(source.name, text)
+            finished = _LongText(self._add_regions(text), text.storage, reader.bytes)
+        self._enter(source.name, finished)
+        if source.stamp:
+            self._long_texts[source.stamp] = finished
 
     def _new_text(self) -> TextFile:
         return TextFile(self._new_path())
@@ -182,18 +205,18 @@ class SpoolWriter:
     def _new_path(self) -> Path:
         return self._folder / f"text-{len(self._regions)}"
 
-    def _add_regions(self, name: str, text: TextFile) -> None:
-        """Enter a finished text: as one region, or as several if it is too long for a `str`."""
+    def _add_regions(self, text: TextFile) -> list[tuple[int, int]]:
+        """Make a finished text one region, or several if it is too long for a `str`; each with
+        its characters."""
         kind, storage = text.storage.kind, text.storage
         if text.file.size <= STR_BYTES:
-            self._index.add(name, self._add_region(text.file), 0, text.chars, storage)
-            return
+            return [(self._add_region(text.file), text.chars)]
         whole = self._folder / "whole"
         text.file.rename(whole)
-        parts: list[tuple[int, int]] = []  # region, characters
+        parts: list[tuple[int, int]] = []
         part = SpoolFile(self._new_path())
         try:
-            for piece, ends in split(text.pieces(), text.chars, STR_BYTES // kind):
+            for piece, ends in split(text.pieces(), text.chars, PART_BYTES // kind):
                 part.write(piece.encode(storage.codec))
                 if ends:
                     parts.append((self._add_region(part), part.size // kind))
@@ -203,8 +226,14 @@ class SpoolWriter:
             part.close()
         with spool_errors(whole):
             whole.unlink()
-        for number, (region, chars) in enumerate(parts, 1):
-            self._index.add(f"{name}[{number}/{len(parts)}]", region, 0, chars, storage)
+        return parts
+
+    def _enter(self, name: str, text: _LongText) -> None:
+        """Enter a text that has regions of its own, as one document for each."""
+        self._bytes += text.size
+        for number, (region, chars) in enumerate(text.parts, 1):
+            of = f"[{number}/{len(text.parts)}]" if len(text.parts) > 1 else ""
+            self._index.add(name + of, region, 0, chars, text.storage)
 
     def _add_region(self, file: SpoolFile) -> int:
         """Enter a finished file as a region; its number."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
 import msgspec
 
-from rlm_local.sandbox import GuestRaise, GuestText, HostFunctions, WholeContext
+from rlm_local.sandbox import GuestRaise, GuestText, HostFunctions, PartOfContext, WholeContext
 from rlm_local.wasm.cell import Cell
 from rlm_local.wasm.instance import GuestFault
 from rlm_local.wasm.memory import GuestMemory
@@ -83,9 +83,19 @@ class MemoryText(GuestText):
 class HostCalls:
     """Answers the requests of one REPL."""
 
-    def __init__(self, host: HostFunctions, functions: frozenset[str]) -> None:
+    def __init__(
+        self,
+        host: HostFunctions,
+        functions: frozenset[str],
+        own: Mapping[str, Callable[[list[object]], object]],
+        documents: int,
+    ) -> None:
+        """`own` are those that this package answers itself; they may raise as `host` may.
+        `documents`: how many the guest's context has."""
         self._host = host
         self._functions = functions
+        self._own = own
+        self._documents = documents
         self._pieces: list[str] = []
         self._final_chars = 0
         self._named_bytes = 0
@@ -156,6 +166,10 @@ class HostCalls:
                 return text
             case {"$context": None, **rest} if not rest:
                 return WholeContext()
+            case {"$documents": [int() as start, int() as stop], **rest} if not rest:
+                if not 0 <= start < stop <= self._documents:
+                    raise GuestRaise("ValueError", "there are no such documents")
+                return PartOfContext(start, stop)
             case dict():
                 return {key: self._resolved(each) for key, each in value.items()}
             case list():
@@ -175,6 +189,8 @@ class HostCalls:
     def _result(self, request: Request) -> object:
         if request.name == FINAL:
             return self._final(request.arguments)
+        if request.name in self._own:
+            return self._own[request.name](request.arguments)
         if request.name not in self._functions:
             raise GuestRaise("NameError", f"the host has no function {request.name[:100]!r}")
         return self._host(request.name, request.arguments)

@@ -8,6 +8,9 @@ file, privately, as soon as it is written; the kernel then tells which of them a
 written to again (see `pages`). Small states skip that: all of one is written each
 turn, and no checkpoint but the last is kept.
 
+Pieces of the prompt that were mapped on demand are not written: the head names them,
+and they are mapped again, before the pages that the guest has written to since.
+
 Files are not synced. The run record is, and a REPL can always be rebuilt from it
 by running its cells again; a checkpoint only saves that time. So one that a power
 cut has damaged is passed over: checksums cover every byte.
@@ -29,9 +32,10 @@ from rlm_local.errors import SandboxError
 from rlm_local.records import Record
 from rlm_local.wasm.guest import check_private
 from rlm_local.wasm.instance import Instance
+from rlm_local.wasm.mapping import Piece, PromptMapping
 from rlm_local.wasm.pages import PAGE_BYTES, Extent, PageMap, Pages, extents
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".pages"
 #: A state up to this size is written whole each time, and never mapped from its file.
 SMALL_BYTES = 4 << 20
@@ -64,6 +68,7 @@ class Head(Record, frozen=True):
     stack_pointer: int
     elapsed_ns: int
     randomness: bytes
+    pieces: tuple[Piece, ...]
     extents: list[Extent]
     crc32: int
     note: bytes
@@ -80,10 +85,12 @@ class Saved(Record, frozen=True):
 class Checkpoints:
     """The checkpoints of one REPL, in a folder of their own."""
 
-    def __init__(self, folder: Path, fits: str) -> None:
-        """`fits`: see `Head`; checkpoints of anything else are passed over."""
+    def __init__(self, folder: Path, fits: str, mapping: PromptMapping) -> None:
+        """`fits`: see `Head`; checkpoints of anything else are passed over. `mapping` is how
+        the prompt is in the memory of the instances that are saved and restored."""
         self._folder = folder
         self._fits = fits
+        self._mapping = mapping
         self._map: PageMap | None = None
         #: What the memory stands on, the first one alone: files that are mapped there.
         self._chain: list[Head] = []
@@ -120,7 +127,13 @@ class Checkpoints:
         """
         head = chain[-1]
         instance.memory.grow_to(head.memory_bytes)
+        left = set(head.pieces)
         for link in chain:
+            # Before what was written to them, and over what had been there before them.
+            for piece in link.pieces:
+                if piece in left:
+                    left.remove(piece)
+                    self._mapping.put_back(piece)
             self._map_pages(instance, link)
         instance.stack_pointer = head.stack_pointer
         instance.world.elapsed_ns = head.elapsed_ns
@@ -150,6 +163,7 @@ class Checkpoints:
             stack_pointer=0,
             elapsed_ns=0,
             randomness=b"",
+            pieces=(),
             extents=[],
             crc32=0,
             note=note,
@@ -184,6 +198,7 @@ class Checkpoints:
             stack_pointer=instance.stack_pointer,
             elapsed_ns=instance.world.elapsed_ns,
             randomness=instance.world.randomness(),
+            pieces=self._mapping.pieces,
             extents=wanted,
             crc32=checksum,
             note=note,

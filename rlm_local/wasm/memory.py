@@ -120,10 +120,21 @@ class GuestMemory:
                 f"a file to be mapped has {have:,} bytes and should have {offset + length:,}"
             )
         self._check(address, -(-length // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._map(address, length, _MAP_FLAGS, file, offset)
+
+    def map_zeros(self, address: int, length: int) -> None:
+        """Make `length` bytes what they were at first: zero, and pages of no file.
+
+        Both are multiples of the page size. Raises SandboxError.
+        """
+        self._check(address, length)
+        self._map(address, length, _MAP_FLAGS | mmap.MAP_ANONYMOUS, -1, 0)
+
+    def _map(self, address: int, length: int, flags: int, file: int, offset: int) -> None:
         if length == 0:
             return
         protection = mmap.PROT_READ | mmap.PROT_WRITE
-        place = _libc.mmap(self._base + address, length, protection, _MAP_FLAGS, file, offset)
+        place = _libc.mmap(self._base + address, length, protection, flags, file, offset)
         if place in (None, _MAP_FAILED):
             reason = os.strerror(ctypes.get_errno())
             raise SandboxError(f"{length:,} bytes cannot be mapped into the guest: {reason}")

@@ -16,14 +16,14 @@ from rlm_local.errors import SandboxError
 from rlm_local.prompt import Prompt
 from rlm_local.records import GuestError, Observation
 from rlm_local.sandbox import HostFunctions
-from rlm_local.spool.identity import identity
-from rlm_local.wasm import capi, mapping, preview1
+from rlm_local.wasm import capi, preview1
 from rlm_local.wasm.calls import MOST_PARTIAL_CHARS, HostCalls
 from rlm_local.wasm.cell import Cell
 from rlm_local.wasm.checkpoint import Checkpoints, Saved
 from rlm_local.wasm.instance import GuestFault, Host, Instance
 from rlm_local.wasm.mailbox import Mailbox
 from rlm_local.wasm.memory import ADDRESS_SPACE, WASM_PAGE
+from rlm_local.wasm.ondemand import mapping_of
 from rlm_local.wasm.snapshot import Snapshot
 from rlm_local.wasm.thread import GuestThread
 
@@ -45,18 +45,6 @@ class CellResult(msgspec.Struct, frozen=True):
     error: GuestError | None
     partial: str | None = None
     exhausted: bool = False
-
-
-class Setup(msgspec.Struct, frozen=True):
-    """What a fork is told at its start (CONTRACT.md, "Setup")."""
-
-    texts: list[tuple[int, int, int, bool]]
-    single: bool
-    names: list[str]
-    question: str
-    seed: int
-    functions: list[str]
-    output_chars: int
 
 
 class WasmRepl:
@@ -81,9 +69,7 @@ class WasmRepl:
     ) -> None:
         self._shared = shared
         self._snapshot = snapshot
-        self._regions = tuple(prompt.regions)
-        self._addresses, self._end = mapping.layout(self._regions, snapshot.head.memory_bytes)
-        mapping.check_fits(self._end, sum(region.length for region in self._regions))
+        self._mapping = mapping_of(prompt, snapshot.head.memory_bytes, memory_bytes)
         least = snapshot.head.memory_bytes + LEAST_FREE_BYTES
         if memory_bytes < least:
             raise SandboxError(
@@ -91,24 +77,26 @@ class WasmRepl:
                 f"needs {least:,}",
                 hint="raise guest_memory_bytes",
             )
-        mapped_bytes = self._end - snapshot.head.memory_bytes
+        mapped_bytes = self._mapping.end - snapshot.head.memory_bytes
         self._memory_bytes = min(mapped_bytes + memory_bytes, ADDRESS_SPACE - WASM_PAGE)
-        documents = self._documents = list(prompt.documents)
-        self._setup = Setup(
-            texts=mapping.places(documents, self._addresses),
-            single=prompt.single,
-            names=[document.name for document in documents],
-            question=question,
-            seed=seed,
-            functions=list(functions),
-            output_chars=output_chars,
+        self._seed = seed
+        self._setup = msgspec.json.encode(
+            {
+                **self._mapping.setup,
+                "question": question,
+                "seed": seed,
+                "functions": list(functions),
+                "output_chars": output_chars,
+            }
         )
         self._output_chars = output_chars
         self._most_out = _MOST_BYTES_PER_CHAR * output_chars
         self._written = ""
         # The bootstrap has cut what it shows, unless the cell has changed the bootstrap.
         self._most_shown = 2 * output_chars + 1000
-        self._calls = HostCalls(host, frozenset(functions))
+        self._calls = HostCalls(
+            host, frozenset(functions), self._mapping.functions, len(prompt.documents)
+        )
         self._decode = msgspec.json.Decoder(CellResult).decode
         self._thread = GuestThread()
         self._cell: Cell | None = None
@@ -193,13 +181,12 @@ class WasmRepl:
 
     def _fork(self, begin: Callable[[Instance], None] | None = None) -> Instance:
         """A fresh instance; `begin` gives it its state, else it is set up anew."""
-        instance = self._shared.instance(
-            preview1.World(self._setup.seed), memory_bytes=self._memory_bytes
-        )
+        world = preview1.World(self._seed)
+        instance = self._shared.instance(world, memory_bytes=self._memory_bytes)
         try:
             self._snapshot.restore(instance)
-            instance.memory.grow_to(self._end)
-            mapping.map_regions(instance.memory, self._regions, self._addresses)
+            instance.memory.grow_to(self._mapping.end)
+            self._mapping.begin(instance.memory)
             instance.answer = self._calls.answer
             self._calls.memory = instance.memory
             at = self._snapshot.head.mailbox
@@ -216,7 +203,7 @@ class WasmRepl:
         return instance
 
     def _set_up(self, instance: Instance) -> None:
-        if self._hand_over(instance, "rlm_setup", msgspec.json.encode(self._setup)):
+        if self._hand_over(instance, "rlm_setup", self._setup):
             box = Mailbox.read(instance.memory, self._snapshot.head.mailbox)
             reason = box.result(instance.memory).decode(errors="replace")
             raise SandboxError(f"the guest refused its setup: {reason}")
@@ -234,10 +221,8 @@ class WasmRepl:
 
     def _checkpoints_in(self, folder: Path) -> Checkpoints:
         if self._checkpoints is None:
-            content = identity(self._regions, self._documents, single=self._setup.single)
-            self._checkpoints = Checkpoints(
-                folder, f"{self._snapshot.identity} {content} {self._addresses}"
-            )
+            fits = f"{self._snapshot.identity} {self._mapping.identity()}"
+            self._checkpoints = Checkpoints(folder, fits, self._mapping)
         return self._checkpoints
 
     def _run(self, code: str, cell: Cell) -> Observation:

@@ -59,11 +59,29 @@ static PyObject *
 rlm_text(PyObject *module, PyObject *args)
 {
     unsigned long ptr, chars;
-    int kind, ascii;
-    if (!PyArg_ParseTuple(args, "kkip:text", &ptr, &chars, &kind, &ascii)) {
+    int kind, ascii, counted = 0;
+    if (!PyArg_ParseTuple(args, "kkip|p:text", &ptr, &chars, &kind, &ascii, &counted)) {
         return NULL;
     }
-    return text_at(ptr, chars, kind, ascii);
+    return text_at(ptr, chars, kind, ascii, counted);
+}
+
+static PyObject *
+rlm_copy(PyObject *module, PyObject *args)
+{
+    unsigned long ptr, chars;
+    int kind;
+    if (!PyArg_ParseTuple(args, "kki:copy", &ptr, &chars, &kind)) {
+        return NULL;
+    }
+    return text_copy(ptr, chars, kind);
+}
+
+static PyObject *
+rlm_release(PyObject *module, PyObject *holder)
+{
+    int released = text_release(holder);
+    return released < 0 ? NULL : PyBool_FromLong(released);
 }
 
 static PyObject *
@@ -84,7 +102,10 @@ static PyMethodDef methods[] = {
     {"place", rlm_place, METH_O,
      "place(text: str) -> (ptr, chars, kind, ascii): where its characters lie."},
     {"text", rlm_text, METH_VARARGS,
-     "text(ptr, chars, kind, ascii) -> str: mapped text, without a copy."},
+     "text(ptr, chars, kind, ascii, counted=False) -> str: mapped text, without a copy."},
+    {"copy", rlm_copy, METH_VARARGS, "copy(ptr, chars, kind) -> str: mapped text, as a copy."},
+    {"release", rlm_release, METH_O,
+     "release(holder: list) -> bool: empty it of a counted text that nobody else refers to."},
     {NULL, NULL, 0, NULL},
 };
 

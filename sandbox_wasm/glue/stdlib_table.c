@@ -12,6 +12,14 @@ static const unsigned char calls[] = {
 #embed "calls.bin"
 };
 
+static const unsigned char documents[] = {
+#embed "documents.bin"
+};
+
+static const unsigned char helpers[] = {
+#embed "helpers.bin"
+};
+
 static const unsigned char packages[] = {
 #embed "packages.bin"
 };
@@ -30,6 +38,8 @@ const struct _frozen stdlib_table[] = {
 #include "stdlib_modules.inc"
     {"_rlm_bootstrap", bootstrap, sizeof bootstrap, 0},
     {"_rlm_calls", calls, sizeof calls, 0},
+    {"_rlm_documents", documents, sizeof documents, 0},
+    {"_rlm_helpers", helpers, sizeof helpers, 0},
     {"_rlm_packages", packages, sizeof packages, 0},
     {"_rlm_shown", shown, sizeof shown, 0},
     {"_rlm_tasks", tasks, sizeof tasks, 0},

@@ -80,6 +80,8 @@ def _own_modules() -> dict[str, Path]:
     return {
         "_rlm_bootstrap": BOOTSTRAP,
         "_rlm_calls": BOOTSTRAP.with_name("calls.py"),
+        "_rlm_documents": BOOTSTRAP.with_name("documents.py"),
+        "_rlm_helpers": BOOTSTRAP.with_name("helpers.py"),
         "_rlm_packages": BOOTSTRAP.with_name("packages.py"),
         "_rlm_shown": BOOTSTRAP.with_name("shown.py"),
         "_rlm_tasks": BOOTSTRAP.with_name("tasks.py"),

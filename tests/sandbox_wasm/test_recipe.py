@@ -113,6 +113,8 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "shown.py",
         "calls.py",
         "tasks.py",
+        "documents.py",
+        "helpers.py",
         "recipe/freeze.py",
     ],
 )

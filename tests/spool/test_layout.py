@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 import rlm_local.prompt
 from rlm_local.errors import PromptError
-from rlm_local.prompt import open_prompt, prompt_from_text, prompt_from_texts
+from rlm_local.prompt import Region, open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.spool import files, store, writer
+from rlm_local.spool.identity import identity
 from rlm_local.spool.textfile import split
 from tests.spool.contract import check
 
@@ -123,6 +125,7 @@ def test_a_text_longer_than_a_str_is_cut(folder: Path, text: str, from_file: boo
     text = text.removeprefix("\ufeff")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "STR_BYTES", 160)
+        patch.setattr(writer, "PART_BYTES", 160)
         if from_file:
             path = fresh(folder) / "long.txt"
             path.write_bytes(text.encode())
@@ -176,3 +179,44 @@ def test_lone_surrogates(folder: Path) -> None:
             make(text, folder=folder / "spool")
         with make(text, folder=folder / "spool", bad_bytes="replace") as prompt:
             assert check(prompt) == ["ab\ufffd\ufffdc"]
+
+
+def test_a_long_file_that_comes_again_is_spooled_once(folder: Path) -> None:
+    docs = fresh(folder)
+    (docs / "a.txt").write_text("é long text\n" * 500_000)
+    os.link(docs / "a.txt", docs / "b.txt")
+    (docs / "c.txt").write_text("é long text\n" * 500_000)  # equal, and a file of its own
+    (docs / "d.txt").symlink_to("a.txt")
+    with open_prompt([docs], folder=folder / "spool") as prompt:
+        assert len({*check(prompt)}) == 1
+        assert [document.region for document in prompt.documents] == [0, 0, 1, 0]
+        assert len(prompt.regions) == 2
+        assert prompt.bytes == 4 * 13 * 500_000
+
+
+def test_the_index_is_written_as_it_grows(folder: Path) -> None:
+    texts = (f"text {number}" for number in range(20_000))
+    with prompt_from_texts({str(n): text for n, text in enumerate(texts)}, folder=folder) as prompt:
+        assert len(prompt.documents) == 20_000
+        assert [document.name for document in prompt.documents] == list(map(str, range(20_000)))
+        assert prompt.documents[12_345] == prompt.documents[12_340:12_350][5]
+        assert prompt.read(12_345) == "text 12345"
+        assert prompt.documents[19_999:30_000] == [prompt.documents[-1]]
+        assert prompt.documents[5:2] == []
+
+
+def test_many_regions_are_told_apart_by_samples(tmp_path: Path) -> None:
+    def of(count: int, changed: int = -1) -> str:
+        regions = []
+        for number in range(count):
+            path = tmp_path / f"{number}"
+            path.write_bytes(b"%d" % (number + (number == changed)) + bytes(200_000))
+            regions.append(Region(path, 0, 196_608))
+        return identity(regions, [], single=False)
+
+    few, many = of(60), of(200)
+    assert of(60, changed=31) != few
+    assert of(200, changed=0) != many
+    assert of(200, changed=199) != many
+    assert of(201) != many
+    assert of(200) == many

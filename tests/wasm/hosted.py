@@ -45,6 +45,8 @@ class HostedSession:
         self._placed: list[str] = []
         self.shown = self._load(patch, "_rlm_shown", "shown.py")
         self._load(patch, "_rlm_calls", "calls.py")
+        self._load(patch, "_rlm_documents", "documents.py")
+        self._load(patch, "_rlm_helpers", "helpers.py")
         self._load(patch, "_rlm_tasks", "tasks.py")
         self.module = self._load(patch, "_rlm_bootstrap", "bootstrap.py")
         setup = {

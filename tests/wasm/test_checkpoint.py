@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 
 from rlm_local.wasm import checkpoint
 from rlm_local.wasm.checkpoint import SMALL_BYTES, SUFFIX, Checkpoints, Saved
+from rlm_local.wasm.mapping import AllAtOnce
 from rlm_local.wasm.pages import PAGE_BYTES, extents
 from rlm_local.wasm.repl import WasmRepl
 from tests.wasm.conftest import Fork, Guest
 
+NO_PROMPT = AllAtOnce(SimpleNamespace(regions=(), documents=(), single=False), 0)  # type: ignore[arg-type]
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 5_000
 
 
@@ -177,7 +180,7 @@ def test_writes_to_the_prompt_are_part_of_the_state(fork: Fork, folder: Path, tm
     guest = fork(TEXT)
     instance = guest.repl._instance
     assert instance is not None
-    address = guest.repl._addresses[0]
+    address = guest.repl._mapping._addresses[0]
     instance.memory.write(address + 8192, b"CHANGED!")
     saved(guest, folder, 1)
     assert restored(fork, folder).value("context[8192:8200]") == "'CHANGED!'"
@@ -197,14 +200,14 @@ def test_no_damage_goes_unseen(
 ):
     folder = tmp_path_factory.mktemp("checkpoints")
     path = write_file(folder)
-    assert Checkpoints(folder, "this").read(9)
+    assert Checkpoints(folder, "this", NO_PROMPT).read(9)
     data = bytearray(path.read_bytes())
     if cut == 0:
         del data[position % len(data) :]
     else:
         data[position % len(data)] ^= 1 << bit
     path.write_bytes(data)
-    found = Checkpoints(folder, "this").read(9)
+    found = Checkpoints(folder, "this", NO_PROMPT).read(9)
     # Only the spaces and zeros that fill up the head may change unseen.
     if found:
         assert cut
@@ -225,6 +228,7 @@ HEAD = checkpoint.Head(
     stack_pointer=7,
     elapsed_ns=8,
     randomness=b"r",
+    pieces=(),
     extents=[checkpoint.Extent(2, 1), checkpoint.Extent(5, 1)],
     crc32=checkpoint.zlib.crc32(PAGES),
     note=b"n",

@@ -102,9 +102,11 @@ class Large:
         self.documents = [Document(f"{n}", n, 0, size, 1, True) for n, size in enumerate(sizes)]
 
 
-def test_a_prompt_beyond_the_address_space_is_refused(fork: Fork, tmp_path: Path) -> None:
+def test_a_text_beyond_the_address_space_is_refused(fork: Fork, tmp_path: Path) -> None:
+    prompt = Large(tmp_path, (4 << 30) - 1)
+    prompt.single = True
     with pytest.raises(AddressSpaceError, match="fit the guest's 4 GiB") as caught:
-        fork(prompt=Large(tmp_path, 2 << 30, (2 << 30) - 1))
+        fork(prompt=prompt)
     assert caught.value.exit_code == 5
 
 

@@ -1,0 +1,460 @@
+"""A context that is larger than the guest's memory: its documents are mapped on demand.
+
+The window is made small here; `test_beyond_four_gigabytes` crosses the real limit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rlm_local.errors import SandboxError
+from rlm_local.prompt import Prompt, open_prompt, prompt_from_texts
+from rlm_local.sandbox import GuestText, WholeContext
+from rlm_local.wasm import mapping, ondemand
+from rlm_local.wasm.checkpoint import SMALL_BYTES
+from rlm_local.wasm.ondemand import LEAST_WINDOW_BYTES, OnDemand
+from tests.wasm.conftest import Fork, Guest
+from tests.wasm.test_checkpoint import memory_of
+
+MIB = 1 << 20
+#: The snapshot, the least window, and some room to work in.
+SMALL_SPACE = 160 * MIB
+HEAP_BYTES = 128 * MIB
+
+#: By kind, of different lengths, with each number at the beginning and at the end.
+_FILLERS = ("the quick brown fox ", "süße Äpfel, ", "日本語の文書、", "🦊 and 🐕 ")
+#: One has a file of its own, one is mapped out of a file of many, the others are copied.
+_CHARS = (4_300_000, 3000, 400_000, 30)
+
+
+def text_of(number: int) -> str:
+    """They are in all kinds of storage, and of all sizes in each."""
+    filler = _FILLERS[number // 4 % 4]
+    chars = _CHARS[number % 4] + 1000 * number
+    head, tail = f"<{number}>", f"</{number}>"
+    return head + (filler * (chars // len(filler) + 1))[:chars] + tail
+
+
+TEXTS = [text_of(number) for number in range(100)]
+NAMES = [f"{number}.txt" for number in range(100)]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prompt]:
+    """The texts, some 200 MB, spooled."""
+    named = dict(zip(NAMES, TEXTS, strict=True))
+    with prompt_from_texts(named, folder=tmp_path_factory.mktemp("spool")) as prompt:
+        yield prompt
+
+
+@pytest.fixture
+def small_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (mapping, ondemand):
+        monkeypatch.setattr(module, "ADDRESS_SPACE", SMALL_SPACE)
+
+
+Start = Callable[..., Guest]
+
+
+@pytest.fixture
+def start(fork: Fork, large: Prompt, small_space: None) -> Start:
+    def start(prompt: Prompt = large, **options: object) -> Guest:
+        guest = fork(prompt=prompt, memory_bytes=HEAP_BYTES, **options)
+        guest.value(_CHECK)
+        return guest
+
+    return start
+
+
+#: Binds `right`: whether a text is the one of that number, first to last character.
+_CHECK = """
+def right(number, text):
+    head, tail = f'<{number}>', f'</{number}>'
+    return text.startswith(head) and text.endswith(tail) and text.count('<') == 2
+None
+"""
+
+
+def mapped(guest: Guest) -> OnDemand:
+    found = guest.repl._mapping
+    assert isinstance(found, OnDemand)
+    return found
+
+
+def pieces(guest: Guest) -> list[tuple[int, int]]:
+    """What is mapped, as addresses and lengths; no two share a byte."""
+    found = sorted((piece.address, piece.length) for piece in mapped(guest).pieces)
+    for (address, length), (following, _) in itertools.pairwise(found):
+        assert address + length <= following
+    return found
+
+
+def read(guest: Guest, address: int, length: int) -> bytes:
+    instance = guest.repl._instance
+    assert instance is not None
+    return instance.memory.read(address, length)
+
+
+def test_it_is_only_for_what_does_not_fit(fork: Fork, large: Prompt, start: Start) -> None:
+    assert start().value("type(context).__name__") == "'Documents'"
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (mapping, ondemand):
+            patch.setattr(module, "ADDRESS_SPACE", 1 << 32)
+        assert fork(prompt=large).value("type(context), context_names[:2]") == (
+            "(<class 'list'>, ['0.txt', '1.txt'])"
+        )
+
+
+def test_it_is_like_a_list(start: Start) -> None:
+    guest = start()
+    lengths = [len(text) for text in TEXTS]
+    for code, value in {
+        "len(context), len(context_names), bool(context)": (100, 100, True),
+        "{type(text) for text in context}": {str},
+        "[len(text) for text in context]": lengths,
+        "all(right(*pair) for pair in enumerate(context))": True,
+        "all(right(99 - n, text) for n, text in enumerate(reversed(context)))": True,
+        "[n for n, (a, b) in enumerate(zip(context, context[1:])) if len(a) > len(b)]": [
+            n for n in range(99) if lengths[n] > lengths[n + 1]
+        ],
+        "right(99, context[-1]), right(0, context[-100])": (True, True),
+        "[len(text) for text in context[90:10:-20]]": lengths[90:10:-20],
+        "len(context[5:]), len(context[5:][:7]), len(context[200:])": (95, 7, 0),
+        "[text for text in context[3:3]]": [],
+        "context[17] in context, 'nowhere' in context": (True, False),
+        "context.index(context[41]), context[:9].count(context[7])": (41, 1),
+        "context_names[3], context_names[-1], context_names.index('77.txt')": (
+            "3.txt",
+            "99.txt",
+            77,
+        ),
+        "list(context_names)": NAMES,
+        "list(context_names[10:12])": NAMES[10:12],
+        "[[a, *b] for a, b in [(context[1], context[2:4])]][0][2] == context[3]": True,
+        "import collections.abc as c; isinstance(context, c.Sequence), isinstance(context, list)": (
+            True,
+            False,
+        ),
+        "sum(text.count('🦊') for text in context)": sum(t.count("🦊") for t in TEXTS),
+        "max(range(100), key=lambda n: len(context[n]))": max(range(100), key=lambda n: lengths[n]),
+    }.items():
+        assert guest.value(code) == repr(value), code
+
+
+def test_an_index_beyond_the_end_is_an_ordinary_error(start: Start) -> None:
+    for code in ("context[100]", "context[-101]", "context[:5][5]", "context_names[100]"):
+        error = start().run(code).error
+        assert error is not None
+        assert error.type == "IndexError"
+        assert error.message.startswith("there are ")
+    error = start().run("context['5.txt']").error
+    assert error is not None
+    assert error.type == "TypeError"
+
+
+def test_its_repr_is_short_and_maps_nothing(start: Start) -> None:
+    guest = start()
+    assert guest.value("context") == (
+        f"<100 documents, mapped on demand: '0.txt' ({len(TEXTS[0]):,} characters), "
+        f"'1.txt' ({len(TEXTS[1]):,} characters), '2.txt' ({len(TEXTS[2]):,} characters), "
+        f"'3.txt' ({len(TEXTS[3]):,} characters), ... 96 more>"
+    )
+    assert guest.value("context[:0]") == "<0 documents, mapped on demand: none>"
+    assert guest.value("context_names[98:]") == "<2 names: '98.txt', '99.txt'>"
+    assert guest.run("print(context)").stdout.startswith("<100 documents")
+    assert pieces(guest) == []
+
+
+def test_going_through_all_of_them_needs_a_window_only(start: Start) -> None:
+    guest = start()
+    before = guest.value("import sys; sum(right(n, t) for n, t in enumerate(context))")
+    assert before == "100"
+    taken = sum(length for _, length in pieces(guest))
+    assert taken <= LEAST_WINDOW_BYTES
+    size = guest.repl._instance.memory.size  # type: ignore[union-attr]
+    for _ in range(5):
+        assert guest.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
+    assert guest.repl._instance.memory.size == size  # type: ignore[union-attr]
+    assert sum(length for _, length in pieces(guest)) <= LEAST_WINDOW_BYTES
+
+
+@pytest.mark.parametrize(
+    ("hold", "still"),
+    [
+        ("kept = context[0]", "right(0, kept)"),
+        ("import re; kept = re.search('<0>', context[0])", "right(0, kept.string)"),
+        ("kept = iter(context[0])", "''.join(kept).endswith('</0>')"),
+        ("kept = {context[0]: 1}", "kept[context[0]] == 1 and right(0, [*kept][0])"),
+        ("kept = (lambda text: lambda: text)(context[0])", "right(0, kept())"),
+        ("kept = chunks(context[0], 1000)", "kept[0].startswith('<0>') and '</0>' in kept[-1]"),
+        ("kept = context[0].split('quick')[-1]", "kept.endswith('</0>')"),
+        ("class Box: pass\nkept = Box(); kept.me, kept.text = kept, context[0]",
+         "right(0, kept.text)"),
+    ],
+)  # fmt: skip
+def test_what_the_code_refers_to_stays(start: Start, hold: str, still: str) -> None:
+    guest = start()
+    guest.value(f"{hold}\nNone")
+    for _ in range(2):
+        assert guest.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
+    assert guest.value(still) == "True"
+
+
+def test_an_interned_document_stays(start: Start) -> None:
+    guest = start()  # the table of interned strings does not count as a reference
+    guest.value("import sys; sys.intern(context[0]); None")
+    (interned,) = mapped(guest).pieces
+    assert guest.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
+    assert interned in mapped(guest).pieces
+
+
+def test_a_window_full_of_what_the_code_refers_to(start: Start) -> None:
+    guest = start()
+    error = guest.run("held = []\nfor text in context[::4]: held.append(text)").error
+    assert error is not None
+    assert error.type == "MemoryError"
+    assert "are taken by documents that variables refer to: delete those" in error.message
+    # Nothing is lost, short documents still go, and after a del the rest does.
+    assert guest.value("5 < len(held) < 25") == "True"
+    assert guest.value("all(right(4 * n, text) for n, text in enumerate(held))") == "True"
+    assert guest.value("[right(n, context[n]) for n in (1, 50, 99)]") == "[True, True, True]"
+    assert guest.value("del held, text; right(96, context[96])") == "True"
+    # A cycle that holds one is collected when there is need.
+    guest.value("for n in range(0, 100, 4): box = []; box += [box, context[n]]\nNone")
+    assert guest.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
+
+
+def test_one_document_is_one_str_while_it_is_mapped(start: Start) -> None:
+    guest = start()
+    assert guest.value("context[4] is context[4], context[4] is context[:9][4]") == "(True, True)"
+    assert guest.value("hash(context[4]) == hash(context[4][:1] + context[4][1:])") == "True"
+
+
+def test_the_utf8_that_c_code_has_made_goes_with_its_document(start: Start) -> None:
+    guest = start()
+    # fromisoformat() asks for it; if it stayed, it would fill the memory.
+    code = (
+        "import datetime\n"
+        "for n in [*range(4, 100, 16)] * 8:\n"
+        "    for text in context[n - 4 :: 4]: pass\n"
+        "    try: datetime.date.fromisoformat(context[n])\n"
+        "    except ValueError: pass\n"
+    )
+    assert guest.run(code, cell_seconds=60).error is None
+
+
+def test_interrupts_at_any_moment_do_no_harm(start: Start) -> None:
+    guest = start()
+    guest.value("held = [context[0], context[40]]; None")
+    for number in range(40):
+        ran = guest.run(
+            "n = 0\nwhile True:\n    n = (n * 7 + 4) % 100\n    assert right(n, context[n])\n",
+            cell_seconds=0.01 + number % 10 * 0.001,
+        )
+        assert ran.error is not None
+        assert ran.error.type == "KeyboardInterrupt"
+        assert not ran.restarted
+    assert guest.value("[right(0, held[0]), right(40, held[1])]") == "[True, True]"
+    assert guest.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
+
+
+def test_a_finalizer_that_asks_for_a_document(start: Start) -> None:
+    guest = start()
+    guest.value(
+        "import gc\ngc.set_threshold(20)\nseen = []\n"
+        "class Nosy:\n"
+        "    def __init__(self): self.me = self\n"
+        "    def __del__(self): seen.append(right(8, context[8]))\n"
+        "None"
+    )
+    assert (
+        guest.value("sum(right(n, t) for n, t in enumerate(context) if [Nosy(), Nosy()])") == "100"
+    )
+    assert guest.value("all(seen), len(seen) > 5") == "(True, True)"
+
+
+def test_after_a_trap_the_window_is_empty(start: Start) -> None:
+    guest = start()
+    guest.value("held = [context[0], context[4]]; None")
+    assert len(pieces(guest)) == 2
+    assert guest.run("import os; os.abort()").restarted
+    assert guest.value(f"{_CHECK}\nsum(right(n, t) for n, t in enumerate(context))") == "100"
+
+
+# ------------------------------------------------------------------- helpers and calls
+
+
+def test_grep_stops_at_its_limit_and_holds_nothing(start: Start) -> None:
+    guest = start()
+    assert guest.value("[str(found) for found in grep('<4>', around=3)]") == repr(["<4>süß"])
+    whole = mapped(guest)._count
+    assert guest.value("[found.name for found in grep('<[08]?>', around=3, limit=2)]") == (
+        "['0.txt', '8.txt']"
+    )
+    assert mapped(guest)._count - whole <= 9
+    assert guest.value("grep('fox', limit=0)") == "[]"
+    assert guest.value(
+        "[p.name for p in grep('</[0-9]+>', limit=200)]",
+    ) == repr(NAMES)
+    error = guest.run("held = [context[n] for n in range(0, 100, 4)]").error
+    assert error is not None  # and yet grep needs no more than its one document
+    assert guest.value("len(grep('</[0-9]+>', limit=200))") == "100"
+
+
+def test_cite_and_chunks(start: Start) -> None:
+    guest = start()
+    assert guest.value("cite(0, 4, '44.txt')") == repr('"<44>" [44.txt, characters 0-4]')
+    assert guest.run("cite(0, 4)").error.message.startswith("say which of the 100")  # type: ignore[union-attr]
+    assert guest.run("cite(0, 4, 'x')").error.type == "KeyError"  # type: ignore[union-attr]
+    assert guest.value("sum(map(len, chunks(context[8], 1000)))") == str(len(TEXTS[8]))
+    assert guest.run("chunks(context, 5)").error.type == "TypeError"  # type: ignore[union-attr]
+
+
+def test_it_comes_back_when_it_is_overwritten(start: Start) -> None:
+    guest = start()
+    guest.run("context = 5; del context_names")
+    assert guest.value("len(context), context_names[5]") == "(100, '5.txt')"
+
+
+def test_documents_as_answers_and_in_calls(start: Start) -> None:
+    calls: list[object] = []
+
+    def host(name: str, arguments: list[object]) -> object:
+        def read(value: object) -> object:
+            if isinstance(value, GuestText):
+                return value.read()
+            return [read(each) for each in value] if isinstance(value, list) else value
+
+        calls.append(read(arguments))
+        return [{"text": "yes"}] if name == "rlm_query" else "yes"
+
+    guest = start(host=host, functions=("llm_query", "rlm_query"))
+    assert guest.value("llm_query(context[5])") == "'yes'"
+    assert calls.pop() == [TEXTS[5]]
+    assert guest.value("rlm_query('what?', context)") == "'yes'"
+    query, _ = calls.pop()  # type: ignore[misc]
+    assert query[0] == "what?"
+    assert isinstance(query[1], WholeContext)
+    guest.value("rlm_query('what?', context[8])")
+    assert calls.pop() == [["what?", TEXTS[8]], None]
+    guest.value("rlm_query('what?', context[3:9])")
+    assert calls.pop() == [["what?", TEXTS[3:9]], None]
+    guest.run("FINAL(context[4])")
+    assert calls.pop() == [TEXTS[4]]
+    assert guest.run("rlm_query('what?', context[1:])").error.type == "MemoryError"  # type: ignore[union-attr]
+
+
+# ------------------------------------------------------------------------- checkpoints
+
+
+def test_a_checkpoint_brings_the_mapped_documents_back(start: Start, tmp_path: Path) -> None:
+    guest = start()
+    guest.value("held = [context[0], context[44]]; hash(held[1]); it = iter(context); next(it)")
+    guest.value("sum(len(text) for text in context[:60])")
+    before = memory_of(guest.repl)
+    assert guest.repl.save(tmp_path / "kept", 1) is not None
+    other = start()
+    assert other.repl.restore(tmp_path / "kept", 9) == (1, b"")
+    assert memory_of(other.repl) == before
+    assert pieces(other) == pieces(guest)
+    for one in (guest, other):
+        assert one.value("right(0, held[0]) and right(44, held[1]) and right(1, next(it))") == (
+            "True"
+        )
+        assert one.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
+    assert pieces(other) == pieces(guest)
+
+
+def test_checkpoints_on_each_other(start: Start, tmp_path: Path) -> None:
+    """What is mapped over pages of an earlier checkpoint must not get them back."""
+    folder = tmp_path / "kept"
+    guest = start()
+    guest.run(f"x = bytearray(b'x' * {4 * SMALL_BYTES})")
+    chained = 0
+    for turn in range(1, 9):
+        guest.value(
+            f"held = [context[n] for n in range({turn * 8}, {turn * 8 + 6})]\n"
+            f"hashes = [hash(text) for text in held]\nx[{turn * 100_000}] = {turn}"
+        )
+        found = guest.repl.save(folder, turn)
+        assert found is not None
+        chained += not found.alone
+        other = start()
+        assert other.repl.restore(folder, turn) == (turn, b"")
+        assert pieces(other) == pieces(guest)
+        for address, length in pieces(guest):
+            assert read(other, address, length) == read(guest, address, length)
+        assert other.value(f"x[{turn * 100_000}], [hash(text) for text in held] == hashes") == (
+            f"({turn}, True)"
+        )
+        assert other.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
+        if turn % 3 == 0:  # go on from what was restored
+            guest = other
+    assert chained > 3
+
+
+# --------------------------------------------------------------------------- the spool
+
+
+def test_many_short_documents(fork: Fork, small_space: None, tmp_path: Path) -> None:
+    texts = [f"{n}: " + "word " * (n % 7 * 10) for n in range(3000)]
+    texts[1500] = ""
+    filler = {f"long {n}": "x" * (9 * MIB) for n in range(10)}
+    named = {**{f"short {n}": text for n, text in enumerate(texts)}, **filler}
+    with prompt_from_texts(named, folder=tmp_path) as prompt:
+        guest = fork(prompt=prompt, memory_bytes=HEAP_BYTES)
+        assert guest.value("sum(map(len, context[:3000]))") == str(sum(map(len, texts)))
+        assert guest.value("all(t.startswith(f'{n}: ') for n, t in enumerate(context[:1500]))") == (
+            "True"
+        )
+        assert guest.value("context[1500], context[2999][:6]") == "('', '2999: ')"
+        assert guest.value("context_names[2345], context_names.index('long 3')") == (
+            "('short 2345', 3003)"
+        )
+
+
+def test_a_spool_that_is_gone_ends_the_run(start: Start, tmp_path: Path) -> None:
+    named = {f"{n}": "x" * (9 * MIB) for n in range(12)}
+    with prompt_from_texts(named, folder=tmp_path) as prompt:
+        guest = start(prompt)
+        assert guest.value("len(context[0])") == str(9 * MIB)
+        prompt.regions[5].path.unlink()
+        with pytest.raises(SandboxError, match="cannot be opened"):
+            guest.run("context[5]")
+        assert guest.value("len(context[1])") == str(9 * MIB)  # in a fresh fork
+
+
+@pytest.mark.slow
+def test_beyond_four_gigabytes(fork: Fork, tmp_path: Path) -> None:
+    """Six and a half gigabytes of documents, one of them larger than half of the rest."""
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    block = b"0123456789abcde\n" * (1 << 16)
+    for number in range(8):
+        size = 1536 if number == 3 else 700
+        with (folder / f"{number}.txt").open("wb") as file:
+            file.write(b"<%d>\n" % number)
+            for _ in range(size):
+                file.write(block)
+            file.write(b"</%d>" % number)
+    with open_prompt([folder], folder=tmp_path / "spool") as prompt:
+        assert prompt.chars > 6 << 30
+        guest = fork(prompt=prompt, memory_bytes=512 * MIB)
+        began = time.monotonic()
+        ran = guest.run(
+            f"{_CHECK}\n[len(text) >> 20 for text in context], "
+            "all(right(*pair) for pair in enumerate(context))",
+            cell_seconds=120,
+            wall_seconds=200,
+        )
+        assert ran.value == f"({[1536 if n == 3 else 700 for n in range(8)]}, True)"
+        assert time.monotonic() - began < 200
+        # Beyond 4 GiB in all, while much of the window is referred to.
+        assert guest.value("held = context[0], context[7]; right(3, context[3])") == "True"
+        assert guest.value("right(0, held[0]), right(7, held[1])") == "(True, True)"
+        assert guest.value("len(grep('</[0-9]>', limit=50))") == "8"
