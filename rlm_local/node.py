@@ -168,7 +168,11 @@ class Node:
 
     def _complete(self, messages: tuple[Message, ...]) -> Completion:
         self.budget.charge_turn()
-        self.tree.record(TurnStarted(turn=self.state.turn, node=self.id, depth=self.depth))
+        # A node that is asked directly has no messages of its own, and its whole prompt in these.
+        opening = messages if self.state.turn == 1 and self.state.messages else ()
+        self.tree.record(
+            TurnStarted(turn=self.state.turn, node=self.id, depth=self.depth, opening=opening)
+        )
         model, limits = self.tree.model, self._limits
         window = model.info.context_tokens
         most = most_tokens(messages, limits.turn_tokens, window)
