@@ -221,7 +221,7 @@ def plot(rows: Sequence[Mapping[str, object]], path: Path, title: str) -> None:
 
     families = list(dict.fromkeys(str(line["family"]) for line in rows))
     figure, panels = plt.subplots(
-        1, len(families), figsize=(1.5 + 4.5 * len(families), 4.5), squeeze=False, sharey=True
+        1, len(families), figsize=(2.5 + 4.5 * len(families), 4.5), squeeze=False, sharey=True
     )
     names = list(dict.fromkeys(str(line["method"]) for line in rows))
     for family, axes in zip(families, panels[0], strict=True):
@@ -236,9 +236,12 @@ def plot(rows: Sequence[Mapping[str, object]], path: Path, title: str) -> None:
             axes.errorbar(chars, score, (below, above), marker="o", capsize=3, label=method)
         chance = statistics.mean(float(str(r["chance"])) for r in rows if r["family"] == family)
         axes.axhline(chance, color="grey", linestyle=":", label="a guess")
+        lengths = sorted({int(str(r["chars"])) for r in rows if r["family"] == family})
         axes.set(xscale="log", xlabel="characters", title=family, ylim=(-0.03, 1.03))
+        axes.set_xticks(lengths, [f"{chars:,}" for chars in lengths], rotation=30)
+        axes.minorticks_off()
     panels[0][0].set_ylabel("accuracy, 95 % Wilson interval")
-    panels[0][-1].legend(fontsize=8)
+    panels[0][-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(title)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
