@@ -89,20 +89,29 @@ def _adapter(folder: Path) -> Any:
 
 def check_tokens(path: Path, tokenizer: Any) -> None:
     """Raise ExportError where llama.cpp reads a text as other tokens than `tokenizer`."""
-    from llama_cpp import Llama
+    import llama_cpp
 
-    engine = Llama(str(path), vocab_only=True, verbose=False)
+    how = llama_cpp.llama_model_default_params()
+    how.vocab_only = True
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), how)
+    if not model:
+        raise ExportError("llama.cpp does not load the file")
+    vocabulary = llama_cpp.llama_model_get_vocab(model)
     try:
         for text in SAMPLES:
             ours = tokenizer(text, add_special_tokens=False)["input_ids"]
-            theirs = engine.tokenize(text.encode(), add_bos=False, special=True)
-            if ours != theirs:
+            data = text.encode()
+            room = (llama_cpp.llama_token * len(data))()
+            size = llama_cpp.llama_tokenize(
+                vocabulary, data, len(data), room, len(room), False, True
+            )
+            if ours != list(room[: max(0, size)]):
                 raise ExportError(
                     f"llama.cpp reads {text!r} as other tokens than the tokenizer; "
                     "another --pre-tokenizer may be right"
                 )
     finally:
-        engine.close()
+        llama_cpp.llama_model_free(model)
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch and llama.cpp are loaded
 
 torch = pytest.importorskip("torch", reason="the extra `sft` is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra `sft` is not installed")
@@ -29,12 +31,19 @@ from rlm_local.model import ScriptedModel  # noqa: E402
 from rlm_local.runtime import Runtime  # noqa: E402
 from tests.fakes import FakeSandbox  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # peft asks transformers by a name that transformers gives up.
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
+]
 
 TURNS = (
     '```repl\nimport re\nprint(re.findall(r"[0-9]{4}", context))\n```',
     '```repl\nFINAL(re.search(r"[0-9]{4}", context)[0])\n```',
 )
+#: Of a second teacher, who ends in another way. Adapters leave the embedding as it is, so all of
+#: its tokens must be among those of the first.
+OTHERS = (TURNS[0], '```repl\nFINAL(re.findall(r"[0-9]{4}", context))\n```')
 QUESTION = "What is the code?"
 #: Weights and keys and values in f16 move logits of this size by so much.
 LARGEST_DIFFERENCE = 0.05
@@ -91,26 +100,32 @@ def write_base(folder: Path, kind: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["qwen3", "llama"])
-def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp(request.param), request.param)
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost more than such a model."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def samples_of(folder: Path, turns: Sequence[str]) -> Path:
     """What `runs export` makes of eight runs of a scripted teacher."""
-    folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RLM_LOCAL_DATA", str(folder))
         for number in range(1234, 9999, 1111):
-            model = ScriptedModel(TURNS, name="teacher", profile="nano")
+            model = ScriptedModel(turns, name="teacher", profile="nano")
             with Runtime(model=model, sandbox=FakeSandbox()) as runtime:
-                answer = runtime.ask(QUESTION, text(number), mode="rlm")
-            assert answer.text == str(number)
+                runtime.ask(QUESTION, text(number), mode="rlm")
         out = folder / "samples.jsonl"
         assert cli.run(["runs", "export", "--sft", "--model", "teacher", "--out", str(out)]) == 0
     assert len(out.read_text().splitlines()) == 16
     return out
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return samples_of(tmp_path_factory.mktemp("runs"), TURNS)
 
 
 def learn(base: Path, samples: Path, out: Path, *options: str) -> list[float]:
@@ -121,6 +136,19 @@ def learn(base: Path, samples: Path, out: Path, *options: str) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
+@pytest.fixture(scope="module", params=["qwen3", "llama"])
+def trained(
+    request: pytest.FixtureRequest, samples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a model whose weights have all been trained."""
+    folder = tmp_path_factory.mktemp(request.param)
+    base = write_base(folder / "base", request.param)
+    losses = learn(base, samples, folder, "--full", "--steps", "60", "--rate", "1e-2")
+    assert losses[0] > 4
+    assert losses[-1] < 0.1
+    return folder / "model"
+
+
 # ------------------------------------------------------------------ llama.cpp
 
 
@@ -128,7 +156,6 @@ class Engine:
     """llama.cpp with a model and perhaps an adapter."""
 
     def __init__(self, model: Path, adapter: Path | None = None) -> None:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import llama_cpp
 
         self._llama = llama_cpp.Llama(
@@ -177,30 +204,33 @@ def loaded(folder: Path) -> tuple[Any, Any]:
 # ---------------------------------------------------------------------- tests
 
 
-def test_all_weights_from_runs_to_answers(base: Path, samples: Path, tmp_path: Path) -> None:
-    losses = learn(base, samples, tmp_path, "--full", "--steps", "60", "--rate", "3e-3")
-    assert losses[0] > 4
-    assert losses[-1] < 0.1
+def answer_of(model: Path) -> str:
+    """What the runtime answers with that model about a text that no sample had."""
+    with Runtime(model=model, limits=Limits(turns=3)) as runtime:
+        return runtime.ask(QUESTION, text(2718), mode="rlm").text
+
+
+def test_all_weights_from_runs_to_answers(trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "trained.gguf"
-    export.main([str(tmp_path / "model"), "--out", str(path), "--profile", "nano"])
-    compare(*loaded(tmp_path / "model"), Engine(path))
-    with Runtime(model=path, limits=Limits(turns=3)) as runtime:
-        answer = runtime.ask(QUESTION, text(2718), mode="rlm")
-    assert answer.text == "2718"
-    assert answer.usage.turns == 2
+    export.main([str(trained), "--out", str(path), "--profile", "nano"])
+    compare(*loaded(trained), Engine(path))
+    assert answer_of(path) == "2718"
 
 
-def test_an_adapter_beside_its_base_and_merged(base: Path, samples: Path, tmp_path: Path) -> None:
-    losses = learn(base, samples, tmp_path, "--lora-rank", "8", "--steps", "40", "--rate", "2e-2")
-    assert losses[-1] < losses[0] / 4
-    folder, whole = tmp_path / "adapter", tmp_path / "base.gguf"
-    export.main([str(base), "--out", str(whole)])
-    export.main([str(folder), "--out", str(tmp_path / "lora.gguf")])
-    export.main([str(folder), "--out", str(tmp_path / "merged.gguf"), "--merged"])
-    model, tokenizer = loaded(base)
+def test_an_adapter_beside_its_base_and_merged(trained: Path, tmp_path: Path) -> None:
+    samples = samples_of(tmp_path, OTHERS)
+    options = ["--lora-rank", "8", "--steps", "80", "--rate", "1e-2"]
+    losses = learn(trained, samples, tmp_path, *options)
+    assert losses[-1] < 0.05 < losses[0]
+    folder, lora, merged = (tmp_path / name for name in ("adapter", "lora.gguf", "merged.gguf"))
+    export.main([str(trained), "--out", str(tmp_path / "base.gguf")])
+    export.main([str(folder), "--out", str(lora)])
+    export.main([str(folder), "--out", str(merged), "--merged", "--profile", "nano"])
+    model, tokenizer = loaded(trained)
     model = peft.PeftModel.from_pretrained(model, folder)
-    compare(model, tokenizer, Engine(whole, tmp_path / "lora.gguf"))
-    compare(model, tokenizer, Engine(tmp_path / "merged.gguf"))
+    compare(model, tokenizer, Engine(tmp_path / "base.gguf", lora))
+    compare(model, tokenizer, Engine(merged))
+    assert answer_of(merged) == "['2718']"
 
 
 @pytest.mark.parametrize("options", [["--full"], ["--lora-rank", "4"]], ids=["full", "lora"])
