@@ -10,6 +10,7 @@ from typing import Any
 import gguf
 import numpy as np
 from torch import Tensor
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen3": gguf.MODEL_ARCH.QWEN3}
 
@@ -52,6 +53,9 @@ def write_model(
         weight = weights[name]
         dtype = np.dtype(np.float16 if weight.ndim > 1 else np.float32)
         writer.add_tensor_info(target, weight.shape, dtype, weight.numel() * dtype.itemsize)
+    factors = _rope_factors(config)
+    if factors is not None:
+        writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -62,6 +66,8 @@ def write_model(
                 raise ExportError(f"{target} has weights that float16 cannot hold")
             array = array.astype(np.float16)
         writer.write_tensor_data(array)
+    if factors is not None:
+        writer.write_tensor_data(factors)
     writer.close()
 
 
@@ -111,12 +117,7 @@ def _kind(config: Any) -> str:
 
 
 def _describe(writer: gguf.GGUFWriter, config: Any) -> None:
-    rope = config.rope_parameters
-    if rope.get("rope_type", "default") != "default":
-        raise ExportError(f"positions of kind {rope['rope_type']} cannot be written")
-    head_width = getattr(config, "head_dim", None) or (
-        config.hidden_size // config.num_attention_heads
-    )
+    head_width = _head_width(config)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_context_length(config.max_position_embeddings)
@@ -128,9 +129,28 @@ def _describe(writer: gguf.GGUFWriter, config: Any) -> None:
     writer.add_key_length(head_width)
     writer.add_value_length(head_width)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_rope_dimension_count(head_width)
     writer.add_vocab_size(config.vocab_size)
+
+
+def _head_width(config: Any) -> int:
+    given: int | None = getattr(config, "head_dim", None)
+    return given or config.hidden_size // config.num_attention_heads
+
+
+def _rope_factors(config: Any) -> np.ndarray | None:
+    """By what the frequencies of positions are divided, or None. Raises ExportError."""
+    rope = config.rope_parameters
+    kind = rope.get("rope_type", "default")
+    if kind == "default":
+        return None
+    if (config.model_type, kind) != ("llama", "llama3"):
+        raise ExportError(f"positions of kind {kind} cannot be written")
+    width = _head_width(config)
+    usual = rope["rope_theta"] ** -(np.arange(0, width, 2, dtype=np.float64) / width)
+    scaled, _ = ROPE_INIT_FUNCTIONS[kind](config, "cpu")
+    return (usual / scaled.double().numpy()).astype(np.float32)
 
 
 def _name(name: str, config: Any) -> str:

@@ -94,6 +94,15 @@ def write_base(folder: Path, kind: str) -> Path:
         tie_word_embeddings=kind == "qwen3",
         eos_token_id=fast.eos_token_id,
     )
+    if kind == "llama":  # positions as Llama 3.1 has them, in small
+        config.rope_parameters = {
+            "rope_type": "llama3",
+            "rope_theta": 10_000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 32,
+        }
     torch.manual_seed(5)
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     fast.save_pretrained(folder)
