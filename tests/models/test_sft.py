@@ -291,6 +291,23 @@ def test_only_the_last_turn_is_learned(samples: Path, tmp_path: Path) -> None:
         assert learned == list(item.tokens[item.shown :])
 
 
+def test_what_a_template_puts_before_a_turn_is_learned_with_it(tmp_path: Path) -> None:
+    _, tokenizer = loaded(write_base(tmp_path, "qwen3"))
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    empty = "{% if message.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
+    tokenizer.chat_template = CHATML.replace(
+        "{{ message.content }}", empty + "{{ message.content }}"
+    )
+    row = data.row(messages, tokenizer)
+    learned = tokenizer.decode(row.tokens[row.shown :])
+    assert learned == "<think>\n\n</think>\n\nb<|im_end|>"
+    tokenizer.chat_template = CHATML.replace("<|im_end|>", "")
+    assert tokenizer.decode(data.row(messages, tokenizer).tokens[-2:]) == "\n<|im_end|>"
+    tokenizer.chat_template = CHATML.replace("assistant\n{% endif", "assistant\n<think>{% endif")
+    with pytest.raises(ValueError, match="does not put the last turn behind"):
+        data.row(messages, tokenizer)
+
+
 def test_padding_and_parts_change_no_loss(samples: Path, tmp_path: Path) -> None:
     base = write_base(tmp_path, "qwen3")
     _, tokenizer = loaded(base)
