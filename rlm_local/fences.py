@@ -45,6 +45,11 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+def as_block(code: str) -> str:
+    """`code` as a runnable block."""
+    return f"```repl\n{code.strip(chr(10))}\n```"
+
+
 def end_of_block(text: str) -> int | None:
     """Where the first runnable block of `text` ends, its closing fence included, or None."""
     for block in blocks(text):

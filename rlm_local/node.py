@@ -170,7 +170,11 @@ class Node:
     def _complete(self, messages: tuple[Message, ...], *, code: bool) -> Completion:
         """The model's next turn; `code`: it is to write a cell."""
         self.budget.charge_turn()
-        self.tree.record(TurnStarted(turn=self.state.turn, node=self.id, depth=self.depth))
+        # A node that is asked directly has no messages of its own, and its whole prompt in these.
+        opening = messages if self.state.turn == 1 and self.state.messages else ()
+        self.tree.record(
+            TurnStarted(turn=self.state.turn, node=self.id, depth=self.depth, opening=opening)
+        )
         model, limits = self.tree.model, self._limits
         request = Request(
             messages=messages,

@@ -263,11 +263,16 @@ class NodeStarted(Record, frozen=True, tag="node"):
 
 
 class TurnStarted(Record, frozen=True, tag="turn"):
-    """The model is about to be asked for turn `turn` (from 1)."""
+    """The model is about to be asked for turn `turn` (from 1).
+
+    `opening`, at the first turn of a node with a REPL: the messages that its dialogue begins
+    with. With them the record holds all that the model has seen.
+    """
 
     turn: int
     node: str = ROOT
     depth: int = 0
+    opening: tuple[Message, ...] = ()
 
 
 class Replied(Record, frozen=True, tag="reply"):

@@ -20,7 +20,7 @@ LAYERS = [
     {"limits", "spool", "packages"},
     {"prompt", "past", "eventfile"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline", "part"},
-    {"journal", "memo", "syntax"},
+    {"journal", "memo", "syntax", "training"},
     {"fork", "replay"},
     {"queries", "tree", "outcomes", "wasm", "llama", "catalog", "live"},
     {"plaincalls", "submissions"},

@@ -19,6 +19,7 @@ import click
 
 from rlm_local.cli.ask import ask, demo
 from rlm_local.cli.doctor import doctor
+from rlm_local.cli.export import runs_export
 from rlm_local.cli.models import models
 from rlm_local.cli.printing import BROKEN_PIPE, INTERRUPTED, complain
 from rlm_local.cli.rerun import runs_fork, runs_gc, runs_replay, runs_resume
@@ -105,7 +106,7 @@ def commands() -> None:
     """
 
 
-for command in (runs_resume, runs_replay, runs_fork, runs_gc):
+for command in (runs_resume, runs_replay, runs_fork, runs_export, runs_gc):
     runs.add_command(command)
 for command in (ask, demo, runs, models, sandbox, doctor):
     commands.add_command(command)

@@ -1,0 +1,104 @@
+"""Tasks, scores, the file of results, the table and the plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import baselines
+from bench.baselines import Cell, Result, Results, Setting, judged, measure, row, task_of
+from bench.methods import Outcome
+from models.nano.evaluate import SEED, wilson
+from models.nano.families.task import Match, Task
+
+SETTING = Setting("abc", 2_048, 60.0)
+
+
+def task(gold: str, match: Match) -> Task:
+    return Task("f", 1, "q?", ("text",), gold, plan=(), kind="k", match=match)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "match", "score"),
+    [
+        ("4711", "4711", "exact", 1),
+        ("It is 4711.", "4711", "exact", 1),
+        ("It is 14711.", "4711", "exact", 0),
+        ("It is 4711-x.", "4711", "exact", 0),
+        ("4711" + " and so on" * 50, "4711", "exact", 0),
+        ("<think>4711?</think>It is 4712", "4711", "exact", 0),
+        ("<think>4712?</think>4711", "4711", "exact", 1),
+        ("There are 1,200 of them", "1200", "number", 1),
+        ("12 of 30 lines", "12", "number", 0),
+        ("none", "12", "number", 0),
+        ("b, a", "a, b", "set", 1),
+        ("The codes are a1 and b2.", "a1, b2", "set", 1),
+        ("The code is a1.", "a1, b2", "set", 0),
+        ("(a, b)\n(c, d)", "(b, a)", "pairs", 2 / 3),
+        ("I found (a, b).", "(b, a)", "pairs", 0),
+    ],
+)
+def test_a_reply_is_judged(answer: str, gold: str, match: Match, score: float) -> None:
+    assert judged(answer, task(gold, match)) == pytest.approx(score)
+
+
+@pytest.mark.parametrize("family", baselines.FAMILIES)
+def test_tasks_of_every_family(family: str) -> None:
+    made = task_of(family, SEED, 2_000)
+    assert made.family == family
+    assert judged(made.gold, made) == 1
+    again = task_of(family, SEED, 2_000)
+    assert (made.question, made.texts, made.gold) == (again.question, again.texts, again.gold)
+
+
+class Knows:
+    """Answers some tasks rightly."""
+
+    def __init__(self, right: int) -> None:
+        self.right = right
+        self.asked = 0
+
+    def answer(self, task: Task) -> Outcome:
+        self.asked += 1
+        return Outcome(task.gold if self.asked <= self.right else "?", "answered", 1, 10)
+
+
+CELLS = [Cell("needle", 2_000, "good"), Cell("needle", 2_000, "bad")]
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "results.jsonl"
+    using = {"good": Knows(2), "bad": Knows(0)}
+    first = measure(using, SETTING, CELLS, 2, Results(path))
+    lines = path.read_bytes()
+    path.write_bytes(lines + lines[:30])  # stopped within a line
+    more = measure(using, SETTING, CELLS, 3, Results(path))
+    assert (using["good"].asked, using["bad"].asked) == (3, 3)
+    assert {cell: found[:2] for cell, found in more.items()} == first
+    assert [result.score for result in more[CELLS[0]]] == [1, 1, 0]
+    assert path.read_bytes().startswith(lines)
+    assert measure(using, SETTING, CELLS, 3, Results(path)) == more
+    assert using["good"].asked == 3
+    other = Setting("other weights", 2_048, 60.0)
+    measure(using, other, CELLS, 1, Results(path))
+    assert using["good"].asked == 4
+
+
+def test_a_line_of_the_table_and_the_plot(tmp_path: Path) -> None:
+    using = {"good": Knows(2), "bad": Knows(0)}
+    found = measure(using, SETTING, CELLS, 3, Results(tmp_path / "results.jsonl"))
+    good, bad = (row(cell, found[cell]) for cell in CELLS)
+    assert good["score"] == pytest.approx(2 / 3)
+    assert (good["low"], good["high"]) == wilson(2, 3)
+    assert (bad["score"], bad["runs"], bad["answered"]) == (0, 3, 1)
+    pytest.importorskip("matplotlib", reason="the extra `bench` is not installed")
+    image = tmp_path / "plot.png"
+    baselines.plot([good, bad, {**good, "family": "tables"}], image, "title")
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_result_comes_back_from_its_line(tmp_path: Path) -> None:
+    result = Result(SETTING, CELLS[0], 7, 0.5, 0.1, "g", "a\n✓", "answered", 1, 2, 0.25)
+    Results(tmp_path / "r.jsonl").add(result)
+    assert Results(tmp_path / "r.jsonl").get(SETTING, CELLS[0], 7) == result
