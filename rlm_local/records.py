@@ -116,8 +116,19 @@ class Completion(Record, frozen=True):
         return self.prompt_tokens - self.cached_tokens + self.completion_tokens
 
 
+class Adapter(Record, frozen=True):
+    """A LoRA adapter as it is asked for: its file, and what its change is multiplied by."""
+
+    path: str
+    scale: float = 1.0
+
+
 class ModelInfo(Record, frozen=True):
-    """What the controller must know of a model. `profile` picks the prompts."""
+    """What the controller must know of a model. `profile` picks the prompts.
+
+    `name` tells models apart, adapters included: "qwen3-8b+style:0.5". `identity` is equal
+    only for models that give the same greedy reply to the same request; '' is unknown.
+    """
 
     name: str
     path: str
@@ -125,6 +136,8 @@ class ModelInfo(Record, frozen=True):
     profile: str
     parameters: int = 0
     file_bytes: int = 0
+    adapters: tuple[Adapter, ...] = ()
+    identity: str = ""
 
 
 # ---------------------------------------------------------------- the sandbox
