@@ -1,6 +1,8 @@
 """Settings from a TOML file, checked key by key.
 
     model = "rlm-nano"          # a catalogue name or a path
+    sub_model = "small.gguf"    # for the sub-calls; by default the same
+    lora = ["style.gguf:0.5"]   # LoRA adapters for the model; sub_lora: for the sub-model
     mode = "auto"               # auto, direct or rlm
     seed = 0
     replace_bad_bytes = false
@@ -23,21 +25,25 @@ from typing import get_args
 
 import msgspec
 
-from rlm_local.catalog import DEFAULT_MODEL
+from rlm_local.catalog import DEFAULT_MODEL, adapter
 from rlm_local.errors import ConfigError
 from rlm_local.limits import Limits
-from rlm_local.records import Mode, Record
+from rlm_local.records import Adapter, Mode, Record
 from rlm_local.units import parse_bytes, parse_seconds
 
 
 class Config(Record, frozen=True):
     """Everything that can be set for a question, beside the question and its prompt.
 
-    `context_tokens` is the model's window, `threads` what it computes with; None
+    `lora` and `sub_lora` are adapters, each "FILE" or "FILE:SCALE". `context_tokens` is
+    the model's window, `threads` what each model computes with; None
     leaves the choice to the engine.
     """
 
     model: str = DEFAULT_MODEL
+    sub_model: str | None = None
+    lora: tuple[str, ...] = ()
+    sub_lora: tuple[str, ...] = ()
     mode: Mode = "auto"
     seed: int = 0
     replace_bad_bytes: bool = False
@@ -50,6 +56,16 @@ class Config(Record, frozen=True):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that are asked."""
+        return (self.model,) if self.sub_model is None else (self.model, self.sub_model)
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The adapters of all of them."""
+        return tuple(map(adapter, (*self.lora, *self.sub_lora)))
 
 
 def read_config(path: Path) -> Config:

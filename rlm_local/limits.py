@@ -184,6 +184,7 @@ class Budget:
                 cached_tokens=self._sums.cached_tokens,
                 completion_tokens=self._sums.completion_tokens,
                 reused_calls=self._sums.reused_calls,
+                call_tokens=self._sums.call_tokens,
                 by_depth=tuple(sums.at_depth(depth) for depth, sums in by_depth),
             )
 
@@ -278,11 +279,13 @@ class Budget:
                 sums.sub_calls += count
 
     def charge_completions(self, completions: Iterable[Completion], *, depth: int) -> None:
-        """Enter what completions used that were asked for at `depth`."""
+        """Enter what completions used that were asked for at `depth`: this node's own for its
+        turns, one more for plain calls."""
+        called = depth > depth_of(self.node)
         with self._changed:
             for completion in completions:
                 for sums in self._books(depth):
-                    sums.add(completion)
+                    sums.add(completion, called=called)
 
     @contextmanager
     def grant(self, most: int) -> Iterator[Grant]:
@@ -338,16 +341,19 @@ class _Sums:
         self.cached_tokens = 0
         self.completion_tokens = 0
         self.reused_calls = 0
+        self.call_tokens = 0
 
     @property
     def work_tokens(self) -> int:
         return self.prompt_tokens - self.cached_tokens + self.completion_tokens
 
-    def add(self, completion: Completion) -> None:
+    def add(self, completion: Completion, *, called: bool) -> None:
         self.prompt_tokens += completion.prompt_tokens
         self.cached_tokens += completion.cached_tokens
         self.completion_tokens += completion.completion_tokens
         self.reused_calls += completion.reused
+        if called:
+            self.call_tokens += completion.work_tokens
 
     def at_depth(self, depth: int) -> DepthUsage:
         return DepthUsage(depth=depth, **vars(self))

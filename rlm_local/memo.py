@@ -35,7 +35,8 @@ class MemoModel(ModelWrapper):
         of_this_model = False
         for event in past:
             if isinstance(event, RunStarted):
-                of_this_model = event.model == model.info.name  # else it is a fork to another
+                # Else it is a fork to another.
+                of_this_model = (event.sub_model or event.model) == model.info.name
             elif isinstance(event, SubCalled) and of_this_model:
                 for prompt, completion in zip(event.prompts, event.completions, strict=False):
                     request = Request(

@@ -180,7 +180,7 @@ class DepthUsage(Record, frozen=True):
     """What was used at one depth: by the `nodes` there, and by plain calls from the level above.
 
     `sub_calls` are those calls and nodes: what the level above has called. Of the
-    calls, `reused_calls` had the reply of an equal one.
+    calls, `reused_calls` had the reply of an equal one. `call_tokens`: as in `Usage`.
     """
 
     depth: int
@@ -191,10 +191,15 @@ class DepthUsage(Record, frozen=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     reused_calls: int = 0
+    call_tokens: int = 0
 
 
 class Usage(Record, frozen=True):
-    """What a run has used, or a child with all below it. `by_depth` adds up to the rest."""
+    """What a run has used, or a child with all below it. `by_depth` adds up to the rest.
+
+    Of `work_tokens`, plain calls took `call_tokens`, so where a sub-model answers those,
+    they are what it processed, and the rest is the model's.
+    """
 
     seconds: float = 0.0
     turns: int = 0
@@ -203,6 +208,7 @@ class Usage(Record, frozen=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     reused_calls: int = 0
+    call_tokens: int = 0
     by_depth: tuple[DepthUsage, ...] = ()
 
     @property
@@ -212,7 +218,10 @@ class Usage(Record, frozen=True):
 
 
 class Answer(Record, frozen=True):
-    """The end of a run: the text, why it stopped, what it used, where its record is."""
+    """The end of a run: the text, why it stopped, what it used, where its record is.
+
+    `sub_model` answered the plain calls; '' if `model` did that too.
+    """
 
     text: str
     stop: StopReason
@@ -220,6 +229,7 @@ class Answer(Record, frozen=True):
     run_id: str
     model: str
     message: str = ""  # for a stop that is not `answered`: one sentence on why
+    sub_model: str = ""
 
     @property
     def complete(self) -> bool:
@@ -234,7 +244,10 @@ class Answer(Record, frozen=True):
 
 
 class RunStarted(Record, frozen=True, tag="start"):
-    """First event of a run. `limits`: the fields of `Limits`."""
+    """First event of a run. `limits`: the fields of `Limits`.
+
+    `model` takes all turns, `sub_model` answers plain calls; '': that is the same.
+    """
 
     run_id: str
     time: float  # Unix time
@@ -244,6 +257,7 @@ class RunStarted(Record, frozen=True, tag="start"):
     prompt: dict[str, object]
     limits: dict[str, object]
     seed: int = 0
+    sub_model: str = ""
 
 
 class NodeStarted(Record, frozen=True, tag="node"):

@@ -55,7 +55,7 @@ def test_every_key(tmp_path: Path):
     [
         ('modell = "x"', "unknown key 'modell'", "did you mean 'model'?"),
         ("[limits]\nwall_second = 3", "unknown key 'limits.wall_second'", "'wall_seconds'"),
-        ("zzz = 1", "unknown key 'zzz'", "known are model, mode"),
+        ("zzz = 1", "unknown key 'zzz'", "known are model, sub_model"),
         ("limits = 3", "not a table", "[limits]"),
         ('mode = "fast"', "mode is 'fast'", "auto, direct, rlm"),
         ('seed = "x"', "seed is 'x'", ""),

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"records", "fences", "jsontext", "helpers"},
     {"errors"},
-    {"paths", "units", "confine"},
+    {"paths", "units", "confine", "starting"},
     {"limits", "spool", "packages"},
     {"prompt", "past", "eventfile"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"plaincalls", "submissions"},
     {"subcalls"},
     {"node"},
-    {"controller", "config"},
+    {"controller", "config", "engines"},
     {"runtime", "wall"},
     {"rerun"},
     {"doctor"},
