@@ -5,6 +5,7 @@
     lora = ["style.gguf:0.5"]   # LoRA adapters for the model; sub_lora: for the sub-model
     mode = "auto"               # auto, direct or rlm
     seed = 0
+    reuse_calls = false         # sub-calls may have the replies of earlier runs
     replace_bad_bytes = false
 
     [limits]
@@ -46,6 +47,7 @@ class Config(Record, frozen=True):
     sub_lora: tuple[str, ...] = ()
     mode: Mode = "auto"
     seed: int = 0
+    reuse_calls: bool = False
     replace_bad_bytes: bool = False
     context_tokens: int | None = None
     threads: int | None = None

@@ -18,6 +18,8 @@ from rlm_local.model import Model
 from rlm_local.records import Adapter
 from rlm_local.starting import Starting
 
+#: LoRA adapters: each a file, "FILE:SCALE", or an Adapter.
+Lora = Sequence[str | Path | Adapter]
 #: Called with what is done and what there is, in bytes.
 Report = Callable[[int, int], None]
 
@@ -97,14 +99,19 @@ class Engines:
                 each.close()
 
 
-def adapters(given: Sequence[str | Path | Adapter], model: object) -> tuple[Adapter, ...]:
-    """The LoRA adapters for `model`, which must be one that is to be loaded. Raises UsageError."""
-    if given and not isinstance(model, str | Path):
+def wanted(
+    model: str | Path | Model, lora: Lora, context_tokens: int | None = None
+) -> Wanted | Model:
+    """A model as it is asked for. Raises UsageError for adapters to one that is loaded already."""
+    if isinstance(model, str | Path):
+        adapters = (each if isinstance(each, Adapter) else catalog.adapter(each) for each in lora)
+        return Wanted(model, tuple(adapters), context_tokens)
+    if lora:
         raise UsageError(
             "LoRA adapters were given for a model that is loaded already",
             hint="give the model by its name or path",
         )
-    return tuple(each if isinstance(each, Adapter) else catalog.adapter(each) for each in given)
+    return model
 
 
 def _ready(model: Model | Starting[Model]) -> Model:

@@ -109,6 +109,7 @@ class RunSetup(Record, frozen=True):
     identity: str
     sub_model: str | None = None
     sub_info: ModelInfo | None = None
+    reuse_calls: bool = False
 
 
 class RunStore:

@@ -8,14 +8,15 @@ at a time. All start on threads of their own while the first prompt is being rea
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast, get_args
+from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
 
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, verified
-from rlm_local.engines import Engines, Report, Room, Wanted, adapters
+from rlm_local.engines import Engines, Lora, Report, Room, Wanted, wanted
 from rlm_local.errors import UsageError
 from rlm_local.eventfile import RunWriter, sync_files
 from rlm_local.journal import Journal, Recorder
@@ -31,14 +32,14 @@ from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
 from rlm_local.starting import Starting
 
+if TYPE_CHECKING:
+    from rlm_local.replies import ReplyStore
+
 #: A text; several texts, by name or not; files and folders; or a prompt that is open already.
 Context = str | Sequence[str] | Mapping[str, str] | Path | Sequence[Path] | Prompt
 
 #: Called with a stage ("reading", "loading"), what is done and what there is (0: not known).
 Progress = Callable[[str, int, int], None]
-
-#: LoRA adapters: a file, "FILE:SCALE", or an Adapter.
-Lora = Sequence[str | Path | Adapter]
 
 
 def ask(
@@ -50,6 +51,7 @@ def ask(
     lora: Lora = (),
     sub_lora: Lora = (),
     limits: Limits | None = None,
+    reuse_calls: bool = False,
     mode: Mode = "auto",
     on_event: Callable[[Event], None] | None = None,
     seed: int = 0,
@@ -60,7 +62,9 @@ def ask(
     list of either is several documents, and so is a dict from name to text.
     `model`: a name of the catalogue, the path of a GGUF file, or a Model. It takes the
     turns, and answers plain calls (`llm_query`) too unless `sub_model` is to. `lora` and
-    `sub_lora` are LoRA adapters for them, each a path or "PATH:SCALE". `mode`
+    `sub_lora` are LoRA adapters for them, each a path or "PATH:SCALE".
+    `reuse_calls`: a plain call that was answered in another run of this kind costs
+    nothing. `mode`
     "auto" gives a prompt that fits the window straight to the model, if it is a
     model for that. `on_event` gets every event of the run, once it is on disk.
 
@@ -68,7 +72,12 @@ def ask(
     RlmError for what cannot be done at all, as in `rlm_local.errors`.
     """
     with Runtime(
-        model=model, sub_model=sub_model, lora=lora, sub_lora=sub_lora, limits=limits
+        model=model,
+        sub_model=sub_model,
+        lora=lora,
+        sub_lora=sub_lora,
+        limits=limits,
+        reuse_calls=reuse_calls,
     ) as runtime:
         return runtime.ask(question, context, mode=mode, on_event=on_event, seed=seed)
 
@@ -86,6 +95,7 @@ class Runtime:
         limits: Limits | None = None,
         context_tokens: int | None = None,
         threads: int | None = None,
+        reuse_calls: bool = False,
         sandbox: Sandbox | None = None,
         store: RunStore | None = None,
         progress: Progress | None = None,
@@ -101,13 +111,14 @@ class Runtime:
         self.store = store if store is not None else RunStore()
         self._context_tokens = context_tokens
         self._threads = threads
+        self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
         if sub_model is None and sub_lora:
             sub_model = model
         self._engines = Engines(
-            _wanted(model, lora, context_tokens),
-            None if sub_model is None else _wanted(sub_model, sub_lora),
+            wanted(model, lora, context_tokens),
+            None if sub_model is None else wanted(sub_model, sub_lora),
             self._load,
             memory_bytes=self.limits.model_memory_bytes,
             report=self._report,
@@ -239,6 +250,7 @@ class Runtime:
                 info=info,
                 sub_model=None if sub_info is None else sub_info.path or sub_info.name,
                 sub_info=sub_info,
+                reuse_calls=self._reuse_calls,
                 context_tokens=self._context_tokens,
                 threads=self._threads,
                 sources=tuple(map(str, prompt.sources)),
@@ -265,32 +277,46 @@ class Runtime:
         used_seconds: float = 0.0,
     ) -> Answer:
         """Run a question to its end. What only serves to go on with it goes then."""
-        answer = controller.answer(
-            question,
-            prompt,
-            model=self.model,
-            sub_model=MemoModel(
-                self.sub_model,
-                past=journal.past.events.values(),
-                sub_call_tokens=limits.sub_call_tokens,
-            ),
-            sandbox=self.sandbox,
-            limits=limits,
-            run_id=run_id,
-            record=journal.record,
-            mode=mode,
-            seed=seed,
-            budget=Budget(limits, used_seconds=used_seconds),
-            journal=journal,
-        )
+        with self._kept_replies() as kept:
+            answer = controller.answer(
+                question,
+                prompt,
+                model=self.model,
+                sub_model=MemoModel(
+                    self.sub_model,
+                    past=journal.past.events.values(),
+                    sub_call_tokens=limits.sub_call_tokens,
+                    kept=kept,
+                ),
+                sandbox=self.sandbox,
+                limits=limits,
+                run_id=run_id,
+                record=journal.record,
+                mode=mode,
+                seed=seed,
+                budget=Budget(limits, used_seconds=used_seconds),
+                journal=journal,
+            )
         if answer.stop not in PASSING:
             self.store.prune(run_id)
         return answer
 
-    def _load(self, wanted: Wanted, room: Room, report: Report) -> Model:
+    @contextmanager
+    def _kept_replies(self) -> Iterator[ReplyStore | None]:
+        """What other runs were told, where this one is to know it."""
+        if not self._reuse_calls:
+            yield None
+            return
+        from rlm_local.replies import ReplyStore
+
+        store = ReplyStore(cache_folder("replies"), notice=lambda text: self._report(text)(0, 0))
+        with closing(store):
+            yield store
+
+    def _load(self, model: Wanted, room: Room, report: Report) -> Model:
         return load_model(
-            wanted.name,
-            adapters=wanted.adapters,
+            model.name,
+            adapters=model.adapters,
             memory_bytes=room.memory_bytes,
             context_tokens=room.context_tokens,
             threads=self._threads,
@@ -310,13 +336,6 @@ class Runtime:
                 self._progress(stage, done, total)
 
         return report
-
-
-def _wanted(
-    model: str | Path | Model, lora: Lora, context_tokens: int | None = None
-) -> Wanted | Model:
-    fitted = adapters(lora, model)
-    return Wanted(model, fitted, context_tokens) if isinstance(model, str | Path) else model
 
 
 def recorder(run: RunWriter, on_event: Callable[[Event], None] | None) -> Recorder:

@@ -22,7 +22,7 @@ from rlm_local.spool.sources import STDIN, expand
 
 #: The caches that a run adds to. That of compiled guests is none of them: what lies there
 #: runs as native code, the next time without the wall that it was written behind.
-CACHES = ("spool", "snapshot", "prefixes", "digests", "demo")
+CACHES = ("spool", "snapshot", "prefixes", "digests", "replies", "demo")
 #: What a run only reads.
 READ_CACHES = ("guest", "compiled")
 READ_DATA = ("packages",)

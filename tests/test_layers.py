@@ -18,7 +18,7 @@ LAYERS = [
     {"errors"},
     {"paths", "units", "confine", "starting"},
     {"limits", "spool", "packages"},
-    {"prompt", "past", "eventfile"},
+    {"prompt", "past", "eventfile", "replies"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline"},
     {"journal", "memo"},
     {"fork", "replay"},

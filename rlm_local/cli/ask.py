@@ -61,6 +61,12 @@ def exit_code(stop: StopReason) -> int:
 @click.option("--threads", type=click.INT, help="Threads that the model computes with.")
 @click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
 @click.option(
+    "--reuse-calls",
+    is_flag=True,
+    default=None,
+    help="Give sub-calls the replies of earlier runs, and keep those of this one for later.",
+)
+@click.option(
     "--replace-bad-bytes",
     is_flag=True,
     default=None,
@@ -136,6 +142,7 @@ def start_runtime(prompts: Iterable[Path], config: Config, view: View) -> Runtim
         limits=config.limits,
         context_tokens=config.context_tokens,
         threads=config.threads,
+        reuse_calls=config.reuse_calls,
         progress=view.progress,
     )
 

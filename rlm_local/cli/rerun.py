@@ -128,6 +128,7 @@ def _config_of(setup: RunSetup, limits: Limits) -> Config:
         sub_lora=_as_given(setup.sub_info),
         context_tokens=setup.context_tokens,
         threads=setup.threads,
+        reuse_calls=setup.reuse_calls,
         limits=limits,
     )
 
