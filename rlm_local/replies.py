@@ -25,6 +25,8 @@ _VERSION = 1
 _DIGEST_BYTES = 16
 _BUSY_SECONDS = 2.0
 _AT_ONCE = 500  # keys of one statement
+#: SQLite quotes what it cannot read, and Python cannot always read that.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _TABLE = """
     CREATE TABLE IF NOT EXISTS replies (
@@ -59,7 +61,7 @@ class ReplyStore:
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._prepare(self._file)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             self._give_up(error)
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Completion]:
@@ -70,7 +72,7 @@ class ReplyStore:
             try:
                 for start in range(0, len(wanted), _AT_ONCE):
                     self._read(wanted[start : start + _AT_ONCE], found)
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 self._failed(error)
         return found
 
@@ -90,7 +92,7 @@ class ReplyStore:
                     if self._file.in_transaction:
                         self._file.execute("ROLLBACK")
                     raise
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 self._failed(error)
 
     def close(self) -> None:
@@ -101,6 +103,8 @@ class ReplyStore:
                 self._file = None
 
     def _prepare(self, file: sqlite3.Connection) -> None:
+        file.execute("PRAGMA trusted_schema = OFF")
+        file.execute("PRAGMA cell_size_check = ON")
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = NORMAL")  # whole after a crash, if not the latest
         (version,) = file.execute("PRAGMA user_version").fetchone()
@@ -134,17 +138,17 @@ class ReplyStore:
                 [-(-count // 10)],
             )
 
-    def _failed(self, error: sqlite3.Error) -> None:
+    def _failed(self, error: Exception) -> None:
         # Another process may write for a while; all else will not be better the next time.
         if getattr(error, "sqlite_errorcode", None) not in _PASSING:
             self._give_up(error)
 
-    def _give_up(self, error: sqlite3.Error) -> None:
+    def _give_up(self, error: Exception) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
         self._notice(
-            f"the kept replies in {self._path} are not used: {error}; if this stays so, remove "
+            f"the kept replies in {self._path} are not used ({error}); if this stays so, remove "
             "the file"
         )
 

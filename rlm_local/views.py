@@ -308,13 +308,13 @@ def shortened(text: str, lines: int) -> str:
 def ending(event: RunEnded) -> str:
     """`answered in 3.20 s: 2 turns, 0 sub-calls, 1,234 tokens; run 2026…`
 
-    Where there are two models, the tokens are told of each.
+    Where another model answered the sub-calls, the tokens are told of each.
     """
     answer, usage = event.answer, event.answer.usage
     each = (
         f" ({usage.work_tokens - usage.call_tokens:,} of {answer.model}, "
         f"{usage.call_tokens:,} of {answer.sub_model})"
-        if answer.sub_model
+        if answer.sub_model and usage.call_tokens
         else ""
     )
     return f"{_end(answer.stop, answer.message, usage)}{each}; run {answer.run_id}"

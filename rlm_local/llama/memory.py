@@ -133,16 +133,22 @@ def _compute_bytes(file: ModelFile, cells: int, *, flash: bool) -> int:
     return max(layers, BATCH_TOKENS * feed_forward, outputs) + BATCH_TOKENS * changes + MIB
 
 
-def _too_large(least: MemoryPlan, advice: str) -> ModelMemoryError:
-    def mib(size: int) -> str:
-        return f"{-(-size // MIB):,} MiB"
+def needs(plan: MemoryPlan) -> str:
+    """`83 MiB (weights 1 MiB, …)`: what a plan comes to, for a refusal."""
+    adapters = f"adapters {in_mib(plan.adapter_bytes)}, " if plan.adapter_bytes else ""
+    return (
+        f"{in_mib(plan.total_bytes)} (weights {in_mib(plan.weight_bytes)}, {adapters}KV cache "
+        f"{in_mib(plan.kv_bytes)} for {plan.cells:,} tokens, computing "
+        f"{in_mib(plan.compute_bytes + plan.output_bytes)}, process {in_mib(plan.process_bytes)})"
+    )
 
-    adapters = f", adapters {mib(least.adapter_bytes)}" if least.adapter_bytes else ""
+
+def in_mib(size: int) -> str:
+    return f"{-(-size // MIB):,} MiB"
+
+
+def _too_large(least: MemoryPlan, advice: str) -> ModelMemoryError:
     return ModelMemoryError(
-        f"the model needs {mib(least.total_bytes)} (weights {mib(least.weight_bytes)}{adapters}, "
-        f"KV cache "
-        f"{mib(least.kv_bytes)} for {least.cells:,} tokens, computing "
-        f"{mib(least.compute_bytes + least.output_bytes)}, process {mib(least.process_bytes)}), "
-        f"and the limit is {mib(least.limit_bytes)}",
+        f"the model needs {needs(least)}, and the limit is {in_mib(least.limit_bytes)}",
         hint=f"{advice}, or raise model_memory_bytes",
     )

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rlm_local.errors import ModelMemoryError
-from rlm_local.limits import MIB
 from rlm_local.llama.memory import (
     DEFAULT_CONTEXT_TOKENS,
     SMALLEST_CONTEXT_TOKENS,
     MemoryPlan,
+    in_mib,
+    needs,
     plan,
 )
 from rlm_local.llama.modelfile import ModelFile
@@ -43,6 +44,8 @@ def divide(models: Sequence[Share], *, memory_bytes: int) -> list[MemoryPlan]:
     if _total(least) > memory_bytes:
         raise _too_large(models, least, memory_bytes)
     fits, too_many = 0, DEFAULT_CONTEXT_TOKENS + 1
+    if _total([share.at(DEFAULT_CONTEXT_TOKENS, _AMPLE) for share in models]) <= memory_bytes:
+        fits = DEFAULT_CONTEXT_TOKENS
     while too_many - fits > _STEP:
         middle = (fits + too_many) // 2
         if _total([share.at(middle, _AMPLE) for share in models]) <= memory_bytes:
@@ -62,15 +65,10 @@ def _total(plans: Sequence[MemoryPlan]) -> int:
 def _too_large(
     models: Sequence[Share], least: Sequence[MemoryPlan], memory_bytes: int
 ) -> ModelMemoryError:
-    def mib(size: int) -> str:
-        return f"{-(-size // MIB):,} MiB"
-
-    needs = " and ".join(
-        f"{share.file.name} needs {mib(plan.total_bytes)} (weights {mib(plan.weight_bytes)}, KV "
-        f"cache {mib(plan.kv_bytes)} for {plan.cells:,} tokens)"
-        for share, plan in zip(models, least, strict=True)
+    each = " and ".join(
+        f"{share.file.name} needs {needs(plan)}" for share, plan in zip(models, least, strict=True)
     )
     return ModelMemoryError(
-        f"{needs}, {mib(_total(least))} in all, and the limit for both is {mib(memory_bytes)}",
+        f"{each}, {in_mib(_total(least))} in all, and the limit for both is {in_mib(memory_bytes)}",
         hint="use smaller or more strongly quantised models, or raise model_memory_bytes",
     )

@@ -126,7 +126,7 @@ def written(folder: Path, raw: bytes) -> Path:
     return path
 
 
-def talker(folder: Path, said: list[bytes], *, template: str = "") -> Path:
+def talker(folder: Path, said: list[bytes], *, template: str = "", context: int = 512) -> Path:
     """A model that says one thing: after a line break, each piece of `said` in turn.
 
     Pieces are tokens of their own and must differ; after the last comes the end
@@ -142,6 +142,7 @@ def talker(folder: Path, said: list[bytes], *, template: str = "") -> Path:
         embedding[tokens.index(state), number] = 1.0
         output[tokens.index(following), number] = 1.0
     entries = metadata(
+        context_length=("llama.context_length", U32, context),
         tokens=("tokenizer.ggml.tokens", ARRAY, (STRING, tokens)),
         token_type=(
             "tokenizer.ggml.token_type",
