@@ -23,7 +23,7 @@ from tests.llama import build, lora
 from tests.llama.conftest import MEMORY
 
 CHECKED = 4_000
-LOADED = 400
+LOADED = 300
 SEED = int(os.environ.get("RLM_FUZZ_SEED", "1"))
 NAMES = ("blk.0.attn_q.weight", "blk.0.ffn_down.weight", "token_embd.weight")
 REQUEST = Request(messages=(Message("user", "x"),), max_tokens=4)
@@ -89,16 +89,14 @@ def test_damaged_adapters_by_the_check(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_damaged_adapters_through_the_worker(tmp_path: Path) -> None:
-    """Those that pass the check, each with a worker of its own; and some that do not."""
+    """So many that pass the check, each with a worker of its own; and those drawn beside them."""
     base, raw, weights = sound(tmp_path)
     picked = random.Random(SEED)
     path = tmp_path / "damaged.gguf"
     outcomes = Counter[str]()
-    tried = 0
-    while tried < LOADED:
+    while outcomes.total() - outcomes["AdapterError"] < LOADED:
         path.write_bytes(damaged(raw, weights, picked))
         adapter = Adapter(path=str(path), scale=picked.choice([1.0, -3.0, 0.01]))
-        tried += 1
         began = time.monotonic()
         try:
             with LlamaModel(base, memory_bytes=MEMORY, adapters=[adapter]) as model:
