@@ -317,3 +317,20 @@ def test_a_fork_with_another_sub_model(ask: Ask, store: RunStore, sandbox: WasmS
     events = store.read(answer.run_id).events
     assert isinstance(events[-1], RunEnded)
     assert rerun.replay(store, answer.run_id, sandbox).equal
+
+
+def test_a_turn_and_calls_side_by_side(ask: Ask) -> None:
+    """The code goes on beside a call, and the next turn is written while that is answered."""
+    codes = ["handle = submit('slow')", "FINAL(handle.result())"]
+    together = threading.Barrier(2, timeout=30)
+
+    def script(request: Request) -> str:
+        if request.turn == 2:
+            together.wait()
+        return cell(codes[request.turn - 1])
+
+    def slow(request: Request) -> str:
+        together.wait()
+        return "said"
+
+    assert ask(planner(script), reader(slow)).text == "said"
