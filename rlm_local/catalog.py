@@ -17,6 +17,7 @@ when its size, time or inode change.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
@@ -29,7 +30,7 @@ import msgspec
 from rlm_local import jsontext
 from rlm_local.errors import ConfigError, ModelFileError
 from rlm_local.paths import cache_folder
-from rlm_local.records import Record
+from rlm_local.records import Adapter, Record
 
 CATALOGUE = "catalog.toml"
 DEFAULT_MODEL = "rlm-nano"
@@ -121,6 +122,28 @@ def present(name: str | Path) -> ModelFile:
             hint="check the path; `rlm-local models list` shows what is here",
         )
     return model
+
+
+def is_remote(name: str | Path) -> bool:
+    """Whether `name` is the address of a model on another machine, rather than a file here."""
+    return str(name).startswith(("http://", "https://"))
+
+
+def adapter(given: str | Path) -> Adapter:
+    """The LoRA adapter that a path stands for, or a text "FILE" or "FILE:SCALE".
+
+    What follows the last colon is a scale if it is a number. The file is looked at when
+    the model is loaded.
+    """
+    path, scale = str(given), 1.0
+    if isinstance(given, str):
+        file, colon, last = given.rpartition(":")
+        with contextlib.suppress(ValueError):
+            if colon and file:
+                path, scale = file, float(last)
+    if not path:
+        raise ConfigError("a LoRA adapter has no file name", hint="write FILE or FILE:SCALE")
+    return Adapter(path=str(Path(path).expanduser().absolute()), scale=scale)
 
 
 def verified(name: str | Path) -> ModelFile:

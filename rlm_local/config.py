@@ -1,9 +1,12 @@
 """Settings from a TOML file, checked key by key.
 
     model = "rlm-nano"          # a catalogue name or a path
+    sub_model = "small.gguf"    # for the sub-calls; by default the same
+    lora = ["style.gguf:0.5"]   # LoRA adapters for the model; sub_lora: for the sub-model
     mode = "auto"               # auto, direct or rlm
     turn_form = "auto"          # auto, free or block
     seed = 0
+    reuse_calls = false         # sub-calls may have the replies of earlier runs
     replace_bad_bytes = false
 
     [limits]
@@ -24,24 +27,29 @@ from typing import get_args
 
 import msgspec
 
-from rlm_local.catalog import DEFAULT_MODEL
+from rlm_local.catalog import DEFAULT_MODEL, adapter
 from rlm_local.errors import ConfigError
 from rlm_local.limits import Limits
-from rlm_local.records import Mode, Record, TurnForm
+from rlm_local.records import Adapter, Mode, Record, TurnForm
 from rlm_local.units import parse_bytes, parse_seconds
 
 
 class Config(Record, frozen=True):
     """Everything that can be set for a question, beside the question and its prompt.
 
-    `context_tokens` is the model's window, `threads` what it computes with; None
+    `lora` and `sub_lora` are adapters, each "FILE" or "FILE:SCALE". `context_tokens` is
+    the model's window, `threads` what each model computes with; None
     leaves the choice to the engine.
     """
 
     model: str = DEFAULT_MODEL
+    sub_model: str | None = None
+    lora: tuple[str, ...] = ()
+    sub_lora: tuple[str, ...] = ()
     mode: Mode = "auto"
     turn_form: TurnForm = "auto"
     seed: int = 0
+    reuse_calls: bool = False
     replace_bad_bytes: bool = False
     context_tokens: int | None = None
     threads: int | None = None
@@ -52,6 +60,16 @@ class Config(Record, frozen=True):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that are asked."""
+        return (self.model,) if self.sub_model is None else (self.model, self.sub_model)
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The adapters of all of them."""
+        return tuple(map(adapter, (*self.lora, *self.sub_lora)))
 
 
 def read_config(path: Path) -> Config:

@@ -34,6 +34,7 @@ def answer(
     prompt: Prompt,
     *,
     model: Model,
+    sub_model: Model | None = None,
     sandbox: Sandbox,
     limits: Limits,
     run_id: str,
@@ -46,6 +47,8 @@ def answer(
 ) -> Answer:
     """Answer `question` about `prompt`.
 
+    `model` takes the turns of the root and of all children; `sub_model` answers plain
+    calls (`llm_query`), by default the same.
     `record` gets each event and returns once it is durable; it is called from
     several threads, one at a time. A limit, a model or a sandbox that fails for
     good, and Ctrl-C end the run with the best partial answer and its stop reason.
@@ -58,6 +61,7 @@ def answer(
     check = SyntaxCheck(sandbox, prompt, memory_bytes=limits.guest_memory_bytes)
     tree = Tree(
         model=RetryingModel(model, check, retries=limits.syntax_retries),
+        sub_model=model if sub_model is None else sub_model,
         sandbox=sandbox,
         limits=limits,
         journal=journal if journal is not None else Journal(record),
@@ -65,6 +69,8 @@ def answer(
         turn_form=turn_form,
         spools=prompt.spools,
     )
+    called = tree.sub_model.info.name
+    other = "" if called == model.info.name else called
     root = Node(tree, question, prompt, budget or Budget(limits))
     direct_text = _direct_text(prompt, question, model, mode)
     tree.record(
@@ -78,6 +84,7 @@ def answer(
             limits=msgspec.structs.asdict(limits),
             seed=seed,
             turn_form=turn_form,
+            sub_model=other,
         )
     )
     error: LimitReached | ModelError | SandboxError | KeyboardInterrupt | None = None
@@ -99,6 +106,7 @@ def answer(
         run_id=run_id,
         model=model.info.name,
         message=ended.message,
+        sub_model=other,
     )
     tree.record(RunEnded(time=time.time(), answer=made))
     if isinstance(error, QuestionTooLongError):

@@ -9,6 +9,7 @@
     ├── LimitReached               a limit of the run was hit; carries `stop`      exit 3
     ├── ModelError                 the model cannot be loaded or used              exit 4
     │   ├── ModelFileError         the GGUF file is missing, cut short or invalid
+    │   │   └── AdapterError       a LoRA adapter that cannot be used, or not with this model
     │   ├── ModelMemoryError       the model does not fit the memory limit
     │   ├── WindowError            a prompt does not fit the model's window
     │   ├── FormError              a schema, grammar or list of choices that cannot be kept to
@@ -76,6 +77,10 @@ class ModelError(RlmError):
 
 
 class ModelFileError(ModelError):
+    pass
+
+
+class AdapterError(ModelFileError):
     pass
 
 

@@ -200,6 +200,7 @@ class Budget:
                 completion_tokens=self._sums.completion_tokens,
                 reused_calls=self._sums.reused_calls,
                 thought_tokens=self._sums.thought_tokens,
+                call_tokens=self._sums.call_tokens,
                 by_depth=tuple(sums.at_depth(depth) for depth, sums in by_depth),
             )
 
@@ -294,11 +295,13 @@ class Budget:
                 sums.sub_calls += count
 
     def charge_completions(self, completions: Iterable[Completion], *, depth: int) -> None:
-        """Enter what completions used that were asked for at `depth`."""
+        """Enter what completions used that were asked for at `depth`: this node's own for its
+        turns, one more for plain calls."""
+        called = depth > depth_of(self.node)
         with self._changed:
             for completion in completions:
                 for sums in self._books(depth):
-                    sums.add(completion)
+                    sums.add(completion, called=called)
 
     @contextmanager
     def grant(self, most: int) -> Iterator[Grant]:
@@ -355,17 +358,20 @@ class _Sums:
         self.completion_tokens = 0
         self.reused_calls = 0
         self.thought_tokens = 0
+        self.call_tokens = 0
 
     @property
     def work_tokens(self) -> int:
         return self.prompt_tokens - self.cached_tokens + self.completion_tokens
 
-    def add(self, completion: Completion) -> None:
+    def add(self, completion: Completion, *, called: bool) -> None:
         self.prompt_tokens += completion.prompt_tokens
         self.cached_tokens += completion.cached_tokens
         self.completion_tokens += completion.completion_tokens
         self.reused_calls += completion.reused
         self.thought_tokens += completion.thought_tokens
+        if called:
+            self.call_tokens += completion.work_tokens
 
     def at_depth(self, depth: int) -> DepthUsage:
         return DepthUsage(depth=depth, **vars(self))

@@ -1,8 +1,9 @@
-"""Equal sub-calls of a run are computed once.
+"""Equal sub-calls of a run are computed once, or of all runs that ask for that.
 
 Code that maps a question over many pieces often asks the same of the same piece
 again. A greedy model says the same again, so its first reply is given. A batch is
-looked through too: of equal requests in it, the first is computed.
+looked through too: of equal requests in it, the first is computed. `replies` has what
+is kept from run to run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,12 +20,16 @@ from rlm_local.errors import FormError, WindowError
 from rlm_local.model import Model, ModelWrapper
 from rlm_local.records import Completion, Event, Request, RunStarted, SubCalled
 
+if TYPE_CHECKING:
+    from rlm_local.replies import ReplyStore
+
 
 class MemoModel(ModelWrapper):
     """`model`, and what it has said to greedy one-off requests. For one run.
 
     `past` is the record of what the run has done before, if it goes on. Replies to
-    plain calls could be `sub_call_tokens` long in it, and `thought_tokens` more.
+    plain calls could be `sub_call_tokens` long in it, and `thought_tokens` more. `kept`
+    has what was said in other runs; it is used for a model of known identity.
     """
 
     def __init__(
@@ -33,14 +39,20 @@ class MemoModel(ModelWrapper):
         past: Iterable[Event] = (),
         sub_call_tokens: int = 0,
         thought_tokens: int = 0,
+        kept: ReplyStore | None = None,
     ) -> None:
         super().__init__(model)
+        info = model.info
+        self._kept = kept if info.identity else None
+        # A window may cut a reply short.
+        self._whose = f"{info.identity} {info.context_tokens} ".encode()
         self._said: dict[bytes, Completion] = {}
         self._lock = threading.Lock()
         of_this_model = False
         for event in past:
             if isinstance(event, RunStarted):
-                of_this_model = event.model == model.info.name  # else it is a fork to another
+                # Else it is a fork to another.
+                of_this_model = (event.sub_model or event.model) == model.info.name
             elif isinstance(event, SubCalled) and of_this_model:
                 for prompt, completion in zip(event.prompts, event.completions, strict=False):
                     request = Request(
@@ -59,6 +71,7 @@ class MemoModel(ModelWrapper):
         keys = [_key(request) for request in requests]
         with self._lock:
             said = {key: self._said[key] for key in keys if key in self._said}
+        said |= self._recall(key for key in keys if key and key not in said)
         asked: dict[bytes, int] = {}  # the first of equal requests, and those without a key
         for at, key in enumerate(keys):
             if key not in said:
@@ -75,11 +88,36 @@ class MemoModel(ModelWrapper):
         with self._lock:
             for at, completion in done.items():
                 self._learn(keys[at], completion)
+        self._keep({keys[at]: completion for at, completion in done.items()})
         return [done[at] if at in done else _again(said[key]) for at, key in enumerate(keys)]
 
     def _learn(self, key: bytes, completion: Completion) -> None:
-        if key and completion.finish in ("stop", "length") and not completion.reused:
+        if _is_whole(key, completion):
             self._said.setdefault(key, completion)
+
+    # ------------------------------------------------------------- other runs
+
+    def _recall(self, keys: Iterable[bytes]) -> dict[bytes, Completion]:
+        """What was said in other runs to what has these keys."""
+        if self._kept is None:
+            return {}
+        names = {self._name(key): key for key in keys}
+        return {names[name]: reply for name, reply in self._kept.get(names).items()}
+
+    def _keep(self, replies: dict[bytes, Completion]) -> None:
+        if self._kept is not None:
+            self._kept.put(
+                {self._name(key): reply for key, reply in replies.items() if _is_whole(key, reply)}
+            )
+
+    def _name(self, key: bytes) -> bytes:
+        """The key of a reply among those of all models."""
+        return hashlib.blake2b(self._whose + key, digest_size=16).digest()
+
+
+def _is_whole(key: bytes, completion: Completion) -> bool:
+    """Whether it is the reply to all equal requests: no limit of the run has cut it short."""
+    return bool(key) and completion.finish in ("stop", "length") and not completion.reused
 
 
 def _key(request: Request) -> bytes:

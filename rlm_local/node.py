@@ -342,7 +342,7 @@ class Node:
             self.tree.record(ended)
             if ended.stop not in PASSING:
                 self.tree.journal.forget(child.id)
-        self.tree.model.cancel(child.id)  # what was kept of its dialogue
+        self.tree.cancel(child.id)  # what was kept of its dialogue
         if isinstance(error, QuestionTooLongError | AddressSpaceError):
             raise GuestRaise("ValueError", str(error)) from error
         if error is not None and not child.was_ended_by(error):
@@ -369,8 +369,8 @@ class Node:
         )
 
     def _call_chars(self) -> int:
-        """Characters that fit a sub-call, from the model's tokenizer on this very text."""
-        model = self.tree.model
+        """Characters that fit a sub-call, from its model's tokenizer on this very text."""
+        model = self.tree.sub_model
         sample = self.prompt.preview(2_000)
         per_token = len(sample) / max(1, model.count_tokens(sample))
         room = model.info.context_tokens - most_written(self._limits, model.info)

@@ -101,7 +101,7 @@ class PlainCalls:
 
     def check_length(self, chars: int) -> None:
         """Refuse a prompt so long that the tokenizer need not be asked. Raises GuestRaise."""
-        window = self._tree.model.info.context_tokens
+        window = self._tree.sub_model.info.context_tokens
         if chars > MOST_CHARS_PER_TOKEN * window:
             raise GuestRaise(
                 "ValueError",
@@ -124,7 +124,7 @@ class PlainCalls:
 
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[str]:
         """One batch. Raises WindowError, FormError; then nothing was computed."""
-        model = self._tree.model
+        model = self._tree.sub_model
         limits = self._tree.limits
         requests = [
             Request(

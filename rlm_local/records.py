@@ -125,8 +125,19 @@ class Completion(Record, frozen=True):
         return self.prompt_tokens - self.cached_tokens + self.completion_tokens
 
 
+class Adapter(Record, frozen=True):
+    """A LoRA adapter as it is asked for: its file, and what its change is multiplied by."""
+
+    path: str
+    scale: float = 1.0
+
+
 class ModelInfo(Record, frozen=True):
-    """What the controller must know of a model. `profile` picks the prompts."""
+    """What the controller must know of a model. `profile` picks the prompts.
+
+    `name` tells models apart, adapters included: "qwen3-8b+style:0.5". `identity` is equal
+    only for models that give the same greedy reply to the same request; '' is unknown.
+    """
 
     name: str
     path: str
@@ -135,6 +146,8 @@ class ModelInfo(Record, frozen=True):
     parameters: int = 0
     file_bytes: int = 0
     thinks: bool = False  # whether it can write thoughts before its replies
+    adapters: tuple[Adapter, ...] = ()
+    identity: str = ""
 
 
 # ---------------------------------------------------------------- the sandbox
@@ -177,7 +190,7 @@ class DepthUsage(Record, frozen=True):
     """What was used at one depth: by the `nodes` there, and by plain calls from the level above.
 
     `sub_calls` are those calls and nodes: what the level above has called. Of the
-    calls, `reused_calls` had the reply of an equal one.
+    calls, `reused_calls` had the reply of an equal one. `call_tokens`: as in `Usage`.
     """
 
     depth: int
@@ -189,10 +202,15 @@ class DepthUsage(Record, frozen=True):
     completion_tokens: int = 0
     reused_calls: int = 0
     thought_tokens: int = 0
+    call_tokens: int = 0
 
 
 class Usage(Record, frozen=True):
-    """What a run has used, or a child with all below it. `by_depth` adds up to the rest."""
+    """What a run has used, or a child with all below it. `by_depth` adds up to the rest.
+
+    Of `work_tokens`, plain calls took `call_tokens`, so where a sub-model answers those,
+    they are what it processed, and the rest is the model's.
+    """
 
     seconds: float = 0.0
     turns: int = 0
@@ -202,6 +220,7 @@ class Usage(Record, frozen=True):
     completion_tokens: int = 0
     reused_calls: int = 0
     thought_tokens: int = 0  # of the completion_tokens
+    call_tokens: int = 0
     by_depth: tuple[DepthUsage, ...] = ()
 
     @property
@@ -211,7 +230,10 @@ class Usage(Record, frozen=True):
 
 
 class Answer(Record, frozen=True):
-    """The end of a run: the text, why it stopped, what it used, where its record is."""
+    """The end of a run: the text, why it stopped, what it used, where its record is.
+
+    `sub_model` answered the plain calls; '' if `model` did that too.
+    """
 
     text: str
     stop: StopReason
@@ -219,6 +241,7 @@ class Answer(Record, frozen=True):
     run_id: str
     model: str
     message: str = ""  # for a stop that is not `answered`: one sentence on why
+    sub_model: str = ""
 
     @property
     def complete(self) -> bool:
@@ -233,7 +256,10 @@ class Answer(Record, frozen=True):
 
 
 class RunStarted(Record, frozen=True, tag="start"):
-    """First event of a run. `limits`: the fields of `Limits`."""
+    """First event of a run. `limits`: the fields of `Limits`.
+
+    `model` takes all turns, `sub_model` answers plain calls; '': that is the same.
+    """
 
     run_id: str
     time: float  # Unix time
@@ -244,6 +270,7 @@ class RunStarted(Record, frozen=True, tag="start"):
     limits: dict[str, object]
     seed: int = 0
     turn_form: TurnForm = "auto"
+    sub_model: str = ""
 
 
 class NodeStarted(Record, frozen=True, tag="node"):

@@ -17,6 +17,7 @@ from rlm_local.errors import RunError
 from rlm_local.fork import ForkJournal
 from rlm_local.journal import Journal
 from rlm_local.limits import Limits
+from rlm_local.model import Model
 from rlm_local.past import PASSING, Past, until_turn
 from rlm_local.prompt import Prompt, open_kept, open_prompt
 from rlm_local.records import Answer, Event, Resumed, RunStarted
@@ -34,7 +35,7 @@ def resume(
 ) -> Answer:
     """Go on with a run that was killed, interrupted, or ended by a model or sandbox that failed.
 
-    `runtime` has the run's model. `on_event` gets what is recorded from now on.
+    `runtime` has the run's models. `on_event` gets what is recorded from now on.
     Raises RunError if the run has ended, is still running or cannot be gone on with.
     """
     store = runtime.store
@@ -47,11 +48,8 @@ def resume(
                 f"run {run_id} has ended: {ended.answer.stop}",
                 hint="`rlm-local runs fork` begins a new run from any turn of it",
             )
-        if (name := runtime.model.info.name) != started.model:
-            raise RunError(
-                f"run {run_id} was made with the model {started.model}, not with {name}",
-                hint="name that model, or `rlm-local runs fork` the run",
-            )
+        _check_model(run_id, started.model, runtime.model)
+        _check_model(run_id, started.sub_model or started.model, runtime.sub_model)
         with reopen_prompt(store, run_id, setup) as prompt:
             resumed = Resumed(time=time.time(), used_seconds=record.used_seconds)
             run.append(resumed)
@@ -86,7 +84,7 @@ def fork(
     """Begin a new run that goes as another one did up to the end of the root's turn `turn`.
 
     `question`, `limits` and `seed` are the other run's if they are not given; the
-    model is the runtime's. Raises RunError.
+    models are the runtime's. Raises RunError.
     """
     store = runtime.store
     setup = store.setup(run_id)
@@ -128,6 +126,7 @@ def replay(store: RunStore, run_id: str, sandbox: Sandbox) -> Replay:
             started.question,
             prompt,
             model=SilentModel(setup.info),
+            sub_model=SilentModel(setup.sub_info or setup.info),
             sandbox=sandbox,
             limits=limits,
             run_id=run_id,
@@ -164,6 +163,14 @@ def reopen_prompt(store: RunStore, run_id: str, setup: RunSetup) -> Prompt:
             hint="ask anew, or bring the old content back",
         )
     return prompt
+
+
+def _check_model(run_id: str, was: str, model: Model) -> None:
+    if (name := model.info.name) != was:
+        raise RunError(
+            f"run {run_id} was made with the model {was}, not with {name}",
+            hint="name that model, or `rlm-local runs fork` the run",
+        )
 
 
 def _start_of(events: tuple[Event, ...], run_id: str) -> RunStarted:

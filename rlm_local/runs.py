@@ -93,7 +93,8 @@ def new_run_id() -> str:
 class RunSetup(Record, frozen=True):
     """What a run was asked with, so that it can be taken up again.
 
-    `model` is a name or a path, `info` what it was then. `sources` are the files
+    `model` is a name or a path, `info` what it was then, with its adapters; likewise
+    `sub_model`, which is None where one model does all. `sources` are the files
     and folders of the prompt, none if it is kept with the run; `identity` is that
     of its content (`rlm_local.spool.identity`).
     """
@@ -106,6 +107,9 @@ class RunSetup(Record, frozen=True):
     sources: tuple[str, ...]
     replace_bad_bytes: bool
     identity: str
+    sub_model: str | None = None
+    sub_info: ModelInfo | None = None
+    reuse_calls: bool = False
 
 
 class RunStore:

@@ -1,7 +1,7 @@
 """Wiring, and who lives how long.
 
-A `Runtime` holds a model and a sandbox for any number of questions, one at a
-time. Both start on threads of their own while the first prompt is being read.
+A `Runtime` holds the models (`engines`) and a sandbox for any number of questions, one
+at a time. All start on threads of their own while the first prompt is being read.
 `ask` is the same for one question.
 """
 
@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Generic, Protocol, Self, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
 
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, verified
-from rlm_local.errors import RlmError, UsageError
+from rlm_local.engines import Engines, Lora, Report, Room, Wanted, wanted
+from rlm_local.errors import UsageError
 from rlm_local.eventfile import RunWriter, sync_files
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
@@ -25,10 +27,14 @@ from rlm_local.model import Model
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
-from rlm_local.records import Answer, Event, Mode, TurnForm
+from rlm_local.records import Adapter, Answer, Event, Mode, TurnForm
 from rlm_local.runs import CHECKPOINTS, PROMPT, SETUP_FORMAT, RunSetup, RunStore
 from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
+from rlm_local.starting import Starting
+
+if TYPE_CHECKING:
+    from rlm_local.replies import ReplyStore
 
 #: A text; several texts, by name or not; files and folders; or a prompt that is open already.
 Context = str | Sequence[str] | Mapping[str, str] | Path | Sequence[Path] | Prompt
@@ -36,22 +42,17 @@ Context = str | Sequence[str] | Mapping[str, str] | Path | Sequence[Path] | Prom
 #: Called with a stage ("reading", "loading"), what is done and what there is (0: not known).
 Progress = Callable[[str, int, int], None]
 
-T = TypeVar("T")
-
-
-class Closable(Protocol):
-    def close(self) -> None: ...
-
-
-Part = TypeVar("Part", bound=Closable)
-
 
 def ask(
     question: str,
     context: Context,
     *,
     model: str | Path | Model = DEFAULT_MODEL,
+    sub_model: str | Path | Model | None = None,
+    lora: Lora = (),
+    sub_lora: Lora = (),
     limits: Limits | None = None,
+    reuse_calls: bool = False,
     mode: Mode = "auto",
     turn_form: TurnForm = "auto",
     on_event: Callable[[Event], None] | None = None,
@@ -61,7 +62,11 @@ def ask(
 
     `context`: a str is the text itself and a Path names a file or a folder; a
     list of either is several documents, and so is a dict from name to text.
-    `model`: a name of the catalogue, the path of a GGUF file, or a Model. `mode`
+    `model`: a name of the catalogue, the path of a GGUF file, or a Model. It takes the
+    turns, and answers plain calls (`llm_query`) too unless `sub_model` is to. `lora` and
+    `sub_lora` are LoRA adapters for them, each a path or "PATH:SCALE".
+    `reuse_calls`: a plain call that was answered in another run of this kind costs
+    nothing. `mode`
     "auto" gives a prompt that fits the window straight to the model, if it is a
     model for that. `turn_form` "block" has each turn be text and one block of code,
     "free" has it be as the model likes. `on_event` gets every event of the run, once it is on disk.
@@ -69,70 +74,82 @@ def ask(
     A run that a limit ends returns what was found; `Answer.stop` says why. Raises
     RlmError for what cannot be done at all, as in `rlm_local.errors`.
     """
-    with Runtime(model=model, limits=limits) as runtime:
+    with Runtime(
+        model=model,
+        sub_model=sub_model,
+        lora=lora,
+        sub_lora=sub_lora,
+        limits=limits,
+        reuse_calls=reuse_calls,
+    ) as runtime:
         return runtime.ask(
             question, context, mode=mode, turn_form=turn_form, on_event=on_event, seed=seed
         )
 
 
 class Runtime:
-    """A model and a sandbox for many questions. Use it as a context manager."""
+    """Models and a sandbox for many questions. Use it as a context manager."""
 
     def __init__(
         self,
         *,
         model: str | Path | Model = DEFAULT_MODEL,
+        sub_model: str | Path | Model | None = None,
+        lora: Lora = (),
+        sub_lora: Lora = (),
         limits: Limits | None = None,
         context_tokens: int | None = None,
         threads: int | None = None,
+        reuse_calls: bool = False,
         sandbox: Sandbox | None = None,
         store: RunStore | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Begin to start the parts; nothing is waited for, errors come out of `ask`.
 
-        `context_tokens` is the window to give the model and `threads` what it
-        computes with; None leaves it to the engine. A `model` or `sandbox` that
+        `sub_lora` without a `sub_model` makes one of `model`, in a worker of its own.
+        `context_tokens` is the window to give `model`, `threads` what each computes
+        with; None leaves it to the engine. A model or `sandbox` that
         is handed over ready stays its owner's to close.
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
         self._context_tokens = context_tokens
         self._threads = threads
+        self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
+        if sub_model is None and sub_lora:
+            sub_model = model
+        self._engines = Engines(
+            wanted(model, lora, context_tokens),
+            None if sub_model is None else wanted(sub_model, sub_lora),
+            self._load,
+            memory_bytes=self.limits.model_memory_bytes,
+            report=self._report,
+        )
         self._sandbox = sandbox
-        self._model = None if isinstance(model, str | Path) else model
-        self._starting_model: _Starting[Model] | None = None
-        self._starting_sandbox: _Starting[Sandbox] | None = None
-        if isinstance(model, str | Path):
-            name = model
-            self._starting_model = _Starting(
-                lambda: load_model(
-                    name,
-                    memory_bytes=self.limits.model_memory_bytes,
-                    context_tokens=context_tokens,
-                    threads=threads,
-                    progress=self._report("loading"),
-                )
-            )
+        self._starting_sandbox: Starting[Sandbox] | None = None
         if sandbox is None:
-            self._starting_sandbox = _Starting(
+            self._starting_sandbox = Starting(
                 lambda: start_sandbox(lambda stage: self._report(stage)(0, 0))
             )
 
     @property
     def model(self) -> Model:
-        """The model, once it is loaded. Raises ModelError."""
-        if self._model is None:
-            self._model = cast("_Starting[Model]", self._starting_model).result()
-        return self._model
+        """The model that takes turns, once it is loaded. Raises ModelError."""
+        return self._engines.model
+
+    @property
+    def sub_model(self) -> Model:
+        """The model for plain calls: the same, unless there are two. Raises ModelError."""
+        return self._engines.sub_model
 
     @property
     def sandbox(self) -> Sandbox:
         """The sandbox, once it is ready. Raises SandboxError."""
         if self._sandbox is None:
-            self._sandbox = cast("_Starting[Sandbox]", self._starting_sandbox).result()
+            self._sandbox = cast("Starting[Sandbox]", self._starting_sandbox).result()
         return self._sandbox
 
     def ask(
@@ -207,7 +224,7 @@ class Runtime:
     def close(self) -> None:
         """Stop the parts that were started here. Closing twice is harmless."""
         self._closing.set()
-        for part in (self._starting_model, self._starting_sandbox):
+        for part in (self._engines, self._starting_sandbox):
             if part is not None:
                 part.close()
 
@@ -222,18 +239,22 @@ class Runtime:
     ) -> None:
         self.close()
 
-    def _wait_for_parts(self) -> tuple[Model, Sandbox]:
+    def _wait_for_parts(self) -> tuple[Model, Model, Sandbox]:
         """Raise now what keeps them from being there: that is no run worth a record."""
-        return self.model, self.sandbox
+        return self.model, self.sub_model, self.sandbox
 
     def begin(self, prompt: Prompt) -> RunWriter:
         """Begin the record of a run over `prompt`, so that it can be taken up again."""
         info = self.model.info
+        sub_info = self.sub_model.info if self._engines.two else None
         run = self.store.new(
             RunSetup(
                 format=SETUP_FORMAT,
                 model=info.path or info.name,
                 info=info,
+                sub_model=None if sub_info is None else sub_info.path or sub_info.name,
+                sub_info=sub_info,
+                reuse_calls=self._reuse_calls,
                 context_tokens=self._context_tokens,
                 threads=self._threads,
                 sources=tuple(map(str, prompt.sources)),
@@ -261,28 +282,53 @@ class Runtime:
         used_seconds: float = 0.0,
     ) -> Answer:
         """Run a question to its end. What only serves to go on with it goes then."""
-        answer = controller.answer(
-            question,
-            prompt,
-            model=MemoModel(
-                self.model,
-                past=journal.past.events.values(),
-                sub_call_tokens=limits.sub_call_tokens,
-                thought_tokens=limits.sub_call_thought_tokens,
-            ),
-            sandbox=self.sandbox,
-            limits=limits,
-            run_id=run_id,
-            record=journal.record,
-            mode=mode,
-            turn_form=turn_form,
-            seed=seed,
-            budget=Budget(limits, used_seconds=used_seconds),
-            journal=journal,
-        )
+        with self._kept_replies() as kept:
+            answer = controller.answer(
+                question,
+                prompt,
+                model=self.model,
+                sub_model=MemoModel(
+                    self.sub_model,
+                    past=journal.past.events.values(),
+                    sub_call_tokens=limits.sub_call_tokens,
+                    thought_tokens=limits.sub_call_thought_tokens,
+                    kept=kept,
+                ),
+                sandbox=self.sandbox,
+                limits=limits,
+                run_id=run_id,
+                record=journal.record,
+                mode=mode,
+                turn_form=turn_form,
+                seed=seed,
+                budget=Budget(limits, used_seconds=used_seconds),
+                journal=journal,
+            )
         if answer.stop not in PASSING:
             self.store.prune(run_id)
         return answer
+
+    @contextmanager
+    def _kept_replies(self) -> Iterator[ReplyStore | None]:
+        """What other runs were told, where this one is to know it."""
+        if not self._reuse_calls:
+            yield None
+            return
+        from rlm_local.replies import ReplyStore
+
+        store = ReplyStore(cache_folder("replies"), notice=lambda text: self._report(text)(0, 0))
+        with closing(store):
+            yield store
+
+    def _load(self, model: Wanted, room: Room, report: Report) -> Model:
+        return load_model(
+            model.name,
+            adapters=model.adapters,
+            memory_bytes=room.memory_bytes,
+            context_tokens=room.context_tokens,
+            threads=self._threads,
+            progress=report,
+        )
 
     def _report(self, stage: str) -> Callable[[int, int], None]:
         def report(done: int, total: int) -> None:
@@ -290,7 +336,7 @@ class Runtime:
                 raise _ClosedError
             if stage == "reading":
                 # A long prompt is not read to its end for a model that is not there.
-                for part in (self._starting_model, self._starting_sandbox):
+                for part in (self._engines, self._starting_sandbox):
                     if part is not None:
                         part.check()
             if self._progress is not None:
@@ -313,12 +359,16 @@ def recorder(run: RunWriter, on_event: Callable[[Event], None] | None) -> Record
 def load_model(
     name: str | Path,
     *,
+    adapters: Sequence[Adapter] = (),
     memory_bytes: int,
     context_tokens: int | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
-    """The model `name`, checked against the catalogue and loaded. Raises ModelError."""
+    """The model `name` with LoRA `adapters`, checked against the catalogue and loaded.
+
+    Here, and nowhere else, a name becomes a Model. Raises ModelError.
+    """
     path = verified(name).path
     size = path.stat().st_size
     from rlm_local.llama import LlamaModel
@@ -326,6 +376,7 @@ def load_model(
     return LlamaModel(
         path,
         memory_bytes=memory_bytes,
+        adapters=adapters,
         context_tokens=context_tokens,
         threads=threads,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
@@ -348,50 +399,3 @@ def start_sandbox(notice: Callable[[str], None] = lambda _: None) -> Sandbox:
 
 class _ClosedError(Exception):
     """Ends a part's start from within its progress report: nobody waits for it any more."""
-
-
-class _Starting(Generic[Part]):
-    """A part that is being made on a thread of its own.
-
-    The thread lives as long as the part and closes it: a child process may be
-    tied to the thread that started it. It is a daemon, so a start that cannot be
-    broken off does not hold up the end of the process.
-    """
-
-    def __init__(self, make: Callable[[], Part]) -> None:
-        self._make = make
-        self._part: Part | None = None
-        self._error: BaseException | None = None
-        self._made = threading.Event()
-        self._release = threading.Event()
-        self._thread = threading.Thread(target=self._live, daemon=True)
-        self._thread.start()
-
-    def result(self) -> Part:
-        """The part, waited for; or the error that its making raised."""
-        while not self._made.wait(0.2):
-            pass  # awake now and then: a signal may have gone to another thread
-        if self._error is not None:
-            raise self._error
-        return cast("Part", self._part)
-
-    def check(self) -> None:
-        """Raise the error of a start that has failed already, if it is one of ours."""
-        if isinstance(self._error, RlmError):
-            raise self._error
-
-    def close(self) -> None:
-        """Close the part. One that is still being made is closed when it is ready."""
-        self._release.set()
-        if self._made.is_set():
-            self._thread.join()
-
-    def _live(self) -> None:
-        try:
-            self._part = self._make()
-        except BaseException as error:  # noqa: BLE001  # raised where the part is waited for
-            self._error = error
-        self._made.set()
-        if self._part is not None:
-            self._release.wait()
-            self._part.close()

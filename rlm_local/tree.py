@@ -21,8 +21,9 @@ _AGAIN_SECONDS = 0.1
 
 
 class Tree:
-    """The model, the sandbox, the record and the threads of one run.
+    """The models, the sandbox, the record and the threads of one run.
 
+    `model` takes the turns of all nodes, `sub_model` answers their code's plain calls.
     `spools` is the folder for the contexts of children, None the user's cache.
     """
 
@@ -30,6 +31,7 @@ class Tree:
         self,
         *,
         model: Model,
+        sub_model: Model,
         sandbox: Sandbox,
         limits: Limits,
         journal: Journal,
@@ -38,6 +40,7 @@ class Tree:
         spools: Path | None = None,
     ) -> None:
         self.model = journal.model(model)
+        self.sub_model = journal.model(sub_model)
         self.journal = journal
         self.sandbox = sandbox
         self.limits = limits
@@ -82,6 +85,11 @@ class Tree:
         self.end_level(cancelled(root), root)
         self.helpers.join()
 
+    def cancel(self, node: str) -> None:
+        """As `Model.cancel`, of both models."""
+        self.model.cancel(node)
+        self.sub_model.cancel(node)
+
     def _stop(self, level: Budget) -> None:
         """Interrupt the work of a level that has ended, until there is none."""
         with self._lock:
@@ -90,7 +98,7 @@ class Tree:
             if repl is not None:
                 repl.interrupt()
         if any(repl is None for _, repl in work):
-            self.model.cancel("" if level.node == ROOT else level.node)
+            self.cancel("" if level.node == ROOT else level.node)
         if work:
             again = threading.Timer(_AGAIN_SECONDS, self._stop, [level])
             again.daemon = True

@@ -247,7 +247,8 @@ def heading(event: RunStarted) -> str:
     among = f" in {_count(documents, 'document')}" if documents > 1 else ""
     less = f", {_count(skipped, 'binary file')} left out" if skipped else ""
     size = f"{_count(chars, 'character')}{among}{less}"
-    return f"{event.model} on {size} ({event.mode}): {event.question}"
+    other = f" with {event.sub_model} for sub-calls" if event.sub_model else ""
+    return f"{event.model}{other} on {size} ({event.mode}): {event.question}"
 
 
 def _number(event: RunStarted | NodeStarted, key: str) -> int:
@@ -317,9 +318,18 @@ def shortened(text: str, lines: int) -> str:
 
 
 def ending(event: RunEnded) -> str:
-    """`answered in 3.20 s: 2 turns, 0 sub-calls, 1,234 tokens; run 2026…`"""
-    answer = event.answer
-    return f"{_end(answer.stop, answer.message, answer.usage)}; run {answer.run_id}"
+    """`answered in 3.20 s: 2 turns, 0 sub-calls, 1,234 tokens; run 2026…`
+
+    Where another model answered the sub-calls, the tokens are told of each.
+    """
+    answer, usage = event.answer, event.answer.usage
+    each = (
+        f" ({usage.work_tokens - usage.call_tokens:,} of {answer.model}, "
+        f"{usage.call_tokens:,} of {answer.sub_model})"
+        if answer.sub_model and usage.call_tokens
+        else ""
+    )
+    return f"{_end(answer.stop, answer.message, usage)}{each}; run {answer.run_id}"
 
 
 def _end(stop: StopReason, message: str, usage: Usage) -> str:

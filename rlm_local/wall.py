@@ -8,6 +8,7 @@ process, and cannot be taken down.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,23 +17,30 @@ from rlm_local import catalog
 from rlm_local.confine import Wall, confine_process
 from rlm_local.errors import RlmError
 from rlm_local.paths import cache_folder, data_folder
+from rlm_local.records import Adapter
 from rlm_local.spool.sources import STDIN, expand
 
 #: The caches that a run adds to. That of compiled guests is none of them: what lies there
 #: runs as native code, the next time without the wall that it was written behind.
-CACHES = ("spool", "snapshot", "prefixes", "digests", "demo")
+CACHES = ("spool", "snapshot", "prefixes", "digests", "replies", "demo")
 #: What a run only reads.
 READ_CACHES = ("guest", "compiled")
 READ_DATA = ("packages",)
 
 
-def put_up(prompts: Iterable[Path] = (), *, model: str | Path | None = None) -> Wall:
-    """Confine this process to a run over `prompts` with `model`, for good.
+def put_up(
+    prompts: Iterable[Path] = (),
+    *,
+    models: Iterable[str | Path] = (),
+    adapters: Iterable[Adapter] = (),
+) -> Wall:
+    """Confine this process to a run over `prompts` with `models` and `adapters`, for good.
 
     What the kernel lacks is told by what it returns, and what is wrong with the paths
     by whoever uses them. Raises ConfigError if our own folders cannot be used.
     """
-    readable = [*_prompt_files(prompts), *catalog.folders(), *_model_files(model)]
+    readable = [*_prompt_files(prompts), *catalog.folders(), *_model_files(models)]
+    readable += [Path(adapter.path) for adapter in adapters]
     readable += [cache_folder(name) for name in READ_CACHES]
     readable += [data_folder(name) for name in READ_DATA]
     writable = [*(cache_folder(name) for name in CACHES), data_folder("runs")]
@@ -58,12 +66,10 @@ def _prompt_files(prompts: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(source.path) for source in sources if os.path.islink(source.path))
 
 
-def _model_files(model: str | Path | None) -> Iterator[Path]:
-    if model is not None:
-        try:
+def _model_files(models: Iterable[str | Path]) -> Iterator[Path]:
+    for model in models:
+        with contextlib.suppress(RlmError):
             yield catalog.find(model).path
-        except RlmError:
-            return
 
 
 def _guest_file() -> Path | None:

@@ -57,7 +57,7 @@ def test_every_key(tmp_path: Path):
     [
         ('modell = "x"', "unknown key 'modell'", "did you mean 'model'?"),
         ("[limits]\nwall_second = 3", "unknown key 'limits.wall_second'", "'wall_seconds'"),
-        ("zzz = 1", "unknown key 'zzz'", "known are model, mode"),
+        ("zzz = 1", "unknown key 'zzz'", "known are model, sub_model"),
         ("limits = 3", "not a table", "[limits]"),
         ('turn_form = "fast"', "turn_form is 'fast'", "auto, free, block"),
         ('mode = "fast"', "mode is 'fast'", "auto, direct, rlm"),

@@ -134,7 +134,7 @@ def test_a_model_by_name_is_loaded_with_the_limits_and_closed(
     [options] = loaded
     assert callable(options.pop("progress"))
     assert options == {
-        "name": "some", "memory_bytes": 12345, "context_tokens": 99, "threads": 3,
+        "name": "some", "adapters": (), "memory_bytes": 12345, "context_tokens": 99, "threads": 3,
     }  # fmt: skip
 
 

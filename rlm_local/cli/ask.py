@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from rlm_local.cli.options import (
     SIZE,
     config_option,
     limit_options,
+    model_options,
     output_options,
     window_option,
 )
@@ -27,6 +28,7 @@ from rlm_local.units import format_bytes
 
 if TYPE_CHECKING:
     from rlm_local.config import Config
+    from rlm_local.runtime import Runtime
     from rlm_local.views import View
 
 
@@ -48,7 +50,7 @@ def exit_code(stop: StopReason) -> int:
 @click.command()
 @click.argument("question")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--model", "-m", help="A name of `models list`, or the path of a GGUF file.")
+@model_options
 @click.option(
     "--mode",
     type=click.Choice(["auto", "direct", "rlm"]),
@@ -64,6 +66,12 @@ def exit_code(stop: StopReason) -> int:
 @window_option
 @click.option("--threads", type=click.INT, help="Threads that the model computes with.")
 @click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
+@click.option(
+    "--reuse-calls",
+    is_flag=True,
+    default=None,
+    help="Give sub-calls the replies of earlier runs, and keep those of this one for later.",
+)
 @click.option(
     "--replace-bad-bytes",
     is_flag=True,
@@ -113,18 +121,9 @@ def _answer(
     silent: bool = False,
 ) -> Answer:
     """Run one question and print its answer while the parts are still being put away."""
-    from rlm_local.runtime import Runtime
-
-    wall.put_up(paths, config.model)
     with (
         view,
-        Runtime(
-            model=config.model,
-            limits=config.limits,
-            context_tokens=config.context_tokens,
-            threads=config.threads,
-            progress=view.progress,
-        ) as runtime,
+        start_runtime(paths, config, view) as runtime,
         runtime.open(
             paths, stdin=sys.stdin.buffer, replace_bad_bytes=config.replace_bad_bytes
         ) as prompt,
@@ -141,6 +140,24 @@ def _answer(
     return answer
 
 
+def start_runtime(prompts: Iterable[Path], config: Config, view: View) -> Runtime:
+    """The parts that `config` asks for, behind a wall around them and `prompts`."""
+    from rlm_local.runtime import Runtime
+
+    wall.put_up(prompts, config.models, config.adapters)
+    return Runtime(
+        model=config.model,
+        sub_model=config.sub_model,
+        lora=config.lora,
+        sub_lora=config.sub_lora,
+        limits=config.limits,
+        context_tokens=config.context_tokens,
+        threads=config.threads,
+        reuse_calls=config.reuse_calls,
+        progress=view.progress,
+    )
+
+
 def show_answer(answer: Answer, view: View, *, as_json: bool, silent: bool) -> None:
     """Print an answer below what its view has shown; nothing if `silent`."""
     view.close()
@@ -151,14 +168,14 @@ def show_answer(answer: Answer, view: View, *, as_json: bool, silent: bool) -> N
 
 
 def _as_object(answer: Answer) -> dict[str, object]:
-    message = {"message": answer.message} if answer.message else {}
+    others = {"sub_model": answer.sub_model, "message": answer.message}
     return {
         "answer": answer.text,
         "stop": answer.stop,
         "usage": answer.usage,
         "run_id": answer.run_id,
         "model": answer.model,
-        **message,
+        **{key: text for key, text in others.items() if text},
     }
 
 
@@ -168,7 +185,8 @@ def _config(file: Path | None, given: dict[str, object]) -> Config:
 
     config = read_config(file) if file is not None else Config()
     fields = {field for field, _, _ in LIMITS.values()}
-    values = {name: value for name, value in given.items() if value is not None}
+    # Options that may be repeated come as an empty tuple where they are not given.
+    values = {name: value for name, value in given.items() if value not in (None, ())}
     limits = {name: value for name, value in values.items() if name in fields}
     others = {name: value for name, value in values.items() if name not in fields}
     return change(config, {**others, "limits": limits})

@@ -75,6 +75,30 @@ def limit_options(command: Command) -> Command:
     return command
 
 
+def model_options(command: Command) -> Command:
+    """Which models are asked: model, sub_model, lora, sub_lora; no adapters are ()."""
+    for decorate in (
+        click.option(
+            "--sub-lora",
+            multiple=True,
+            metavar="FILE[:SCALE]",
+            help="A LoRA adapter for the sub-model; may be repeated.",
+        ),
+        click.option(
+            "--lora",
+            multiple=True,
+            metavar="FILE[:SCALE]",
+            help="A LoRA adapter for the model, and how strongly it acts; may be repeated.",
+        ),
+        click.option(
+            "--sub-model", help="Another model for the sub-calls; --memory holds for both together."
+        ),
+        click.option("--model", "-m", help="A name of `models list`, or the path of a GGUF file."),
+    ):
+        command = decorate(command)
+    return command
+
+
 def memory_option(command: Command) -> Command:
     """`--memory` alone."""
     field, kind, text = LIMITS["--memory"]

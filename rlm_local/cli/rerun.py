@@ -10,14 +10,16 @@ import click
 import msgspec
 
 from rlm_local.cli import wall
-from rlm_local.cli.ask import chosen_view, exit_code, show_answer
-from rlm_local.cli.options import json_option, limit_options, output_options
+from rlm_local.cli.ask import chosen_view, exit_code, show_answer, start_runtime
+from rlm_local.cli.options import json_option, limit_options, model_options, output_options
 from rlm_local.cli.printing import complain, print_json, print_text
-from rlm_local.records import Answer, RunEnded
+from rlm_local.records import Answer, ModelInfo, RunEnded
 from rlm_local.units import format_bytes
 
 if TYPE_CHECKING:
-    from rlm_local.runs import RunSetup, RunStore
+    from rlm_local.config import Config
+    from rlm_local.limits import Limits
+    from rlm_local.runs import RunSetup
     from rlm_local.runtime import Runtime
     from rlm_local.views import View
 
@@ -33,30 +35,31 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
     No turn that had ended is taken again, and no call of the model that had come back
     is made again. Its limits go on counting where they stood.
     """
-    from rlm_local.rerun import resume
+    from rlm_local.rerun import limits_of, resume
     from rlm_local.runs import RunStore
 
     store = RunStore()
     run_id = store.find(run_id)
     view = chosen_view(as_json=as_json, events=events, quiet=quiet)
     setup = store.setup(run_id)
-    before = store.read(run_id).events
+    record = store.read(run_id)
 
     def go_on(runtime: Runtime, view: View) -> Answer:
         if not events:
-            for event in before:
+            for event in record.events:
                 if not isinstance(event, RunEnded):
                     view.event(event)
         return resume(runtime, run_id, on_event=view.event)
 
-    return _carry_out(go_on, store, setup, setup.model, view, as_json=as_json, silent=events)
+    config = _config_of(setup, limits_of(record))
+    return _carry_out(go_on, setup, config, view, as_json=as_json, silent=events)
 
 
 @click.command("fork")
 @_run_id
 @click.option("--turn", type=click.INT, required=True, help="The last turn to take over; 0: none.")
 @click.option("--question", help="Another question.")
-@click.option("--model", "-m", help="Another model: a name or the path of a GGUF file.")
+@model_options
 @limit_options
 @click.option("--seed", type=click.INT, help="Another seed.")
 @output_options
@@ -65,6 +68,9 @@ def runs_fork(
     turn: int,
     question: str | None,
     model: str | None,
+    sub_model: str | None,
+    lora: tuple[str, ...],
+    sub_lora: tuple[str, ...],
     seed: int | None,
     as_json: bool,
     events: bool,
@@ -74,7 +80,8 @@ def runs_fork(
     """Begin a new run that goes as run ID did up to a turn, and then its own way.
 
     The code of those turns runs anew; a call of the model that asks the same as before
-    gets the recorded reply.
+    gets the recorded reply. A model that is not named is the one that run ID had, with
+    its adapters.
     """
     from rlm_local.config import change_limits
     from rlm_local.rerun import fork, limits_of
@@ -98,34 +105,49 @@ def runs_fork(
             on_event=view.event,
         )
 
-    name = setup.model if model is None else model
-    return _carry_out(go_on, store, setup, name, view, as_json=as_json, silent=events)
+    config = _config_of(setup, wanted)
+    if model is not None or lora:
+        config = msgspec.structs.replace(
+            config, model=model or setup.model, lora=lora, context_tokens=None
+        )
+    if sub_model is not None or sub_lora:
+        config = msgspec.structs.replace(
+            config, sub_model=sub_model or setup.sub_model, sub_lora=sub_lora
+        )
+    return _carry_out(go_on, setup, config, view, as_json=as_json, silent=events)
+
+
+def _config_of(setup: RunSetup, limits: Limits) -> Config:
+    """The settings that concern the parts of a recorded run."""
+    from rlm_local.config import Config
+
+    return Config(
+        model=setup.model,
+        sub_model=setup.sub_model,
+        lora=_as_given(setup.info),
+        sub_lora=_as_given(setup.sub_info),
+        context_tokens=setup.context_tokens,
+        threads=setup.threads,
+        reuse_calls=setup.reuse_calls,
+        limits=limits,
+    )
+
+
+def _as_given(info: ModelInfo | None) -> tuple[str, ...]:
+    return tuple(f"{each.path}:{each.scale!r}" for each in (info.adapters if info else ()))
 
 
 def _carry_out(
     go_on: Callable[[Runtime, View], Answer],
-    store: RunStore,
     setup: RunSetup,
-    model: str,
+    config: Config,
     view: View,
     *,
     as_json: bool,
     silent: bool,
 ) -> int:
     """Run to the end with the parts that the recorded run had, and print the answer."""
-    from rlm_local.runtime import Runtime
-
-    wall.put_up(map(Path, setup.sources), model)
-    with (
-        view,
-        Runtime(
-            model=model,
-            context_tokens=setup.context_tokens if model == setup.model else None,
-            threads=setup.threads,
-            store=store,
-            progress=view.progress,
-        ) as runtime,
-    ):
+    with view, start_runtime(map(Path, setup.sources), config, view) as runtime:
         answer = go_on(runtime, view)
         show_answer(answer, view, as_json=as_json, silent=silent)
     return exit_code(answer.stop)
@@ -146,7 +168,7 @@ def runs_replay(run_id: str, as_json: bool) -> int:
 
     store = RunStore()
     run_id = store.find(run_id)
-    wall.put_up(map(Path, store.setup(run_id).sources), None)
+    wall.put_up(map(Path, store.setup(run_id).sources))
     sandbox = runtime.start_sandbox(lambda stage: click.echo(stage, err=True))
     try:
         found = replay(store, run_id, sandbox)

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import click
 
+from rlm_local.records import Adapter
 
-def put_up(prompts: Iterable[Path], model: str | Path | None) -> None:
+
+def put_up(
+    prompts: Iterable[Path], models: Iterable[str | Path] = (), adapters: Iterable[Adapter] = ()
+) -> None:
     """Confine this process to one run, if it is the program `rlm-local`, for good.
 
     Not where the command line is called from Python: that process has more to do.
@@ -16,4 +20,4 @@ def put_up(prompts: Iterable[Path], model: str | Path | None) -> None:
     if click.get_current_context().find_root().obj:
         from rlm_local import wall
 
-        wall.put_up(prompts, model=model)
+        wall.put_up(prompts, models=models, adapters=adapters)

@@ -26,6 +26,7 @@ or before using it. The files below it, from the parent's side to the worker's:
     modelfile  what a usable file holds
     memory     how much memory it will take
     threads    how many threads it gets
+    adapters   what a LoRA adapter for it holds
     gguf       the file format's header
 """
 

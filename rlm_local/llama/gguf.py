@@ -100,12 +100,14 @@ class Gguf(NamedTuple):
 
     `array_types` holds the item type of each array in `metadata`, as a struct
     format letter, "s" for strings: llama.cpp reads some arrays by pointer.
+    `number_types` holds that of each number: it ends its process on some others.
     """
 
     path: Path
     version: int
     metadata: dict[str, Value]
     array_types: dict[str, str]
+    number_types: dict[str, str]
     tensors: dict[str, Tensor]
     alignment: int
     data_offset: int
@@ -153,6 +155,7 @@ class _Reader:
         self._base = 0  # of the buffer in the file
         self._items = 0  # of all arrays so far
         self._array_types: dict[str, str] = {}
+        self._number_types: dict[str, str] = {}
 
     def gguf(self) -> Gguf:
         version, tensor_count, entry_count = self._preamble()
@@ -174,6 +177,7 @@ class _Reader:
             version,
             metadata,
             self._array_types,
+            self._number_types,
             tensors,
             alignment,
             data_offset,
@@ -218,6 +222,7 @@ class _Reader:
         if kind == _STRING:
             return self._string()
         if kind != _ARRAY:
+            self._number_types[key] = _FIXED.get(kind, "")
             return self._numbers(key, kind, 1)[0]
         item_kind = self._u32()
         count = self._u64()

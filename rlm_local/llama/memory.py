@@ -30,10 +30,11 @@ class MemoryPlan(Record, frozen=True):
     """What a model will take. `context_tokens`: the window of one prompt and its reply.
 
     `cells`: tokens that the KV cache holds over all sequences. `flash`: whether
-    attention is computed without storing its scores.
+    attention is computed without storing its scores. `adapter_bytes`: LoRA adapters.
     """
 
     weight_bytes: int
+    adapter_bytes: int
     kv_bytes: int
     compute_bytes: int
     output_bytes: int
@@ -51,6 +52,7 @@ class MemoryPlan(Record, frozen=True):
     def total_bytes(self) -> int:
         return (
             self.weight_bytes
+            + self.adapter_bytes
             + self.kv_bytes
             + self.compute_bytes
             + self.output_bytes
@@ -99,6 +101,7 @@ def _plan(file: ModelFile, memory_bytes: int, context_tokens: int) -> MemoryPlan
     flash = file.head_width >= _FLASH_HEAD_WIDTH
     return MemoryPlan(
         weight_bytes=file.weight_bytes,
+        adapter_bytes=sum(adapter.weight_bytes for adapter in file.adapters),
         kv_bytes=cells * file.kv_floats * _KV_BYTES,
         compute_bytes=int(_compute_bytes(file, cells, flash=flash) * _COMPUTE_MARGIN),
         output_bytes=4 * file.vocabulary * SEQUENCES,
@@ -125,17 +128,27 @@ def _compute_bytes(file: ModelFile, cells: int, *, flash: bool) -> int:
         widest = 4 * (5 * file.width + 2 * file.kv_width)
     layers = BATCH_TOKENS * (attention + widest)
     outputs = 4 * SEQUENCES * file.vocabulary + 8 * BATCH_TOKENS * file.width
-    return max(layers, BATCH_TOKENS * feed_forward, outputs) + MIB
+    # An adapter's change is computed beside what it is added to.
+    changes = 4 * max((a.rank + a.widest for a in file.adapters), default=0)
+    return max(layers, BATCH_TOKENS * feed_forward, outputs) + BATCH_TOKENS * changes + MIB
+
+
+def needs(plan: MemoryPlan) -> str:
+    """`83 MiB (weights 1 MiB, …)`: what a plan comes to, for a refusal."""
+    adapters = f"adapters {in_mib(plan.adapter_bytes)}, " if plan.adapter_bytes else ""
+    return (
+        f"{in_mib(plan.total_bytes)} (weights {in_mib(plan.weight_bytes)}, {adapters}KV cache "
+        f"{in_mib(plan.kv_bytes)} for {plan.cells:,} tokens, computing "
+        f"{in_mib(plan.compute_bytes + plan.output_bytes)}, process {in_mib(plan.process_bytes)})"
+    )
+
+
+def in_mib(size: int) -> str:
+    return f"{-(-size // MIB):,} MiB"
 
 
 def _too_large(least: MemoryPlan, advice: str) -> ModelMemoryError:
-    def mib(size: int) -> str:
-        return f"{-(-size // MIB):,} MiB"
-
     return ModelMemoryError(
-        f"the model needs {mib(least.total_bytes)} (weights {mib(least.weight_bytes)}, KV cache "
-        f"{mib(least.kv_bytes)} for {least.cells:,} tokens, computing "
-        f"{mib(least.compute_bytes + least.output_bytes)}, process {mib(least.process_bytes)}), "
-        f"and the limit is {mib(least.limit_bytes)}",
+        f"the model needs {needs(least)}, and the limit is {in_mib(least.limit_bytes)}",
         hint=f"{advice}, or raise model_memory_bytes",
     )

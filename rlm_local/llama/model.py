@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
+from rlm_local.llama.identity import identity
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.outgoing import encodable, outgoing
@@ -35,7 +36,7 @@ from rlm_local.llama.protocol import (
 from rlm_local.llama.thoughts import marks_of
 from rlm_local.llama.threads import default_threads
 from rlm_local.model import Interrupted, is_within
-from rlm_local.records import Completion, ModelInfo, Request
+from rlm_local.records import Adapter, Completion, ModelInfo, Request
 
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop
@@ -47,7 +48,8 @@ class LlamaModel:
     """A model file, loaded in a worker process.
 
     Raises ModelFileError, ModelMemoryError, ConfigError before anything is loaded,
-    WorkerDied and ModelError if loading fails. `progress` is given the loaded
+    WorkerDied and ModelError if loading fails. `adapters` change the model for all
+    that it is asked. `progress` is given the loaded
     fraction. When the worker dies, `notice` is told how, and a new one takes over
     the calls that were under way: once. At its second death they end with WorkerDied.
     `states`: a folder, the user's own, where system prompts are kept as the model
@@ -59,13 +61,14 @@ class LlamaModel:
         path: Path,
         *,
         memory_bytes: int,
+        adapters: Sequence[Adapter] = (),
         context_tokens: int | None = None,
         threads: int | None = None,
         progress: Callable[[float], None] | None = None,
         notice: Callable[[str], None] | None = None,
         states: Path | None = None,
     ) -> None:
-        self._file = inspect(path)
+        self._file = inspect(path, adapters)
         self._plan = plan(
             self._file,
             memory_bytes=min(memory_bytes, physical_bytes()),
@@ -81,13 +84,15 @@ class LlamaModel:
         self._restart_lock = threading.Lock()
         self._restarts_left = 1
         self._info = ModelInfo(
-            name=self._file.name,
+            name="+".join([self._file.name, *map(_label, adapters)]),
             path=self._file.path,
             context_tokens=self._plan.context_tokens,
             profile=self._file.profile,
             parameters=self._file.parameters,
             file_bytes=self._file.file_bytes,
             thinks=thinks(self._file),
+            adapters=tuple(adapters),
+            identity=identity(path, adapters),
         )
         self._worker = self._start()
 
@@ -228,7 +233,12 @@ class LlamaModel:
 
     def _start(self) -> WorkerProcess:
         return start_worker(
-            self._file, self._plan, self.threads, progress=self._progress, states=self._states
+            self._file,
+            self._plan,
+            self.threads,
+            progress=self._progress,
+            identity=self._info.identity,
+            states=self._states,
         )
 
 
@@ -238,6 +248,7 @@ def start_worker(
     threads: int,
     *,
     progress: Callable[[float], None] | None = None,
+    identity: str = "",
     states: Path | None = None,
     check: bool = False,
 ) -> WorkerProcess:
@@ -254,6 +265,8 @@ def start_worker(
         specials=file.specials,
         bos=file.bos,
         eos=file.eos,
+        adapters=tuple(Adapter(path=a.path, scale=a.scale) for a in file.adapters),
+        identity=identity,
         states=str(states or ""),
         check=check,
     )
@@ -280,6 +293,10 @@ def start_worker(
 def thinks(file: ModelFile) -> bool:
     """Whether the model can write thoughts before its replies."""
     return marks_of(file.template, (special.text for special in file.specials)) is not None
+def _label(adapter: Adapter) -> str:
+    """`style`, or `style:0.5`."""
+    scale = "" if adapter.scale == 1 else f":{adapter.scale:g}"
+    return f"{Path(adapter.path).stem}{scale}"
 
 
 def physical_bytes() -> int:

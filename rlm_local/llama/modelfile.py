@@ -10,13 +10,17 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from rlm_local.errors import ModelFileError
 from rlm_local.llama import gguf
+from rlm_local.llama.adapters import AdapterFile, inspect_adapter
 from rlm_local.llama.gguf import Gguf, Value
-from rlm_local.records import Record
+from rlm_local.records import Adapter, Record
 
 _LAYERS = 1 << 10
 _WIDTH = 1 << 20
@@ -78,11 +82,18 @@ class ModelFile(Record, frozen=True):
     eos: int
     template: str
     specials: tuple[Special, ...]
+    adapters: tuple[AdapterFile, ...] = ()
 
 
-def inspect(path: Path) -> ModelFile:
-    """Read and check the model file at `path`. Raises ModelFileError."""
-    return _Checker(gguf.read(path)).model_file()
+def inspect(path: Path, adapters: Iterable[Adapter] = ()) -> ModelFile:
+    """Read and check the model file at `path`, and `adapters` that are to change it.
+
+    Raises ModelFileError, AdapterError.
+    """
+    header = gguf.read(path)
+    file = _Checker(header).model_file()
+    fitting = tuple(inspect_adapter(adapter, header) for adapter in adapters)
+    return msgspec.structs.replace(file, adapters=fitting)
 
 
 class _Checker:

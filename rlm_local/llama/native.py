@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import sys
 import time
 import types
@@ -18,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlm_local.errors import FormError, ModelError
+from rlm_local.errors import AdapterError, FormError, ModelError
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.memory import SEQUENCES
 from rlm_local.llama.threads import Governor
+from rlm_local.records import Adapter
 
 
 def _bindings() -> Any:
@@ -40,7 +42,6 @@ def _bindings() -> Any:
 
 
 _llama = _bindings()
-LIBRARIES = Path(_llama.__file__).parent / "lib"
 
 
 class Loading(NamedTuple):
@@ -52,6 +53,7 @@ class Loading(NamedTuple):
     flash: bool
     mapped: bool
     check_tensors: bool = False
+    adapters: tuple[Adapter, ...] = ()
 
 
 class NativeVocabulary:
@@ -131,7 +133,10 @@ class Native:
         self._model = self._load(path, how, progress)
         self.vocabulary = NativeVocabulary(self._model)
         self._flag = ctypes.create_string_buffer(2)  # "" or "\1": see _start
+        # Before there is a context, which makes room in its graphs for those it finds.
+        adapters = [self._adapter(adapter.path) for adapter in how.adapters]
         self._context = self._start(how)
+        self._apply(adapters, [adapter.scale for adapter in how.adapters])
         self._memory = _llama.llama_get_memory(self._context)
         self._governor = Governor(how.threads)
         self._capacity = how.batch_tokens
@@ -164,6 +169,22 @@ class Native:
         if recurrent or _llama.llama_model_has_encoder(model):
             raise ModelError(f"{path} is not a plain decoder model, the only kind that is run")
         return model
+
+    def _adapter(self, path: str) -> Any:
+        """A LoRA adapter, which has been checked against the model; it lives as long as that."""
+        adapter = _llama.llama_adapter_lora_init(self._model, os.fsencode(path))
+        if not adapter:
+            raise AdapterError(f"llama.cpp cannot load the LoRA adapter {path}")
+        return adapter
+
+    def _apply(self, adapters: list[Any], scales: list[float]) -> None:
+        """Have every token computed with `adapters`, for good."""
+        if not adapters:
+            return
+        handles = (_llama.llama_adapter_lora_p_ctypes * len(adapters))(*adapters)
+        factors = (ctypes.c_float * len(scales))(*scales)
+        if _llama.llama_set_adapters_lora(self._context, handles, len(adapters), factors):
+            raise AdapterError("llama.cpp cannot apply the LoRA adapters")
 
     def _start(self, how: Loading) -> int:
         params = _llama.llama_context_default_params()

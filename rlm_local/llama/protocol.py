@@ -14,7 +14,7 @@ import msgspec
 
 from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import Special
-from rlm_local.records import Completion, Record, Request
+from rlm_local.records import Adapter, Completion, Record, Request
 
 _LENGTH = struct.Struct("<I")
 
@@ -25,7 +25,8 @@ LOAD = 0  # the id of the command to load; calls have ids from 1 on, never one t
 class Load(Record, frozen=True, tag="load"):
     """First command: which model, how. `check` reads every weight for validity.
 
-    `states`: the folder for what is kept of system prompts, or '' to keep nothing.
+    `states`: the folder for what is kept of system prompts, or '' to keep nothing;
+    `identity`: what they belong to.
     """
 
     path: str
@@ -35,6 +36,8 @@ class Load(Record, frozen=True, tag="load"):
     specials: tuple[Special, ...]
     bos: int | None
     eos: int
+    adapters: tuple[Adapter, ...] = ()
+    identity: str = ""
     states: str = ""
     check: bool = False
     id: int = LOAD

@@ -27,7 +27,7 @@ from rlm_local.llama.intake import Intake
 from rlm_local.llama.jobs import Call
 from rlm_local.llama.listener import Listener
 from rlm_local.llama.memory import SEQUENCES
-from rlm_local.llama.native import LIBRARIES, Loading, Native, uses_gpu
+from rlm_local.llama.native import Loading, Native, uses_gpu
 from rlm_local.llama.places import Places
 from rlm_local.llama.protocol import (
     Command,
@@ -58,6 +58,7 @@ class Worker:
             flash=load.plan.flash,
             mapped=load.plan.mapped,
             check_tensors=load.check,
+            adapters=load.adapters,
         )
         self._fraction = 0.0
         self.native = Native(Path(load.path), how, progress=self._progress)
@@ -149,12 +150,9 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
 
 
 def _store(load: Load) -> PrefixStore | None:
-    if not load.states:
+    if not (load.states and load.identity):
         return None
-    try:
-        key = state_key(Path(load.path), f"f16 flash={load.plan.flash}", LIBRARIES)
-    except OSError:
-        return None
+    key = state_key(load.identity, f"f16 flash={load.plan.flash}")
     return PrefixStore(Path(load.states) / key)
 
 

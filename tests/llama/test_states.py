@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from rlm_local.llama import LlamaModel
 from rlm_local.llama.cache import PrefixCache
-from rlm_local.llama.identity import state_key
-from rlm_local.llama.native import LIBRARIES, Loading, Native
+from rlm_local.llama.identity import identity, state_key
+from rlm_local.llama.native import Loading, Native
 from rlm_local.llama.places import Places
 from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.states import PrefixStore, Swap
@@ -128,12 +128,10 @@ def test_keys_tell_models_and_cells_apart(tmp_path: Path, tiny_path: Path) -> No
     raw[-3] ^= 1
     other.write_bytes(raw)
     keys = {
-        state_key(path, cells, LIBRARIES)
-        for path in (tiny_path, other)
-        for cells in ("f16", "q8_0")
+        state_key(identity(path), cells) for path in (tiny_path, other) for cells in ("f16", "q8_0")
     }
     assert len(keys) == 4
-    assert state_key(tiny_path, "f16", LIBRARIES) in keys
+    assert state_key(identity(tiny_path), "f16") in keys
 
 
 # -------------------------------------------- in the cache, by the fake engine

@@ -1,0 +1,152 @@
+"""The models of a run: the one that takes turns, and the one that its code's plain calls go to.
+
+They are loaded side by side, each in a worker of its own, and one limit holds for the
+memory of both. Both may use all cores: they seldom compute at the same moment, and where
+they do, each sees that the cores are taken and does with fewer threads (`llama.threads`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rlm_local import catalog
+from rlm_local.errors import UsageError
+from rlm_local.model import Model
+from rlm_local.records import Adapter
+from rlm_local.starting import Starting
+
+#: LoRA adapters: each a file, "FILE:SCALE", or an Adapter.
+Lora = Sequence[str | Path | Adapter]
+#: Called with what is done and what there is, in bytes.
+Report = Callable[[int, int], None]
+
+
+class Wanted(NamedTuple):
+    """A model that is to be loaded: a name or a path, its LoRA adapters, its window (None: as
+    it fits)."""
+
+    name: str | Path
+    adapters: tuple[Adapter, ...] = ()
+    context_tokens: int | None = None
+
+
+class Room(NamedTuple):
+    """What a model may take of the machine: `context_tokens` is None where it is left to it."""
+
+    memory_bytes: int
+    context_tokens: int | None
+
+
+#: Loads a model.
+Load = Callable[[Wanted, Room, Report], Model]
+
+
+class Engines:
+    """One model or two, which begin to load at once. Those handed over ready are not closed."""
+
+    def __init__(
+        self,
+        model: Wanted | Model,
+        sub_model: Wanted | Model | None,
+        load: Load,
+        *,
+        memory_bytes: int,
+        report: Callable[[str], Report],
+    ) -> None:
+        """`report` gives what is told of the loading under a heading."""
+        self._memory_bytes = memory_bytes
+        wanted = [each for each in (model, sub_model) if isinstance(each, Wanted)]
+        self._rooms = _Rooms(wanted, memory_bytes)
+        self._root = self._begin(model, load, report("loading"))
+        self._sub = (
+            None
+            if sub_model is None
+            else self._begin(sub_model, load, report("loading the sub-model"))
+        )
+
+    def _begin(self, model: Wanted | Model, load: Load, report: Report) -> Model | Starting[Model]:
+        if not isinstance(model, Wanted):
+            return model
+        return Starting(lambda: load(model, self._rooms.of(model), report))
+
+    @property
+    def model(self) -> Model:
+        """The model that takes turns, once it is loaded. Raises ModelError."""
+        return _ready(self._root)
+
+    @property
+    def sub_model(self) -> Model:
+        """The model for plain calls: the same, unless there are two. Raises ModelError."""
+        return self.model if self._sub is None else _ready(self._sub)
+
+    @property
+    def two(self) -> bool:
+        return self._sub is not None
+
+    def check(self) -> None:
+        """Raise the error of a model that has failed to load already."""
+        for each in (self._root, self._sub):
+            if isinstance(each, Starting):
+                each.check()
+
+    def close(self) -> None:
+        """Release what was loaded here. Closing twice is harmless."""
+        for each in (self._root, self._sub):
+            if isinstance(each, Starting):
+                each.close()
+
+
+def wanted(
+    model: str | Path | Model, lora: Lora, context_tokens: int | None = None
+) -> Wanted | Model:
+    """A model as it is asked for. Raises UsageError for adapters to one that is loaded already."""
+    if isinstance(model, str | Path):
+        adapters = (each if isinstance(each, Adapter) else catalog.adapter(each) for each in lora)
+        return Wanted(model, tuple(adapters), context_tokens)
+    if lora:
+        raise UsageError(
+            "LoRA adapters were given for a model that is loaded already",
+            hint="give the model by its name or path",
+        )
+    return model
+
+
+def _ready(model: Model | Starting[Model]) -> Model:
+    return model.result() if isinstance(model, Starting) else model
+
+
+class _Rooms:
+    """What each of several models may take, reckoned once when the first of them asks."""
+
+    def __init__(self, wanted: Sequence[Wanted], memory_bytes: int) -> None:
+        # A model on another machine takes no memory of this one.
+        self._local = [each for each in wanted if not catalog.is_remote(each.name)]
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._reckoned: list[Room] | None = None
+
+    def of(self, wanted: Wanted) -> Room:
+        """Raises ModelError, ConfigError: of any of them, since they are to fit together."""
+        if len(self._local) < 2 or wanted not in self._local:
+            return Room(self._memory_bytes, wanted.context_tokens)
+        with self._lock:
+            if self._reckoned is None:
+                self._reckoned = self._reckon()
+        return next(
+            room for each, room in zip(self._local, self._reckoned, strict=True) if each is wanted
+        )
+
+    def _reckon(self) -> list[Room]:
+        from rlm_local.llama import inspect
+        from rlm_local.llama.model import physical_bytes
+        from rlm_local.llama.shares import Share, divide
+
+        shares = [
+            Share(inspect(catalog.present(each.name).path, each.adapters), each.context_tokens)
+            for each in self._local
+        ]
+        plans = divide(shares, memory_bytes=min(self._memory_bytes, physical_bytes()))
+        return [Room(plan.total_bytes, plan.context_tokens) for plan in plans]

@@ -1,0 +1,211 @@
+"""Two models side by side: who is loaded with what, who is asked, who is closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import models
+from rlm_local import catalog, runtime
+from rlm_local.engines import Engines, Room, Wanted, wanted
+from rlm_local.errors import (
+    AdapterError,
+    ConfigError,
+    ModelError,
+    ModelFileError,
+    ModelMemoryError,
+    UsageError,
+)
+from rlm_local.limits import MIB, Limits
+from rlm_local.model import Model, ScriptedModel
+from rlm_local.records import Adapter
+from rlm_local.runtime import Runtime
+from tests.fakes import FakeSandbox
+from tests.llama import lora
+
+
+class Loader:
+    """Stands for the loading of models: what it was asked for, and what it made."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, Room] = {}
+        self.made: dict[str, ScriptedModel] = {}
+
+    def __call__(self, model: Wanted, room: Room, report: object) -> Model:
+        name = str(model.name)
+        if name.startswith("broken"):
+            raise ModelError("it is broken")
+        self.rooms[name] = room
+        self.made[name] = ScriptedModel(name=name)
+        return self.made[name]
+
+
+@pytest.fixture
+def loader() -> Loader:
+    return Loader()
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    return [models.write(models.SHAPES["tiny"], tmp_path / f"{name}.gguf") for name in "ab"]
+
+
+def engines(
+    loader: Loader,
+    model: Wanted | Model,
+    sub_model: Wanted | Model | None,
+    memory_bytes: int = 1024 * MIB,
+) -> Engines:
+    return Engines(
+        model, sub_model, loader, memory_bytes=memory_bytes, report=lambda stage: lambda *_: None
+    )
+
+
+def test_one_model_does_all_with_all_memory(loader: Loader) -> None:
+    made = engines(loader, Wanted("one", context_tokens=99), None)
+    assert made.model is made.sub_model is loader.made["one"]
+    assert not made.two
+    assert loader.rooms == {"one": Room(1024 * MIB, 99)}
+    made.close()
+    assert loader.made["one"].closed
+
+
+def test_two_models_share_the_memory(loader: Loader, paths: list[Path]) -> None:
+    made = engines(loader, Wanted(paths[0]), Wanted(paths[1]))
+    assert made.model is loader.made[str(paths[0])]
+    assert made.sub_model is loader.made[str(paths[1])]
+    assert made.two
+    rooms = loader.rooms.values()
+    assert sum(room.memory_bytes for room in rooms) <= 1024 * MIB
+    assert all(room.context_tokens == 1_024 for room in rooms)
+    made.close()
+    made.close()
+    assert all(each.closed for each in loader.made.values())
+
+
+def test_a_model_twice(loader: Loader, paths: list[Path]) -> None:
+    """As for a reader that is the same model with an adapter."""
+    made = engines(loader, Wanted(paths[0], context_tokens=600), Wanted(paths[0]))
+    assert made.model.info == made.sub_model.info
+    assert made.model is not made.sub_model
+    made.close()
+
+
+def test_two_that_do_not_fit(loader: Loader, paths: list[Path]) -> None:
+    alone = engines(loader, Wanted(paths[0]), None, 120 * MIB)
+    assert alone.model.info.name == str(paths[0])
+    alone.close()
+    made = engines(loader, Wanted(paths[0]), Wanted(paths[1]), 120 * MIB)
+    for _ in range(2):
+        with pytest.raises(ModelMemoryError, match="in all, and the limit for both is 120 MiB"):
+            assert made.model
+        with pytest.raises(ModelMemoryError):
+            assert made.sub_model
+    made.close()
+
+
+def test_a_model_on_another_machine_takes_none_of_the_memory(
+    loader: Loader, paths: list[Path]
+) -> None:
+    made = engines(loader, Wanted(paths[0]), Wanted("http://elsewhere:8000/m"))
+    assert made.model.info.name == str(paths[0])
+    assert made.sub_model.info.name == "http://elsewhere:8000/m"
+    assert loader.rooms[str(paths[0])] == Room(1024 * MIB, None)
+    made.close()
+
+
+def test_models_handed_over_stay_open(loader: Loader) -> None:
+    mine = ScriptedModel(name="mine")
+    made = engines(loader, Wanted("one"), mine)
+    assert made.sub_model is mine
+    assert made.model is loader.made["one"]
+    made.close()
+    assert not mine.closed
+    assert loader.made["one"].closed
+
+
+@pytest.mark.parametrize("names", [("broken", "http://one"), ("http://one", "broken")])
+def test_one_that_cannot_be_loaded(loader: Loader, names: tuple[str, str]) -> None:
+    made = engines(loader, Wanted(names[0]), Wanted(names[1]))
+    with pytest.raises(ModelError, match="it is broken"):
+        assert made.model and made.sub_model  # noqa: PT018
+    with pytest.raises(ModelError, match="it is broken"):
+        made.check()
+    made.close()
+    assert all(each.closed for each in loader.made.values())
+
+
+def test_a_sub_model_that_is_missing_is_told_by_its_name(paths: list[Path]) -> None:
+    with (
+        Runtime(model=paths[0], sub_model=paths[0].with_name("c.gguf"), sandbox=FakeSandbox()) as s,
+        pytest.raises(ModelFileError, match=r"no file at .*c\.gguf"),
+    ):
+        s.ask("q", "text")
+
+
+def test_adapters_for_the_sub_calls_alone_make_a_second_model(
+    monkeypatch: pytest.MonkeyPatch, paths: list[Path]
+) -> None:
+    loaded: list[tuple[object, object]] = []
+
+    def load(name: object, *, adapters: object, **_: object) -> ScriptedModel:
+        loaded.append((name, adapters))
+        return ScriptedModel()
+
+    monkeypatch.setattr(runtime, "load_model", load)
+    adapter = lora.write(
+        paths[0].with_name("style.gguf"), lora.matrices(paths[0], ("blk.0.attn_q.weight",))
+    )
+    with Runtime(
+        model=paths[0], sub_lora=[f"{adapter}:0.5"], sandbox=FakeSandbox(), limits=Limits()
+    ) as session:
+        assert session.model is not session.sub_model
+    assert sorted(loaded, key=str) == sorted(
+        [(paths[0], ()), (paths[0], (Adapter(path=str(adapter), scale=0.5),))], key=str
+    )
+
+
+def test_adapters_are_checked_before_anything_is_loaded(paths: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "no.gguf").write_text("no adapter")
+    with (
+        Runtime(model=paths[0], lora=[tmp_path / "no.gguf"], sandbox=FakeSandbox()) as session,
+        pytest.raises(AdapterError, match="not a GGUF file"),
+    ):
+        session.ask("q", "text")
+
+
+def test_adapters_of_a_model_that_is_loaded_already() -> None:
+    with pytest.raises(UsageError, match="loaded already"):
+        wanted(ScriptedModel(), ["style.gguf"])
+    with pytest.raises(UsageError, match="loaded already"):
+        Runtime(model=ScriptedModel(), lora=["style.gguf"])
+
+
+# ------------------------------------------------------------ how they are written
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "scale"),
+    [
+        ("style.gguf", "style.gguf", 1.0),
+        ("style.gguf:0.5", "style.gguf", 0.5),
+        ("a:b/style.gguf", "a:b/style.gguf", 1.0),
+        ("a:b/style.gguf:-2", "a:b/style.gguf", -2.0),
+        ("style.gguf:1e-3", "style.gguf", 0.001),
+        ("style:7:1", "style:7", 1.0),
+        ("style.gguf:", "style.gguf:", 1.0),
+        (":3", ":3", 1.0),
+        (Path("style:0.5"), "style:0.5", 1.0),
+    ],
+)
+def test_adapters_as_people_write_them(
+    given: str | Path, name: str, scale: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert catalog.adapter(given) == Adapter(path=str(tmp_path / name), scale=scale)
+
+
+def test_an_adapter_without_a_name() -> None:
+    with pytest.raises(ConfigError, match="no file name"):
+        catalog.adapter("")
