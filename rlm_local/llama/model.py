@@ -293,6 +293,8 @@ def start_worker(
 def thinks(file: ModelFile) -> bool:
     """Whether the model can write thoughts before its replies."""
     return marks_of(file.template, (special.text for special in file.specials)) is not None
+
+
 def _label(adapter: Adapter) -> str:
     """`style`, or `style:0.5`."""
     scale = "" if adapter.scale == 1 else f":{adapter.scale:g}"
