@@ -1,8 +1,10 @@
 """The engine's figures: sub-calls in a batch, turns, labels, starts, memory, deadlines.
 
-    python -m bench.engine [--rounds N] [MODEL …]
+    python -m bench.engine [--rounds N] [--sub-calls] [MODEL …]
 
 A MODEL is one of bench.models, or a path; 5m and 50m unless others are named.
+
+With llama.cpp's own programs beside it, if `python -m bench.rivals_build` has built them.
 
 The ways that are compared run in turns within one run, so that other load on the
 machine meets them all. CPU seconds are the worker's own and bear load better than
@@ -12,6 +14,7 @@ wall time does. Results go to bench/out/engine.json.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,8 +24,10 @@ from random import Random
 from statistics import median
 
 from bench import models
+from bench.programs import Server, Settings, batched_bench
 from bench.report import report
 from bench.rivals import BareDecode, HighLevel, Measured, cpu_seconds, scheduling_seconds
+from bench.rivals_build import built
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel
 from rlm_local.records import Completion, Message, Request
@@ -30,6 +35,7 @@ from rlm_local.records import Completion, Message, Request
 CALLS = 64
 NEW_TOKENS = 32
 SEQUENCES = 16  # decoded together by what the batch is compared with
+WIDTHS = (8, SEQUENCES, 32)  # of llama-batched-bench
 # Words that are one token each in the vocabulary of bench.models.
 WORDS = [
     *("the", "of", "and", "to", "in", "is", "that", "it", "was", "for"),
@@ -37,6 +43,9 @@ WORDS = [
 ]
 PREFIX = " ".join(WORDS * 25)  # 500 tokens
 TAIL_WORDS = 20  # with the template's own tokens about 28
+PROMPT_TOKENS = 528
+BATCHED_BENCH, SERVER = "llama-batched-bench, {} sequences", f"llama-server, {SEQUENCES} slots"
+SAME = BATCHED_BENCH.format(SEQUENCES)
 LABELS = ("the", "of", "and", "to", "in", "is")
 ITEM_WORDS = 8
 ITEM_TOKENS = 32  # of a freely generated label: a small model explains itself
@@ -66,6 +75,10 @@ class Bench:
         figures |= self.fresh_process()
         return figures
 
+    def only_sub_calls(self) -> Figures:
+        with LlamaModel(self.path, memory_bytes=MEMORY) as model:
+            return self.sub_calls(model)
+
     def start(self) -> Figures:
         def once() -> None:
             LlamaModel(self.path, memory_bytes=MEMORY).close()
@@ -82,19 +95,22 @@ class Bench:
         high_level = HighLevel(self.path, threads=model.threads)
         bare = BareDecode(self.path, threads=model.threads, flash=plan.flash, mapped=plan.mapped)
         rounds: dict[str, list[Measured]] = {}
-        for _ in range(self.rounds):
-            for way, run in {
+        with contextlib.ExitStack() as programs:
+            ways = {
                 "batch": lambda: self._ours(model, together=True),
                 "batch, one token each": lambda: self._ours(model, together=True, new=1),
+                **self._programs(model, programs),
                 "one by one": lambda: self._ours(model, together=False),
                 "create_completion": lambda: high_level.run(
                     [f"{PREFIX} {text}" for text in self._texts()], new=NEW_TOKENS
                 ),
                 "bare llama_decode": lambda: bare.generate(
-                    sequences=SEQUENCES, prefix=528, steps=NEW_TOKENS - 1
+                    sequences=SEQUENCES, prefix=PROMPT_TOKENS, steps=NEW_TOKENS - 1
                 ),
-            }.items():
-                rounds.setdefault(way, []).append(run())
+            }
+            for _ in range(self.rounds):
+                for way, run in ways.items():
+                    rounds.setdefault(way, []).append(run())
         rates = {way: [m.tokens / m.wall for m in all_] for way, all_ in rounds.items()}
         # What generating alone takes: with all tokens, less with one token each.
         pairs = list(zip(rounds["batch"], rounds["batch, one token each"], strict=True))
@@ -103,7 +119,26 @@ class Bench:
         python = scheduling_seconds(
             calls=CALLS, prefix=500, own=28, new=NEW_TOKENS, parallel=SEQUENCES
         )
+        figures: Figures = {}
+        if SERVER in rounds:
+            wider = [rates[BATCHED_BENCH.format(count)] for count in WIDTHS]
+            best = [max(of_round) for of_round in zip(*wider, strict=True)]
+            same = rounds[SAME]
+            figures = {
+                **{f"{way}, tokens/s": median(rates[way]) for way in rounds if "llama-" in way},
+                "generating against batched-bench, x": ratio(generating, rates[SAME]),
+                "generating against batched-bench, CPU, x": ratio(
+                    [m.cpu / m.tokens for m in same], generating_cpu
+                ),
+                "generating against its best, x": ratio(generating, best),
+                "batch against server, x": ratio(rates["batch"], rates[SERVER]),
+                "batch against server, CPU, x": ratio(
+                    [m.cpu / m.tokens for m in rounds[SERVER]],
+                    [m.cpu / m.tokens for m in rounds["batch"]],
+                ),
+            }
         return {
+            **figures,
             "64 sub-calls, tokens/s": median(rates["batch"]),
             "one by one, tokens/s": median(rates["one by one"]),
             "create_completion, tokens/s": median(rates["create_completion"]),
@@ -120,6 +155,30 @@ class Bench:
                 [m.cpu / m.tokens for m in rounds["bare llama_decode"]], generating_cpu
             ),
             "our own code, us/token": 1e6 * python,
+        }
+
+    def _programs(
+        self, model: LlamaModel, held: contextlib.ExitStack
+    ) -> dict[str, Callable[[], Measured]]:
+        """llama.cpp's own programs with the model's settings, if they have been built."""
+        rivals = built()
+        if rivals is None:
+            print("llama.cpp's own programs are left out: python -m bench.rivals_build")
+            return {}
+        plan = model.memory_plan
+        settings = Settings(self.path, plan.cells, model.threads, plan.flash)
+        server = held.enter_context(Server(rivals, settings, slots=SEQUENCES))
+
+        def generate(count: int) -> Callable[[], Measured]:
+            return lambda: batched_bench(
+                rivals, settings, sequences=count, prefix=PROMPT_TOKENS, steps=NEW_TOKENS - 1
+            )
+
+        return {
+            **{BATCHED_BENCH.format(count): generate(count) for count in WIDTHS},
+            SERVER: lambda: server.run(
+                [[("system", PREFIX), ("user", text)] for text in self._texts()], new=NEW_TOKENS
+            ),
         }
 
     def _ours(self, model: LlamaModel, *, together: bool, new: int = NEW_TOKENS) -> Measured:
@@ -305,8 +364,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("models", nargs="*", default=["5m", "50m"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sub-calls", action="store_true", help="nothing but these")
     asked = parser.parse_args()
-    results = {name: Bench(name, asked.rounds).run() for name in asked.models}
+    benches = {name: Bench(name, asked.rounds) for name in asked.models}
+    results = {
+        name: bench.only_sub_calls() if asked.sub_calls else bench.run()
+        for name, bench in benches.items()
+    }
     figures = next(iter(results.values()))
     report(
         "engine",

@@ -8,6 +8,7 @@ only the text is noise. `python -m bench.models 5m 50m 500m` makes the files in
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +37,10 @@ _SAMPLES = ("\n", "    ", "():", "(", ")", "[", "]", " = ", ", ", ".\n", "```", 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's dimensions. `vocabulary` counts tokens, `context` positions."""
+    """A model's dimensions. `vocabulary` counts tokens, `context` positions.
+
+    `head` is the width of a head, where that is not the model's width over the heads.
+    """
 
     name: str
     width: int
@@ -48,6 +52,11 @@ class Shape:
     context: int
     kind: gguf.GGMLQuantizationType
     template: str | None = CHATML
+    head: int = 0
+
+    @property
+    def head_width(self) -> int:
+        return self.head or self.width // self.heads
 
 
 F16 = gguf.GGMLQuantizationType.F16
@@ -102,33 +111,46 @@ def write(shape: Shape, path: Path, *, seed: int = 1, **metadata: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     writer = gguf.GGUFWriter(unfinished, "llama")
-    _describe(writer, shape, metadata)
+    describe(writer, shape, metadata)
     random = np.random.default_rng(seed)
-    kv_width = shape.width // shape.heads * shape.kv_heads
-    matrices = {
-        "attn_q": (shape.width, shape.width),
-        "attn_k": (kv_width, shape.width),
-        "attn_v": (kv_width, shape.width),
-        "attn_output": (shape.width, shape.width),
-        "ffn_gate": (shape.feed_forward, shape.width),
-        "ffn_up": (shape.feed_forward, shape.width),
-        "ffn_down": (shape.width, shape.feed_forward),
-    }
-    ones = np.ones(shape.width, np.float32)
-    _add(writer, "token_embd", random, (shape.vocabulary, shape.width), shape.kind, scale=1.0)
-    writer.add_tensor("output_norm.weight", ones)
-    for layer in range(shape.layers):
-        writer.add_tensor(f"blk.{layer}.attn_norm.weight", ones)
-        writer.add_tensor(f"blk.{layer}.ffn_norm.weight", ones)
-        for name, (rows, columns) in matrices.items():
-            scale = 1.5 / columns**0.5
-            _add(writer, f"blk.{layer}.{name}", random, (rows, columns), shape.kind, scale=scale)
-    _add(writer, "output", random, (shape.vocabulary, shape.width), shape.kind, scale=0.2)
+    scales = {"token_embd": 1.0, "output": 0.2}
+    for name, dimensions in tensors(shape).items():
+        stem = name.removesuffix(".weight")
+        if len(dimensions) == 1:
+            writer.add_tensor(name, np.ones(dimensions, np.float32))
+        else:
+            scale = scales.get(stem, 1.5 / dimensions[1] ** 0.5)
+            _add(writer, stem, random, dimensions, shape.kind, scale=scale)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return unfinished.replace(path)
+
+
+def tensors(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The weights by name: matrices as (rows, columns), vectors as (length,)."""
+    q_width, kv_width = shape.head_width * shape.heads, shape.head_width * shape.kv_heads
+    found: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (shape.vocabulary, shape.width),
+        "output_norm.weight": (shape.width,),
+    }
+    for layer in range(shape.layers):
+        of_layer: dict[str, tuple[int, ...]] = {
+            "attn_norm": (shape.width,),
+            "ffn_norm": (shape.width,),
+            "attn_q": (q_width, shape.width),
+            "attn_k": (kv_width, shape.width),
+            "attn_v": (kv_width, shape.width),
+            "attn_output": (shape.width, q_width),
+            "ffn_gate": (shape.feed_forward, shape.width),
+            "ffn_up": (shape.feed_forward, shape.width),
+            "ffn_down": (shape.width, shape.feed_forward),
+        }
+        for name, dimensions in of_layer.items():
+            found[f"blk.{layer}.{name}.weight"] = dimensions
+    found["output.weight"] = (shape.vocabulary, shape.width)
+    return found
 
 
 def make(name: str) -> Path:
@@ -137,7 +159,10 @@ def make(name: str) -> Path:
     return path if path.exists() else write(SHAPES[name], path)
 
 
-def _describe(writer: gguf.GGUFWriter, shape: Shape, metadata: dict[str, str]) -> None:
+def describe(
+    writer: gguf.GGUFWriter, shape: Shape, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write what a header says of a model of `shape`, and its vocabulary."""
     writer.add_name(f"random-{shape.name}")
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)
@@ -146,7 +171,10 @@ def _describe(writer: gguf.GGUFWriter, shape: Shape, metadata: dict[str, str]) -
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(shape.width // shape.heads)
+    writer.add_rope_dimension_count(shape.head_width)
+    if shape.head:
+        writer.add_key_length(shape.head)
+        writer.add_value_length(shape.head)
     tokens, types, merges = tokenizer(shape.vocabulary)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
@@ -158,7 +186,7 @@ def _describe(writer: gguf.GGUFWriter, shape: Shape, metadata: dict[str, str]) -
     writer.add_add_bos_token(False)
     if shape.template is not None:
         writer.add_chat_template(shape.template)
-    for key, value in metadata.items():
+    for key, value in (metadata or {}).items():
         writer.add_string(key.replace("__", "."), value)
 
 
@@ -166,7 +194,7 @@ def _add(
     writer: gguf.GGUFWriter,
     name: str,
     random: np.random.Generator,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     kind: gguf.GGMLQuantizationType,
     *,
     scale: float,

@@ -30,7 +30,7 @@ import msgspec
 from rlm_local.catalog import DEFAULT_MODEL, adapter
 from rlm_local.errors import ConfigError
 from rlm_local.limits import Limits
-from rlm_local.records import Adapter, Mode, Record, TurnForm
+from rlm_local.records import Adapter, KvChoice, LayerChoice, Mode, Record, TurnForm
 from rlm_local.units import parse_bytes, parse_seconds
 
 
@@ -38,8 +38,9 @@ class Config(Record, frozen=True):
     """Everything that can be set for a question, beside the question and its prompt.
 
     `lora` and `sub_lora` are adapters, each "FILE" or "FILE:SCALE". `context_tokens` is
-    the model's window, `threads` what each model computes with; None
-    leaves the choice to the engine.
+    the model's window, `threads` what each model computes with, `kv_type` how their KV
+    caches are stored and `gpu_layers` how many of each one's layers are on a GPU; None
+    and "auto" leave the choice to the engine.
     """
 
     model: str = DEFAULT_MODEL
@@ -53,13 +54,15 @@ class Config(Record, frozen=True):
     replace_bad_bytes: bool = False
     context_tokens: int | None = None
     threads: int | None = None
+    kv_type: KvChoice = "auto"
+    gpu_layers: LayerChoice = "auto"
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        for name in ("context_tokens", "threads"):
+        for name, least in (("context_tokens", 1), ("threads", 1), ("gpu_layers", 0)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; it must be at least 1")
+            if isinstance(value, int) and value < least:
+                raise ConfigError(f"{name} is {value}; it must be at least {least}")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -122,7 +125,7 @@ def _converted(key: str, value: object, kind: object) -> object:
     try:
         return msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:
-        choices = ", ".join(get_args(kind))
+        choices = ", ".join(each for each in get_args(kind) if isinstance(each, str))
         raise ConfigError(
             f"{key} is {value!r}: {str(error)[:1].lower()}{str(error)[1:]}",
             hint=f"it can be {choices}" if choices else "",

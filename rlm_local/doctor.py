@@ -43,6 +43,7 @@ def examine(model: str = DEFAULT_MODEL) -> Iterator[Check]:
     for library in LIBRARIES:
         yield _check(library, lambda library=library: _version(library))  # type: ignore[misc]
     yield _check("machine", _machine)
+    yield _check("gpu", _gpu)
     yield _check("guest", _guest)
     yield _check("packages", _packages)
     yield _check("sandbox", _sandbox)
@@ -87,6 +88,17 @@ def _machine() -> str:
         f"{platform.machine()}, {os.cpu_count()} cores, "
         f"{format_bytes(whole)} of memory ({format_bytes(free)} free)"
     )
+
+
+def _gpu() -> str:
+    from rlm_local.llama import find_gpus
+
+    found = [
+        f"{gpu.name}: {gpu.description}, {format_bytes(gpu.free_bytes)} of "
+        f"{format_bytes(gpu.total_bytes)} free"
+        for gpu in find_gpus()
+    ]
+    return "; ".join(found) or "none that this build of llama.cpp can use"
 
 
 def _guest() -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rlm_local import catalog
 from rlm_local.errors import UsageError
 from rlm_local.model import Model
-from rlm_local.records import Adapter
+from rlm_local.records import Adapter, KvChoice
 from rlm_local.starting import Starting
 
 #: LoRA adapters: each a file, "FILE:SCALE", or an Adapter.
@@ -34,10 +34,12 @@ class Wanted(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a model may take of the machine: `context_tokens` is None where it is left to it."""
+    """What a model may take of the machine: `context_tokens` is None where it is left to it,
+    `gpu_share` its part of what is free on GPUs."""
 
     memory_bytes: int
     context_tokens: int | None
+    gpu_share: float = 1.0
 
 
 #: Loads a model.
@@ -54,12 +56,13 @@ class Engines:
         load: Load,
         *,
         memory_bytes: int,
+        kv_type: KvChoice = "auto",
         report: Callable[[str], Report],
     ) -> None:
         """`report` gives what is told of the loading under a heading."""
         self._memory_bytes = memory_bytes
         wanted = [each for each in (model, sub_model) if isinstance(each, Wanted)]
-        self._rooms = _Rooms(wanted, memory_bytes)
+        self._rooms = _Rooms(wanted, memory_bytes, kv_type)
         self._root = self._begin(model, load, report("loading"))
         self._sub = (
             None
@@ -121,10 +124,11 @@ def _ready(model: Model | Starting[Model]) -> Model:
 class _Rooms:
     """What each of several models may take, reckoned once when the first of them asks."""
 
-    def __init__(self, wanted: Sequence[Wanted], memory_bytes: int) -> None:
+    def __init__(self, wanted: Sequence[Wanted], memory_bytes: int, kv_type: KvChoice) -> None:
         # A model on another machine takes no memory of this one.
         self._local = [each for each in wanted if not catalog.is_remote(each.name)]
         self._memory_bytes = memory_bytes
+        self._kv_type = kv_type
         self._lock = threading.Lock()
         self._reckoned: list[Room] | None = None
 
@@ -145,8 +149,13 @@ class _Rooms:
         from rlm_local.llama.shares import Share, divide
 
         shares = [
-            Share(inspect(catalog.present(each.name).path, each.adapters), each.context_tokens)
+            Share(
+                inspect(catalog.present(each.name).path, each.adapters),
+                each.context_tokens,
+                self._kv_type,
+            )
             for each in self._local
         ]
         plans = divide(shares, memory_bytes=min(self._memory_bytes, physical_bytes()))
-        return [Room(plan.total_bytes, plan.context_tokens) for plan in plans]
+        # They load side by side, so neither sees what the other takes of a GPU.
+        return [Room(plan.total_bytes, plan.context_tokens, 1 / len(plans)) for plan in plans]

@@ -33,6 +33,14 @@ Mode = Literal["auto", "direct", "rlm"]
 TurnForm = Literal["auto", "free", "block"]
 
 
+#: How the numbers of the KV cache are stored: 16 bits each, or about half of that.
+KvType = Literal["f16", "q8_0"]
+#: One of those, or the planner's choice.
+KvChoice = Literal["auto", "f16", "q8_0"]
+#: How many of a model's layers are on a GPU, or as many as fit there.
+LayerChoice = int | Literal["auto"]
+
+
 class StopReason(StrEnum):
     """Why a run ended. All but `ANSWERED` come with the best partial answer."""
 

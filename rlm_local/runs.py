@@ -33,7 +33,16 @@ from rlm_local.eventfile import (
 )
 from rlm_local.past import PASSING
 from rlm_local.paths import data_folder
-from rlm_local.records import Event, ModelInfo, Record, Resumed, RunEnded, RunStarted
+from rlm_local.records import (
+    Event,
+    KvChoice,
+    LayerChoice,
+    ModelInfo,
+    Record,
+    Resumed,
+    RunEnded,
+    RunStarted,
+)
 
 EVENTS = "events.jsonl"
 SETUP = "setup.json"
@@ -110,6 +119,8 @@ class RunSetup(Record, frozen=True):
     sub_model: str | None = None
     sub_info: ModelInfo | None = None
     reuse_calls: bool = False
+    kv_type: KvChoice = "auto"
+    gpu_layers: LayerChoice = "auto"
 
 
 class RunStore:

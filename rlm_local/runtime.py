@@ -27,7 +27,7 @@ from rlm_local.model import Model
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
-from rlm_local.records import Adapter, Answer, Event, Mode, TurnForm
+from rlm_local.records import Adapter, Answer, Event, KvChoice, LayerChoice, Mode, TurnForm
 from rlm_local.runs import CHECKPOINTS, PROMPT, SETUP_FORMAT, RunSetup, RunStore
 from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
@@ -100,6 +100,8 @@ class Runtime:
         limits: Limits | None = None,
         context_tokens: int | None = None,
         threads: int | None = None,
+        kv_type: KvChoice = "auto",
+        gpu_layers: LayerChoice = "auto",
         reuse_calls: bool = False,
         sandbox: Sandbox | None = None,
         store: RunStore | None = None,
@@ -109,13 +111,16 @@ class Runtime:
 
         `sub_lora` without a `sub_model` makes one of `model`, in a worker of its own.
         `context_tokens` is the window to give `model`, `threads` what each computes
-        with; None leaves it to the engine. A model or `sandbox` that
+        with, `kv_type` how its KV cache is stored, `gpu_layers` how many of its layers
+        are on a GPU; None and "auto" leave it to the engine. A model or `sandbox` that
         is handed over ready stays its owner's to close.
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
         self._context_tokens = context_tokens
         self._threads = threads
+        self._kv_type = kv_type
+        self._gpu_layers = gpu_layers
         self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
@@ -126,6 +131,7 @@ class Runtime:
             None if sub_model is None else wanted(sub_model, sub_lora),
             self._load,
             memory_bytes=self.limits.model_memory_bytes,
+            kv_type=kv_type,
             report=self._report,
         )
         self._sandbox = sandbox
@@ -257,6 +263,8 @@ class Runtime:
                 reuse_calls=self._reuse_calls,
                 context_tokens=self._context_tokens,
                 threads=self._threads,
+                kv_type=self._kv_type,
+                gpu_layers=self._gpu_layers,
                 sources=tuple(map(str, prompt.sources)),
                 replace_bad_bytes=prompt.bad_bytes == "replace",
                 identity=prompt.identity,
@@ -327,6 +335,9 @@ class Runtime:
             memory_bytes=room.memory_bytes,
             context_tokens=room.context_tokens,
             threads=self._threads,
+            kv_type=self._kv_type,
+            gpu_layers=self._gpu_layers,
+            gpu_share=room.gpu_share,
             progress=report,
         )
 
@@ -363,6 +374,9 @@ def load_model(
     memory_bytes: int,
     context_tokens: int | None = None,
     threads: int | None = None,
+    kv_type: KvChoice = "auto",
+    gpu_layers: LayerChoice = "auto",
+    gpu_share: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """The model `name` with LoRA `adapters`, checked against the catalogue and loaded.
@@ -379,6 +393,9 @@ def load_model(
         adapters=adapters,
         context_tokens=context_tokens,
         threads=threads,
+        kv_type=kv_type,
+        gpu_layers=gpu_layers,
+        gpu_share=gpu_share,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
         states=cache_folder("prefixes"),
     )

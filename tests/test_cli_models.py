@@ -11,6 +11,8 @@ import pytest
 
 from bench import models
 from rlm_local import cli, runtime
+from rlm_local.llama import Device
+from rlm_local.llama import model as llama_model
 from tests.fakes import FakeSandbox
 
 Run = Callable[..., tuple[int, str, str]]
@@ -79,6 +81,40 @@ def test_plan(run: Run, model: Path):
     assert code == 4
     assert "and the limit is" in err
     assert "raise model_memory_bytes (--memory)" in err
+
+
+def test_plan_of_the_kv_cache(run: Run, tmp_path: Path):
+    shape = models.Shape("wide", 64, 1, 2, 1, 128, 1_024, 1_024, models.F16)
+    wide = models.write(shape, tmp_path / "wide.gguf")
+    made = json.loads(run("models", "plan", wide, "--kv-type", "q8_0", "--json")[1])
+    assert (made["kv_type"], made["kv_reason"]) == ("q8_0", "as asked for")
+    assert "in q8_0 (as asked for)" in run("models", "plan", wide, "--kv-type", "q8_0")[1]
+    usual = json.loads(run("models", "plan", wide, "--kv-type", "auto", "--json")[1])
+    assert (usual["kv_type"], usual["kv_reason"]) == ("f16", "")
+    code, _, err = run("models", "plan", wide, "--kv-type", "q4_0")
+    assert code == 2
+    assert "'auto', 'f16', 'q8_0'" in err
+
+
+def test_plan_with_a_gpu(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch):
+    code, out, err = run("models", "plan", "listed", "--gpu-layers", "1")
+    assert (code, out) == (2, "")
+    assert "1 layers were asked to be on a GPU, and llama.cpp finds none" in err
+    assert "docs/gpu.md" in err
+    assert "GPU        no layers" in run("models", "plan", "listed")[1]
+    fake = Device(name="CUDA0", description="made up", free_bytes=6 << 30, total_bytes=8 << 30)
+    monkeypatch.setattr(llama_model, "find_gpus", lambda: (fake,))
+    out = run("models", "plan", "listed")[1]
+    assert "3 of 3 layers on made up (6.00 GiB free)" in out
+    made = json.loads(run("models", "plan", "listed", "--json", "--gpu-layers", "auto")[1])
+    assert made["host_bytes"] == made["total_bytes"] - made["device_bytes"]
+    assert made["gpus"][0]["name"] == "CUDA0"
+    assert json.loads(run("models", "plan", "listed", "--json", "--gpu-layers", 0)[1])["gpus"] == []
+    for wrong in ("-1", "all", "1.5"):
+        assert run("models", "plan", "listed", "--gpu-layers", wrong)[0] == 2
+    code, _, err = run("models", "plan", "listed", "--gpu-layers", "4")
+    assert code == 2
+    assert "this model has 2, and its output as one more" in err
 
 
 def test_verify(run: Run, model: Path):

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rlm_local import cli, doctor, runtime
+from rlm_local import cli, doctor, llama, runtime
 from rlm_local.confine import Wall, trial
 from rlm_local.confine.trial import Trial
 from rlm_local.doctor import Check
-from rlm_local.errors import GuestMissing, ModelFileError
+from rlm_local.errors import GuestMissing, ModelError, ModelFileError
+from rlm_local.llama import Device
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Observation
 from tests.fakes import FakeRepl, FakeSandbox
@@ -145,3 +146,16 @@ def test_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch):
     assert check.name == "disk"
     assert "has only 512 B left" in check.detail
     assert "RLM_LOCAL_CACHE" in check.remedy
+
+
+def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch):
+    assert checks()["gpu"].detail == "none that this build of llama.cpp can use"
+    fake = Device(name="CUDA0", description="made up", free_bytes=6 << 30, total_bytes=8 << 30)
+    monkeypatch.setattr(llama, "find_gpus", lambda: (fake,))
+    assert checks()["gpu"].detail == "CUDA0: made up, 6.00 GiB of 8.00 GiB free"
+
+    def fails() -> tuple[Device, ...]:
+        raise ModelError("no driver", hint="check it")
+
+    monkeypatch.setattr(llama, "find_gpus", fails)
+    assert (checks()["gpu"].ok, checks()["gpu"].remedy) == (False, "check it")

@@ -16,9 +16,9 @@ from rlm_local.cli.options import (
     SIZE,
     config_option,
     limit_options,
+    memory_options,
     model_options,
     output_options,
-    window_option,
 )
 from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
 from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
@@ -63,7 +63,7 @@ def exit_code(stop: StopReason) -> int:
     "suits the model.",
 )
 @limit_options
-@window_option
+@memory_options
 @click.option("--threads", type=click.INT, help="Threads that the model computes with.")
 @click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
 @click.option(
@@ -153,6 +153,8 @@ def start_runtime(prompts: Iterable[Path], config: Config, view: View) -> Runtim
         limits=config.limits,
         context_tokens=config.context_tokens,
         threads=config.threads,
+        kv_type=config.kv_type,
+        gpu_layers=config.gpu_layers,
         reuse_calls=config.reuse_calls,
         progress=view.progress,
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from rlm_local.cli.options import json_option, memory_option, window_option
-from rlm_local.cli.printing import as_object, print_json, print_text
+from rlm_local.cli.options import json_option, memory_option, memory_options
+from rlm_local.cli.printing import as_object, complain, print_json, print_text
 from rlm_local.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from rlm_local.llama import MemoryPlan
+    from rlm_local.records import KvChoice, LayerChoice
 
 
 @click.group()
@@ -67,33 +72,46 @@ def models_info(model: str, as_json: bool) -> None:
 @models.command("plan")
 @click.argument("model")
 @memory_option
-@window_option
+@memory_options
 @json_option("Print one JSON object.")
 def models_plan(
-    model: str, model_memory_bytes: int | None, context_tokens: int | None, as_json: bool
+    model: str,
+    model_memory_bytes: int | None,
+    context_tokens: int | None,
+    kv_type: KvChoice | None,
+    gpu_layers: LayerChoice | None,
+    as_json: bool,
 ) -> None:
     """Show the memory that MODEL would take, without loading it."""
     from rlm_local import catalog
     from rlm_local.limits import Limits
     from rlm_local.llama import inspect, plan
-    from rlm_local.llama.model import physical_bytes
+    from rlm_local.llama.model import physical_bytes, usable_gpus
 
     limit = Limits().model_memory_bytes if model_memory_bytes is None else model_memory_bytes
+    layers = "auto" if gpu_layers is None else gpu_layers
     made = plan(
         inspect(catalog.present(model).path),
         memory_bytes=min(limit, physical_bytes()),
         context_tokens=context_tokens,
+        kv_type=kv_type or "auto",
+        gpus=usable_gpus(layers, notice=complain),
+        gpu_layers=layers,
     )
     if as_json:
-        print_json({**as_object(made), "total_bytes": made.total_bytes})
+        sums = {"total_bytes": made.total_bytes, "host_bytes": made.host_bytes}
+        print_json({**as_object(made), **sums})
         return
     _print_table(
         {
             "weights": format_bytes(made.weight_bytes),
-            "KV cache": f"{format_bytes(made.kv_bytes)} for {made.cells:,} tokens",
+            "KV cache": f"{format_bytes(made.kv_bytes)} for {made.cells:,} tokens in "
+            + made.kv_type
+            + (f" ({made.kv_reason})" if made.kv_reason else ""),
             "computing": format_bytes(made.compute_bytes + made.output_bytes),
             "process": format_bytes(made.process_bytes),
-            "in all": f"{format_bytes(made.total_bytes)} of {format_bytes(made.limit_bytes)}",
+            "GPU": _on_gpu(made),
+            "in all": f"{format_bytes(made.host_bytes)} of {format_bytes(made.limit_bytes)}",
             "window": f"{made.context_tokens:,} of {made.trained_tokens:,} tokens",
             "together": f"up to {made.parallel} sub-calls",
         }
@@ -123,6 +141,17 @@ def models_verify(model: str, model_memory_bytes: int | None, as_json: bool) -> 
         return
     print_text(f"{file.path} is whole ({format_seconds(seconds)})")
     print_text(f"sha256 {digest}{'' if file.sha256 else ' (not listed, so not compared)'}")
+
+
+def _on_gpu(made: MemoryPlan) -> str:
+    if not made.gpus:
+        return "no layers"
+    names = ", ".join(
+        f"{gpu.description} ({format_bytes(gpu.free_bytes)} free)" for gpu in made.gpus
+    )
+    layers = f"{made.gpu_layers} of {made.model_layers + 1} layers on {names}"
+    own = f", {format_bytes(made.device_bytes)} in its own memory" if made.device_bytes else ""
+    return f"{layers}{own}"
 
 
 def _print_table(rows: Mapping[str, object]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from rlm_local.errors import ConfigError
+from rlm_local.records import KvChoice, LayerChoice
 from rlm_local.units import parse_bytes, parse_seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -113,6 +114,36 @@ def window_option(command: Command) -> Command:
     )(command)
 
 
+class _Layers(click.ParamType):  # type: ignore[type-arg]
+    """A number of layers, or `auto`."""
+
+    name = "auto|N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> LayerChoice:
+        return "auto" if value == "auto" else int(click.IntRange(0).convert(value, param, ctx))
+
+
+def memory_options(command: Command) -> Command:
+    """What the model's memory is used for: its window, the form of its KV cache, its place."""
+    for decorate in (
+        click.option(
+            "--gpu-layers",
+            type=_Layers(),
+            help="Layers on the GPU; 0: none. By default as many as fit there, if there is one.",
+        ),
+        click.option(
+            "--kv-type",
+            type=click.Choice(get_args(KvChoice)),
+            help="How the KV cache is stored. auto: f16, or q8_0 where f16 has too little room.",
+        ),
+        window_option,
+    ):
+        command = decorate(command)
+    return command
+
+
 def config_option(command: Command) -> Command:
     return click.option(
         "--config",
@@ -142,7 +173,8 @@ def output_options(command: Command) -> Command:
 def named_by_option(hint: str) -> str:
     """`hint` with the option beside a setting to change: `raise turns (--turns)`."""
     options = {field: option for option, (field, _, _) in LIMITS.items()}
-    options["context_tokens"] = "--context-tokens"
+    for field in ("context_tokens", "gpu_layers"):
+        options[field] = f"--{field.replace('_', '-')}"
 
     def with_option(match: re.Match[str]) -> str:
         option = options.get(match[1])

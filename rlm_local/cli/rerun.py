@@ -128,6 +128,8 @@ def _config_of(setup: RunSetup, limits: Limits) -> Config:
         sub_lora=_as_given(setup.sub_info),
         context_tokens=setup.context_tokens,
         threads=setup.threads,
+        kv_type=setup.kv_type,
+        gpu_layers=setup.gpu_layers,
         reuse_calls=setup.reuse_calls,
         limits=limits,
     )

@@ -26,7 +26,12 @@ _SETTINGS = (
     "vulkan", "alternatives", "python3",
 )  # fmt: skip
 PACKAGE = Path(__file__).resolve().parents[1]
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "pts", "dri", "kfd", "dxg")
+_DEV = Path("/dev")
+_DEVICES = (
+    "null", "zero", "full", "random", "urandom", "tty", "pts",
+    # of GPUs: NVIDIA's, on boards too, then what others use
+    "nvidia*", "nvhost*", "nvmap", "dri", "kfd", "dxg",
+)  # fmt: skip
 
 
 def rules(*, readable: Iterable[Path], writable: Iterable[Path]) -> Iterator[Rule]:
@@ -38,8 +43,9 @@ def rules(*, readable: Iterable[Path], writable: Iterable[Path]) -> Iterator[Rul
     yield Rule(PACKAGE.parent, Right.READ_DIR)  # where a checkout's package is found by name
     for path in _programs():
         yield Rule(path, RUN)
-    for path in (*(Path("/dev", name) for name in _DEVICES), *Path("/dev").glob("nvidia*")):
-        yield Rule(path, USE_DEVICE)
+    for name in _DEVICES:
+        for path in _DEV.glob(name):
+            yield Rule(path, USE_DEVICE)
     for path in writable:
         yield Rule(path, WRITE)
 

@@ -24,15 +24,28 @@ or before using it. The files below it, from the parent's side to the worker's:
     engine     what the scheduler needs of the native side
     native     llama.cpp's C API
     modelfile  what a usable file holds
-    memory     how much memory it will take
+    memory     how much memory it will take; offload: which layers go to a GPU
+    devices    the GPUs there are; probe: the process that asks llama.cpp for them
     threads    how many threads it gets
     adapters   what a LoRA adapter for it holds
     gguf       the file format's header
 """
 
+from rlm_local.llama.devices import Device
+from rlm_local.llama.devices import find as find_gpus
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.model import LlamaModel
 from rlm_local.llama.modelfile import ModelFile, Special, inspect
 from rlm_local.llama.verification import verify
 
-__all__ = ["LlamaModel", "MemoryPlan", "ModelFile", "Special", "inspect", "plan", "verify"]
+__all__ = [
+    "Device",
+    "LlamaModel",
+    "MemoryPlan",
+    "ModelFile",
+    "Special",
+    "find_gpus",
+    "inspect",
+    "plan",
+    "verify",
+]

@@ -32,7 +32,7 @@ def identity(model: Path, adapters: Iterable[Adapter] = (), libraries: Path | No
         for adapter in adapters:
             digest.update(f"adapter {adapter.scale!r}".encode())
             _add_file(digest, Path(adapter.path))
-        for library in sorted((libraries or _libraries()).iterdir()):
+        for library in sorted((libraries or installed_libraries()).iterdir()):
             built = library.stat()
             digest.update(f"{library.name} {built.st_size} {built.st_mtime_ns}".encode())
     except OSError:
@@ -55,8 +55,11 @@ def _add_file(digest: hashlib.blake2b, path: Path) -> None:
             digest.update(file.read(_SAMPLE_BYTES))
 
 
-def _libraries() -> Path:
-    """Where the installed llama.cpp lies: it is not imported into this process."""
+def installed_libraries() -> Path:
+    """Where the installed llama.cpp lies: it is not imported into this process.
+
+    Raises FileNotFoundError if it is not there.
+    """
     spec = PathFinder.find_spec("llama_cpp")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("llama-cpp-python is not installed")

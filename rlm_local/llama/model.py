@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
+from rlm_local.llama.devices import Device
+from rlm_local.llama.devices import find as find_gpus
 from rlm_local.llama.identity import identity
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
@@ -36,7 +38,7 @@ from rlm_local.llama.protocol import (
 from rlm_local.llama.thoughts import marks_of
 from rlm_local.llama.threads import default_threads
 from rlm_local.model import Interrupted, is_within
-from rlm_local.records import Adapter, Completion, ModelInfo, Request
+from rlm_local.records import Adapter, Completion, KvChoice, LayerChoice, ModelInfo, Request
 
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop
@@ -53,7 +55,9 @@ class LlamaModel:
     fraction. When the worker dies, `notice` is told how, and a new one takes over
     the calls that were under way: once. At its second death they end with WorkerDied.
     `states`: a folder, the user's own, where system prompts are kept as the model
-    has read them, so that the next process need not read them again.
+    has read them, so that the next process need not read them again. For
+    `context_tokens`, `kv_type` and `gpu_layers` see `plan`; `gpu_share` is the part
+    that the model may take of what is free on GPUs.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class LlamaModel:
         memory_bytes: int,
         adapters: Sequence[Adapter] = (),
         context_tokens: int | None = None,
+        kv_type: KvChoice = "auto",
+        gpu_layers: LayerChoice = "auto",
+        gpu_share: float = 1.0,
         threads: int | None = None,
         progress: Callable[[float], None] | None = None,
         notice: Callable[[str], None] | None = None,
@@ -73,6 +80,9 @@ class LlamaModel:
             self._file,
             memory_bytes=min(memory_bytes, physical_bytes()),
             context_tokens=context_tokens,
+            kv_type=kv_type,
+            gpus=[gpu.share(gpu_share) for gpu in usable_gpus(gpu_layers, notice=notice)],
+            gpu_layers=gpu_layers,
         )
         self.threads = threads or default_threads(self._file.parameters)
         self._progress = progress
@@ -256,7 +266,7 @@ def start_worker(
 
     Raises WorkerDied, ModelError.
     """
-    worker = WorkerProcess(memory_bytes=plan.total_bytes)
+    worker = WorkerProcess(memory_bytes=plan.host_bytes)
     command = Load(
         path=file.path,
         plan=plan,
@@ -288,6 +298,26 @@ def start_worker(
         if not loaded:
             worker.close()
     return worker
+
+
+def usable_gpus(
+    gpu_layers: LayerChoice, *, notice: Callable[[str], None] | None = None
+) -> tuple[Device, ...]:
+    """The GPUs to plan with: none if no layers are to be there.
+
+    One that cannot be asked for its memory is gone without, and `notice` told so, unless
+    layers were asked to be there: that raises ModelError.
+    """
+    if gpu_layers == 0:
+        return ()
+    try:
+        return find_gpus()
+    except ModelError as error:
+        if gpu_layers != "auto":
+            raise
+        if notice is not None:
+            notice(f"{error}; the model computes without")
+        return ()
 
 
 def thinks(file: ModelFile) -> bool:

@@ -27,6 +27,9 @@ _WIDTH = 1 << 20
 _TOKENS = 1 << 21
 _POSITIONS = 1 << 28
 _TEMPLATE_CHARS = 1 << 20
+_EMBEDDING = "token_embd.weight"
+_LAYER = re.compile(r"blk\.(\d{1,6})\.")
+_OUTPUT = -1  # as a layer
 _MARKS = ("bos", "eos", "eot", "eom")
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 # Stored in another order once loaded: a mapped file would be held besides the copy.
@@ -53,9 +56,12 @@ class Special(Record, frozen=True):
 class ModelFile(Record, frozen=True):
     """What the header of a checked model file says.
 
-    `context_tokens`: the trained context. `kv_floats`: numbers that one token's
-    K and V take over all layers. `template`: the Jinja chat template, or ''.
-    `mapped`: whether the weights can be used from the file's own pages.
+    `context_tokens`: the trained context. `sliding`: whether some layers see only a
+    part of it. `layer_kv_floats`: numbers that one token's
+    K and V take, layer by layer. `layer_bytes` and `output_weight_bytes`: the part of the
+    weights that each layer, and the output, have; a `tied` output shares the embedding's.
+    `template`: the Jinja chat template, or ''. `mapped`: whether the weights can be used
+    from the file's own pages.
     """
 
     path: str
@@ -69,13 +75,18 @@ class ModelFile(Record, frozen=True):
     weight_bytes: int
     mapped: bool
     context_tokens: int
+    sliding: bool
     layers: int
     width: int
     heads: int
     kv_width: int
     head_width: int
+    value_width: int
     feed_forward: int
-    kv_floats: int
+    layer_kv_floats: tuple[int, ...]
+    layer_bytes: tuple[int, ...]
+    output_weight_bytes: int
+    tied: bool
     vocabulary: int
     tokenizer: str
     bos: int | None
@@ -83,6 +94,11 @@ class ModelFile(Record, frozen=True):
     template: str
     specials: tuple[Special, ...]
     adapters: tuple[AdapterFile, ...] = ()
+
+    @property
+    def kv_floats(self) -> int:
+        """Numbers that one token's K and V take over all layers."""
+        return sum(self.layer_kv_floats)
 
 
 def inspect(path: Path, adapters: Iterable[Adapter] = ()) -> ModelFile:
@@ -123,6 +139,7 @@ class _Checker:
         types = Counter[str]()
         for tensor in header.tensors.values():
             types[tensor.type.name] += tensor.size
+        sizes = self._sizes()
         template = self._text("tokenizer.chat_template", default="")
         if len(template) > _TEMPLATE_CHARS:
             raise self._refusal(
@@ -141,13 +158,18 @@ class _Checker:
             weight_bytes=header.tensor_bytes,
             mapped=_REPACKED.isdisjoint(types),
             context_tokens=self._dimension("context_length", 1, _POSITIONS),
+            sliding=f"{self._architecture}.attention.sliding_window" in self._data,
             layers=layers,
             width=width,
             heads=max(heads),
             kv_width=max(kv_heads) * key_width,
             head_width=key_width,
+            value_width=value_width,
             feed_forward=max(feed_forward),
-            kv_floats=sum(kv_heads) * (key_width + value_width),
+            layer_kv_floats=tuple(heads * (key_width + value_width) for heads in kv_heads),
+            layer_bytes=tuple(sizes[layer] for layer in range(layers)),
+            output_weight_bytes=sizes[_OUTPUT] or header.tensors[_EMBEDDING].size,
+            tied=not sizes[_OUTPUT],
             vocabulary=len(tokens),
             tokenizer=self._text("tokenizer.ggml.model"),
             bos=self._token_id("bos", len(tokens)),
@@ -174,20 +196,30 @@ class _Checker:
 
     def _check_tensors(self, layers: int, width: int, vocabulary: int) -> None:
         tensors = self._header.tensors
-        embedding = tensors.get("token_embd.weight")
+        embedding = tensors.get(_EMBEDDING)
         if embedding is None:
-            raise self._refusal("it has no tensor 'token_embd.weight'")
+            raise self._refusal(f"it has no tensor {_EMBEDDING!r}")
         if embedding.shape != (width, vocabulary):
             raise self._refusal(
                 f"its embedding has the shape {embedding.shape}, and its metadata say "
                 f"{(width, vocabulary)}"
             )
-        matches = (re.match(r"blk\.(\d{1,6})\.", name) for name in tensors)
+        matches = (_LAYER.match(name) for name in tensors)
         stored = max((int(match[1]) for match in matches if match), default=-1) + 1
         if stored != layers:
             raise self._refusal(
                 f"its metadata say {layers:,} layers, and its tensors are of {stored:,}"
             )
+
+    def _sizes(self) -> Counter[int]:
+        """Bytes of each layer's tensors, and of the output's under _OUTPUT."""
+        sizes = Counter[int]()
+        for name, tensor in self._header.tensors.items():
+            if match := _LAYER.match(name):
+                sizes[int(match[1])] += tensor.size
+            elif name == "output.weight":
+                sizes[_OUTPUT] += tensor.size
+        return sizes
 
     def _tokens(self) -> list[str]:
         model = self._text("tokenizer.ggml.model")

@@ -23,7 +23,7 @@ from rlm_local.errors import AdapterError, FormError, ModelError
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.memory import SEQUENCES
 from rlm_local.llama.threads import Governor
-from rlm_local.records import Adapter
+from rlm_local.records import Adapter, KvType
 
 
 def _bindings() -> Any:
@@ -42,6 +42,7 @@ def _bindings() -> Any:
 
 
 _llama = _bindings()
+_CELL_TYPES: dict[KvType, int] = {"f16": _llama.GGML_TYPE_F16, "q8_0": _llama.GGML_TYPE_Q8_0}
 
 
 class Loading(NamedTuple):
@@ -54,6 +55,8 @@ class Loading(NamedTuple):
     mapped: bool
     check_tensors: bool = False
     adapters: tuple[Adapter, ...] = ()
+    kv_type: KvType = "f16"
+    gpu_layers: int = 0
 
 
 class NativeVocabulary:
@@ -152,6 +155,10 @@ class Native:
     def _load(self, path: Path, how: Loading, progress: Callable[[float], None] | None) -> int:
         params = _llama.llama_model_default_params()
         params.check_tensors = how.check_tensors
+        params.n_gpu_layers = how.gpu_layers
+        if not how.gpu_layers:  # else a GPU would still be started, and take long batches
+            none = (ctypes.c_void_p * 1)()
+            params.devices = ctypes.addressof(none)
         params.load_mode = (
             _llama.LLAMA_LOAD_MODE_MMAP if how.mapped else _llama.LLAMA_LOAD_MODE_NONE
         )
@@ -193,6 +200,7 @@ class Native:
         params.n_seq_max = SEQUENCES
         params.n_outputs_max = SEQUENCES  # fewer than sequences would abort
         params.n_threads = params.n_threads_batch = how.threads
+        params.type_k = params.type_v = _CELL_TYPES[how.kv_type]
         params.kv_unified = True
         params.swa_full = True  # else a kept prefix would lose its oldest cells
         params.no_perf = True

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from rlm_local.errors import ModelMemoryError
 from rlm_local.llama.memory import (
     DEFAULT_CONTEXT_TOKENS,
     SMALLEST_CONTEXT_TOKENS,
     MemoryPlan,
+    can_store,
     in_mib,
     needs,
     plan,
 )
 from rlm_local.llama.modelfile import ModelFile
+from rlm_local.records import KvChoice
 
 _STEP = 256
 
@@ -24,38 +28,52 @@ class Share(NamedTuple):
 
     file: ModelFile
     context_tokens: int | None = None
+    kv_type: KvChoice = "auto"
 
-    def at(self, window: int, memory_bytes: int) -> MemoryPlan:
-        """The plan for `window` tokens, or as many as are asked for, or as there can be."""
+    def at(self, window: int, *, small: bool = False) -> MemoryPlan:
+        """The plan for `window` tokens, or as many as are asked for, or as there can be.
+
+        `small`: with the KV cache in the form that takes least, if that is left to us.
+        """
         longest = min(self.file.context_tokens, DEFAULT_CONTEXT_TOKENS)
         smallest = min(SMALLEST_CONTEXT_TOKENS, longest)
         tokens = self.context_tokens or max(smallest, min(window, longest))
-        return plan(self.file, memory_bytes=memory_bytes, context_tokens=tokens)
+        kv_type = self.kv_type
+        if small and kv_type == "auto" and can_store(self.file, "q8_0"):
+            kv_type = "q8_0"
+        return plan(self.file, memory_bytes=_AMPLE, context_tokens=tokens, kv_type=kv_type)
 
 
 def divide(models: Sequence[Share], *, memory_bytes: int) -> list[MemoryPlan]:
     """A plan for each model, all together within `memory_bytes`.
 
     Windows grow together: none is cut below the length that another has, unless it was
-    trained for less, or another length was asked for. Raises ModelMemoryError if not even
-    the smallest fit, ConfigError for a window that is out of range.
+    trained for less, or another length was asked for. Where they would be cut, KV caches are
+    q8_0. Raises ModelMemoryError if not even the smallest fit, ConfigError for a window that
+    is out of range.
     """
-    least = [share.at(0, _AMPLE) for share in models]
+    for small in (False, True):
+        whole = [share.at(DEFAULT_CONTEXT_TOKENS, small=small) for share in models]
+        if _total(whole) <= memory_bytes:
+            return _within(memory_bytes, whole)
+    least = [share.at(0, small=True) for share in models]
     if _total(least) > memory_bytes:
         raise _too_large(models, least, memory_bytes)
-    fits, too_many = 0, DEFAULT_CONTEXT_TOKENS + 1
-    if _total([share.at(DEFAULT_CONTEXT_TOKENS, _AMPLE) for share in models]) <= memory_bytes:
-        fits = DEFAULT_CONTEXT_TOKENS
+    fits, too_many = 0, DEFAULT_CONTEXT_TOKENS
     while too_many - fits > _STEP:
         middle = (fits + too_many) // 2
-        if _total([share.at(middle, _AMPLE) for share in models]) <= memory_bytes:
+        if _total([share.at(middle, small=True) for share in models]) <= memory_bytes:
             fits = middle
         else:
             too_many = middle
-    return [share.at(fits, memory_bytes) for share in models]
+    return _within(memory_bytes, [share.at(fits, small=True) for share in models])
 
 
 _AMPLE = 1 << 62
+
+
+def _within(memory_bytes: int, plans: Sequence[MemoryPlan]) -> list[MemoryPlan]:
+    return [replace(plan, limit_bytes=memory_bytes) for plan in plans]
 
 
 def _total(plans: Sequence[MemoryPlan]) -> int:

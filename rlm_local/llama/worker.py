@@ -59,6 +59,8 @@ class Worker:
             mapped=load.plan.mapped,
             check_tensors=load.check,
             adapters=load.adapters,
+            kv_type=load.plan.kv_type,
+            gpu_layers=load.plan.gpu_layers,
         )
         self._fraction = 0.0
         self.native = Native(Path(load.path), how, progress=self._progress)
@@ -152,7 +154,7 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
 def _store(load: Load) -> PrefixStore | None:
     if not (load.states and load.identity):
         return None
-    key = state_key(load.identity, f"f16 flash={load.plan.flash}")
+    key = state_key(load.identity, f"{load.plan.kv_type} flash={load.plan.flash}")
     return PrefixStore(Path(load.states) / key)
 
 
