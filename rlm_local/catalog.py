@@ -124,11 +124,6 @@ def present(name: str | Path) -> ModelFile:
     return model
 
 
-def is_remote(name: str | Path) -> bool:
-    """Whether `name` is the address of a model on another machine, rather than a file here."""
-    return str(name).startswith(("http://", "https://"))
-
-
 def adapter(given: str | Path) -> Adapter:
     """The LoRA adapter that a path stands for, or a text "FILE" or "FILE:SCALE".
 

@@ -19,6 +19,7 @@ from rlm_local.errors import GuestTrapped, ModelError, RlmError, SandboxError
 from rlm_local.limits import Limits
 from rlm_local.paths import cache_folder, data_folder
 from rlm_local.records import Message, Record, Request
+from rlm_local.remote import is_url
 from rlm_local.sandbox import Repl, Sandbox
 from rlm_local.units import format_bytes, format_seconds
 
@@ -185,8 +186,9 @@ def _model(name: str) -> str:
         model.close()
     if completion.completion_tokens == 0:
         raise ModelError(f"{name} wrote nothing", hint="`rlm-local models verify` checks its file")
+    what = info.path if is_url(name) else format_bytes(info.file_bytes)
     return (
-        f"{format_bytes(info.file_bytes)}, window {info.context_tokens:,} tokens, loaded in "
+        f"{what}, window {info.context_tokens:,} tokens, loaded in "
         f"{format_seconds(loaded - began)}, wrote {completion.completion_tokens} tokens in "
         f"{format_seconds(completion.seconds)}"
     )
