@@ -271,6 +271,6 @@ def _root_cause(error: BaseException) -> BaseException:
 
 def _why(error: Exception) -> str:
     cause = _root_cause(error)
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+        return os.strerror(cause.errno).lower()
     return str(error) or type(error).__name__

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,6 +19,10 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Http
     body: dict[str, Any]
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.fake.connections.append(self.connection)
 
     def do_GET(self) -> None:
         self._answer(self.server.fake.pages)
@@ -80,6 +85,7 @@ class Fake:
         self.chats: list[dict[str, Any]] = []
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.gone = threading.Semaphore(0)
+        self.connections: list[socket.socket] = []
         self._answers = answers if callable(answers) else iter(answers)
         self._lock = threading.Lock()
         self.at_work = 0
@@ -123,6 +129,9 @@ class Fake:
             self._http.shutdown()
             self._http.server_close()
             thread.join()
+            for connection in self.connections:
+                with suppress(OSError):  # closed already
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _chat(self, handler: Handler) -> None:
         with self._lock:
