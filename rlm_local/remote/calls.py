@@ -282,19 +282,21 @@ class _Asked:
     def _narrow(self, told: TooLong) -> None:
         """Ask for less, if only the reply is too long. Raises WindowError if the prompt is."""
         window = told.window or self._remote.server.window
-        fits = max(1, window - self.reserve)
-        room = window - told.tokens
-        if not told.tokens or room < self.reserve or room >= self.most or self._narrowed:
-            raise WindowError(told.tokens or max(self.prompt, fits + 1), fits, index=self._index)
+        room = window - told.tokens if told.tokens else self.reserve
+        if room < self.reserve or room >= self.most or self._narrowed:
+            raise self._too_long(told)
         self._narrowed = True
         self.most = room
 
     def _refused_midway(self, reply: Reply, text: str) -> ModelError | WindowError:
         told = too_long(Refused(400, text.encode(), ""))
         if told is not None and not reply.pieces:
-            fits = max(1, (told.window or self._remote.server.window) - self.reserve)
-            return WindowError(told.tokens or max(self.prompt, fits + 1), fits, index=self._index)
+            return self._too_long(told)
         return self._broken(reply, self._remote.web.shown(text.encode()))
+
+    def _too_long(self, told: TooLong) -> WindowError:
+        fits = max(1, (told.window or self._remote.server.window) - self.reserve)
+        return WindowError(max(told.tokens or self.prompt, fits + 1), fits, index=self._index)
 
     def _broken(self, reply: Reply, why: str) -> ModelError:
         hint = "see what its log says; `rlm-local runs resume` goes on then"

@@ -14,14 +14,16 @@ from rlm_local.remote.web import KEY_VARIABLE, Refused
 _TOO_LONG = re.compile(r"context[ _](?:length|size|window)|n_ctx|max_model_len", re.IGNORECASE)
 _WINDOW = re.compile(r"maximum context length (?:is|of) ([\d,]+)|max_model_len[^\d]{1,12}([\d,]+)")
 _PROMPT = re.compile(
-    r"\(([\d,]+) in (?:the messages|your prompt)|at least ([\d,]+) input tokens"
-    r"|prompt (?:contains|has|with) ([\d,]+)|([\d,]+) (?:input|prompt) tokens"
-    r"|input \(([\d,]+) tokens\)|\(([\d,]+) tokens\) exceeds"
+    r"\(([\d,]+) in (?:the messages|your prompt)|resulted in ([\d,]+) tokens"
+    r"|(?<!at least )\b([\d,]+) (?:input|prompt) tokens|\(([\d,]+) tokens\)"
 )
 
 
 class TooLong(NamedTuple):
-    """A prompt that does not fit: its tokens and the window's, 0 where the server is silent."""
+    """A prompt or its reply does not fit: the prompt's tokens and the window's.
+
+    0 where the server does not say, or says "at least".
+    """
 
     tokens: int
     window: int

@@ -369,8 +369,20 @@ def test_what_only_the_server_knows_does_not_fit(serve: Serve, error: object) ->
     assert (raised.value.tokens, raised.value.fits) == (1_234, 968)
 
 
-def test_a_refusal_without_figures(serve: Serve) -> None:
-    model, _ = serve(status(400, {"error": {"message": "context length exceeded"}}), "vllm")
+@pytest.mark.parametrize(
+    "message",
+    [
+        "context length exceeded",
+        "This model's maximum context length is 1000 tokens. However, you requested 50 output "
+        "tokens and your prompt contains at least 951 input tokens, for a total of at least 1001 tokens.",
+    ],
+)
+def test_a_refusal_without_figures(serve: Serve, message: str) -> None:
+    """A reply as short as can be is tried before it is said that the prompt does not fit."""
+    refusal = status(400, {"error": {"message": message}})
+    model, fake = serve([refusal, says("x"), refusal, refusal], "vllm")
+    assert ask(model, request()) == [("x", "stop")]
+    assert [body["max_tokens"] for body in fake.chats] == [50, 32]
     with pytest.raises(WindowError) as raised:
         ask(model, request())
     assert raised.value.tokens > raised.value.fits == 968
