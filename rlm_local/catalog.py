@@ -100,6 +100,11 @@ def find(name: str | Path) -> ModelFile:
     Raises ModelFileError for a name that is not known.
     """
     text = str(name)
+    if "://" in text:
+        raise ModelFileError(
+            f"{text} is a server, and has no file here",
+            hint="`rlm-local doctor --model URL` tries it",
+        )
     if isinstance(name, Path) or os.sep in text or text.endswith(".gguf"):
         path = Path(text).expanduser()
         return ModelFile(name=path.stem, path=path)

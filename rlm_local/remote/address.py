@@ -8,7 +8,7 @@ is left out). Behind it, each at most once:
     model           the model's name there; needed if the server has more than one
     profile         the kind of prompts it gets, if its name does not tell
     context_tokens  its window, if the server does not tell
-    connections     requests under way at once
+    connections     sub-calls under way at once, and turns of dialogues beside them
 
 This is plain text: no library for HTTP is needed to read it.
 """

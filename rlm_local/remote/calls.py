@@ -11,6 +11,7 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 from rlm_local.errors import ModelError, WindowError
@@ -49,7 +50,13 @@ class Remote(NamedTuple):
     web: Web
     server: Server
     tokenizer: Tokenizer
-    places: Places
+    turns: Places
+    one_offs: Places
+
+    def place(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """Wait for a place for `request`. Turns of dialogues are few, and one-offs do not keep
+        them out."""
+        return (self.turns if request.dialogue else self.one_offs).at(request.depth)
 
 
 class Call:
@@ -110,11 +117,11 @@ class Call:
     async def _measure(self, asked: _Asked) -> None:
         if asked.surely_fits and not self._tight:
             return
-        async with self._remote.places.at(asked.request.depth):
+        async with self._remote.place(asked.request):
             await self._persistently(asked.measure)
 
     async def _answer(self, asked: _Asked) -> None:
-        async with self._remote.places.at(asked.request.depth):
+        async with self._remote.place(asked.request):
             allowed = await self._ledger.take(asked.prompt, asked.most)
             if not allowed:
                 asked.out_of_tokens = True
@@ -138,6 +145,7 @@ class Call:
             attempts=options.attempts,
             first_seconds=options.first_wait_seconds,
             deadline=self._deadline,
+            hint="see that it runs and is reachable; `rlm-local runs resume` goes on then",
         )
 
 

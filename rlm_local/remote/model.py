@@ -194,7 +194,8 @@ class RemoteModel:
             web=web,
             server=server,
             tokenizer=Tokenizer(web, self.address, server),
-            places=Places(self.address.connections),
+            turns=Places(self.address.connections),
+            one_offs=Places(self.address.connections),
         )
 
     async def _shut(self, calls: Sequence[Call]) -> None:

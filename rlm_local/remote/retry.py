@@ -30,11 +30,12 @@ async def persistently(
     attempts: int,
     first_seconds: float,
     deadline: float,
+    hint: str = "see that it runs and is reachable",
 ) -> T:
     """What `attempt` gives, tried again after a PassingError, at ever longer intervals.
 
     The first waits about `first_seconds`; never so long that `deadline`, on the loop's
-    clock, would come in between. Raises ModelError after the last attempt.
+    clock, would come in between. Raises ModelError after the last attempt, with `hint`.
     """
     now = asyncio.get_running_loop().time
     delay = first_seconds
@@ -47,16 +48,15 @@ async def persistently(
             # Callers that failed together do not come back together.
             wait = max(error.wait or 0.0, delay * random.uniform(0.5, 1.0))
             if made >= attempts or now() + wait >= deadline:
-                raise _given_up(error, server, made, wait, deadline - now()) from error
+                message = _given_up(error, server, made, deadline - now())
+                raise ModelError(message, hint=hint) from error
         await asyncio.sleep(wait)
         delay = min(delay * _FACTOR, _MOST_SECONDS)
 
 
-def _given_up(error: PassingError, server: str, made: int, wait: float, left: float) -> ModelError:
+def _given_up(error: PassingError, server: str, made: int, left: float) -> str:
     times = "1 attempt" if made == 1 else f"{made} attempts"
     message = f"the model's server {server} failed in {times}: {error}"
     if error.wait is not None and error.wait >= left:
-        message += f", and asks to wait {wait:.0f} s, where {max(0.0, left):.0f} s are left"
-    return ModelError(
-        message, hint="see that it runs and is reachable; `rlm-local runs resume` goes on then"
-    )
+        message += f", and asks to wait {error.wait:.0f} s, where {max(0.0, left):.0f} s are left"
+    return message

@@ -7,6 +7,7 @@ ModelError.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -145,7 +146,8 @@ class Web:
             await response.aclose()
 
     async def _sent(self, method: str, path: str, body: object) -> httpx.Response:
-        content = None if body is None else msgspec.json.encode(body)
+        # In ASCII: a schema may hold what UTF-8 cannot carry, or numbers of any size.
+        content = None if body is None else json.dumps(body).encode("ascii")
         for at, place in enumerate(self._places):
             request = self._client.build_request(
                 method,

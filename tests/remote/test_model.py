@@ -374,7 +374,7 @@ def test_what_only_the_server_knows_does_not_fit(serve: Serve, error: object) ->
     [
         "context length exceeded",
         "This model's maximum context length is 1000 tokens. However, you requested 50 output "
-        "tokens and your prompt contains at least 951 input tokens, for a total of at least 1001 tokens.",
+        "tokens and your prompt contains at least 951 input tokens, for a total of at least 1001.",
     ],
 )
 def test_a_refusal_without_figures(serve: Serve, message: str) -> None:
