@@ -30,6 +30,7 @@ from rlm_local.remote.wire import Used, body_of, piece_of
 
 REPLY_TOKENS = 32  # a prompt that leaves less of the window does not fit
 _TAIL_SECONDS = 10.0  # after a reply's end, for the figures that come behind it
+_LAST_SECONDS = 0.25  # after those, for the stream's own end: then the connection serves again
 _STREAM_BYTES, _STREAM_BYTES_PER_TOKEN = 1 << 20, 1 << 12
 
 
@@ -212,7 +213,9 @@ class _Asked:
                 async for piece in pieces:
                     for data in reader.feed(piece):
                         if data.strip() == b"[DONE]":
-                            return self._check_ended(reply)
+                            self._check_ended(reply)
+                            tail.reschedule(now() + _LAST_SECONDS)
+                            continue
                         said = piece_of(data)
                         if said.error:
                             raise self._refused_midway(reply, said.error)

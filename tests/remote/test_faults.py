@@ -334,7 +334,8 @@ def test_a_server_that_stops_between_two_requests() -> None:
         ask(model, request())
 
 
-def test_a_server_that_closes_idle_connections(serve: Serve) -> None:
+@pytest.mark.parametrize("keeps", [True, False])
+def test_connections_serve_again_where_the_server_keeps_them(serve: Serve, keeps: bool) -> None:
     def once(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream")
@@ -344,11 +345,12 @@ def test_a_server_that_closes_idle_connections(serve: Serve) -> None:
         done = b"data: [DONE]\n\n"
         for data in (event, done, b""):
             handler.write(b"%x\r\n%s\r\n" % (len(data), data))
-        handler.close_connection = True
+        handler.close_connection = not keeps
 
-    model, _ = serve(once, "vllm")
+    model, fake = serve(once, "vllm")
     for _ in range(5):
         assert ask(model, request()) == [("x", "stop")]
+    assert len(fake.connections) == (1 if keeps else 5)
 
 
 # ------------------------------------------------------------------------------- Ctrl-C
