@@ -6,6 +6,7 @@ below it, from the caller's side to the wire:
     model      RemoteModel: threads on one side, an event loop on the other
     address    what a URL says: which server, which of its models, how many calls at once
     calls      one `complete`: its requests side by side, until each has its end
+    exchange   one request: what is posted, what comes back, what it has cost
     ledger     tokens of a batch, set aside before each request
     places     how many requests are under way, the deepest first
     retry      another attempt, later, while nothing has come

@@ -18,7 +18,8 @@ from rlm_local.llama.outgoing import encodable, outgoing
 from rlm_local.model import Interrupted, is_within
 from rlm_local.records import Completion, ModelInfo, Request
 from rlm_local.remote.address import RemoteAddress, parse_url
-from rlm_local.remote.calls import Call, Remote, RemoteOptions
+from rlm_local.remote.calls import Call
+from rlm_local.remote.exchange import Remote, RemoteOptions
 from rlm_local.remote.places import Places
 from rlm_local.remote.retry import persistently
 from rlm_local.remote.server import Server, Tokenizer, estimate, examine

@@ -32,6 +32,7 @@ PROMPT_TOKENS, MESSAGE_TOKENS = 64, 16
 _BYTES_PER_TOKEN = 2
 _PIECE_CHARS = 1 << 18
 _MOST_COUNTS = 4_096
+_MOST_NAME_CHARS = 500
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -177,12 +178,19 @@ async def _models(web: Web, address: RemoteAddress) -> list[_Entry] | None:
             return None
         raise model_error(refused, address) from refused
     try:
-        return msgspec.convert(answer, type=_Models).data
+        found = msgspec.convert(answer, type=_Models).data
     except msgspec.ValidationError as error:
-        raise ModelError(
-            f"the server {address.server} does not list its models as OpenAI's API does: {error}",
-            hint="see that the URL is that of a model's server; its path usually ends in /v1",
-        ) from error
+        raise _no_list(address, str(error)) from error
+    if not all(entry.id.isprintable() and len(entry.id) <= _MOST_NAME_CHARS for entry in found):
+        raise _no_list(address, "one has a name that cannot be shown")
+    return found
+
+
+def _no_list(address: RemoteAddress, why: str) -> ModelError:
+    return ModelError(
+        f"the server {address.server} does not list its models as OpenAI's API does: {why}",
+        hint="see that the URL is that of a model's server; its path usually ends in /v1",
+    )
 
 
 def _chosen(models: list[_Entry] | None, address: RemoteAddress) -> _Entry:

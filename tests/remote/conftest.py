@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from rlm_local.remote.calls import RemoteOptions
+from rlm_local.remote.exchange import RemoteOptions
 from rlm_local.remote.model import RemoteModel
 from tests.remote.fake import Answer, Fake
 

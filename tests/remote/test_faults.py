@@ -14,7 +14,7 @@ import pytest
 from rlm_local.errors import ModelError
 from rlm_local.model import Interrupted
 from rlm_local.remote import events
-from rlm_local.remote.calls import RemoteOptions
+from rlm_local.remote.exchange import RemoteOptions
 from rlm_local.remote.model import RemoteModel
 from tests.remote.conftest import HASTY, Serve
 from tests.remote.fake import (
@@ -30,7 +30,7 @@ from tests.remote.fake import (
     stalls,
     status,
 )
-from tests.remote.test_model import ask, request, soon, started
+from tests.remote.test_model import ask, in_thread, request, soon, started
 
 FINE = says("fine")
 BUSY = status(503, {"error": {"message": "Loading model", "code": 503}})
@@ -129,6 +129,38 @@ def test_one_that_fails_ends_the_batch(serve: Serve) -> None:
         ask(model, request("good"), request("bad"), request("good"))
     for _ in range(fake.at_work):
         assert fake.gone.acquire(timeout=30)
+
+
+@pytest.mark.parametrize("rest", [b"", b"data: {garbage\n\n", b"data: " + b"x" * (1 << 21)])
+def test_what_comes_behind_the_end_is_nothing_to_us(serve: Serve, rest: bytes) -> None:
+    """Also a connection that breaks where only figures were to come."""
+
+    def ends(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Content-Length", "9999999")
+        handler.end_headers()
+        handler.event({"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]})
+        handler.write(rest)
+        handler.close_connection = True
+
+    model, fake = serve(ends, "vllm")
+    assert ask(model, request()) == [("x", "stop")]
+    assert len(fake.chats) == 1
+
+
+def test_what_the_server_refuses_costs_nothing(serve: Serve) -> None:
+    model, fake = serve(status(503, {}, Retry_After="30"), "vllm")
+    thread, got = in_thread(model, [request(node="0")])
+    until = time.monotonic() + 30
+    while time.monotonic() < until:  # until it waits for its next attempt
+        [exchange] = [one for call in model._calls for one in call._exchanges] or [None]
+        if fake.chats and exchange is not None and exchange._reply is None:
+            break
+        time.sleep(0.005)
+    model.cancel("0")
+    thread.join(30)
+    assert (got[0].finish, got[0].prompt_tokens) == ("deadline", 0)
 
 
 # ----------------------------------------------------------------- how long it may take

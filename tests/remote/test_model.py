@@ -125,7 +125,15 @@ def test_profiles(name: str, query: str, profile: str) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [{}, [], {"data": "x"}, {"data": [{"id": 5}]}, {"data": [{"id": "a", "max_model_len": -1}]}],
+    [
+        {},
+        [],
+        {"data": "x"},
+        {"data": [{"id": 5}]},
+        {"data": [{"id": "a", "max_model_len": -1}]},
+        {"data": [{"id": "a\x1b[2J"}]},
+        {"data": [{"id": "a" * 501}]},
+    ],
 )
 def test_lists_of_models_that_are_none(answer: object) -> None:
     with Fake(says("x")).running() as fake:
@@ -220,7 +228,7 @@ def test_a_server_that_goes_on_where_it_was_told_to_end(serve: Serve) -> None:
 def test_figures_that_do_not_come_are_not_waited_for(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlm_local.remote.calls._TAIL_SECONDS", 0.05)
+    monkeypatch.setattr("rlm_local.remote.exchange._TAIL_SECONDS", 0.05)
 
     def lingers(handler: Handler) -> None:
         handler.head()
