@@ -80,23 +80,25 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize(
-    ("model", "ports", "certificates"),
+    ("models", "ports", "certificates"),
     [
-        ("http://127.0.0.1:8123/v1", [8123], False),
-        ("https://127.0.0.1", [443], True),
-        ("http://nowhere.invalid:8123/v1", [], False),
-        ("http://me:x@127.0.0.1:8123/v1", [], False),
-        ("rlm-nano", [], False),
-        ("/models/http:/a.gguf", [], False),
-        (None, [], False),
+        (["http://127.0.0.1:8123/v1"], {8123}, False),
+        (["https://127.0.0.1"], {443}, True),
+        (["rlm-nano", "http://127.0.0.1:8123/v1"], {8123}, False),
+        (["https://127.0.0.1:1", "http://127.0.0.1:2"], {1, 2}, True),
+        (["http://nowhere.invalid:8123/v1"], set(), False),
+        (["http://me:x@127.0.0.1:8123/v1"], set(), False),
+        (["rlm-nano"], set(), False),
+        (["/models/http:/a.gguf"], set(), False),
+        ([], set(), False),
     ],
 )
 def test_what_a_model_is_let_through(
-    model: str | None, ports: list[int], certificates: bool, monkeypatch: pytest.MonkeyPatch
+    models: list[str], ports: set[int], certificates: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {}
     monkeypatch.setattr(wall, "confine_process", lambda **arguments: asked.update(arguments))
-    wall.put_up([], model=model)
+    wall.put_up([], models=models)
     assert asked["ports"] == ports
     known = {Path(path) for path in ssl.get_default_verify_paths()[:2] if path}
     assert bool(known & set(asked["readable"])) == (certificates and bool(known))
@@ -113,6 +115,6 @@ def test_a_name_is_looked_up_before_the_wall_is_up(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(wall, "confine_process", lambda **_: looked.append("wall"))
-    wall.put_up([], model="http://gpu-box:8123/v1")
+    wall.put_up([], models=["http://gpu-box:8123/v1"])
     assert look_up("gpu-box", 8123) == ("127.0.0.1",)
     assert looked == ["gpu-box", "wall"]

@@ -77,6 +77,40 @@ def test_a_run_with_sub_calls(text: Path, tmp_path: Path) -> None:
     assert "the reply is not one of the choices: 'green'" in ran.observation.stdout
 
 
+def test_two_servers(text: Path, tmp_path: Path) -> None:
+    """Turns go to one, sub-calls to the other; each with settings of its own."""
+    with Fake(colours, "vllm").running() as turns, Fake(colours).running() as calls:
+        sub = calls.url("context_tokens=300&connections=2")
+        given = command(turns, text, "--mode", "rlm", "--json", "--sub-model", sub, query="")
+        done = run(given, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["answer"] == "red blue red blue red blue"
+        assert (len(turns.chats), len(calls.chats)) == (1, 7)
+        assert calls.most_at_work <= 2
+
+
+@pytest.mark.slow
+def test_sub_calls_on_a_server_and_turns_here(text: Path, tmp_path: Path) -> None:
+    """The other way round: our own engine's worker is behind the same wall, and works."""
+    text.write_text(text.read_text() + "The access code for the mill is 8402915.\n")
+    with Fake(colours).running() as calls:
+        given = [sys.executable, "-m", "rlm_local", "ask", "--json", "--mode", "rlm"]
+        given += ["What is the access code for the mill?", str(text), "--sub-model", calls.url()]
+        done = run(given, tmp_path)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["answer"], found["model"]) == ("8402915", "rlm-nano")
+        assert found["sub_model"] == "served"
+
+
+@pytest.mark.slow
+def test_adapters_are_for_models_of_this_machine(text: Path, tmp_path: Path) -> None:
+    with Fake(says("x")).running() as fake:
+        done = run(command(fake, text, "--lora", str(text)), tmp_path)
+    assert done.returncode == 2
+    assert "LoRA adapters were given for a model on a server" in " ".join(done.stderr.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "code", "said"),
