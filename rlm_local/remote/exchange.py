@@ -187,7 +187,8 @@ class Exchange:
         written = reply.pieces
         if not self._remote.server.kind:  # a piece may be many tokens
             written = max(written, estimate(reply.text))
-        return Used(self.prompt, 0, written)
+        prompt = min(self.prompt, self._remote.tokenizer.guess(self.request.messages))
+        return Used(prompt, 0, written)
 
     def _check_ended(self, reply: Reply) -> None:
         if reply.finish is None:

@@ -185,7 +185,7 @@ def test_the_deadline_comes_before_the_first_word(serve: Serve) -> None:
     model, fake = serve(lambda handler: handler.wait_for_hangup(), "vllm")
     [done] = model.complete([request()], deadline=quick(), token_limit=10_000)
     assert (done.text, done.finish, done.completion_tokens) == ("", "deadline", 0)
-    assert done.prompt_tokens > 0  # the server may have read all of it
+    assert done.prompt_tokens == 4 + 64 + 16  # guessed: the server may have read all of it
     assert fake.gone.acquire(timeout=30)
 
 
