@@ -15,7 +15,6 @@ from rlm_local.records import Completion, Request
 from rlm_local.remote.exchange import Exchange, Remote
 from rlm_local.remote.ledger import Ledger
 from rlm_local.remote.retry import persistently
-from rlm_local.remote.server import at_most
 
 
 class Call:
@@ -34,12 +33,12 @@ class Call:
         self._remote = remote
         self._deadline = deadline
         self._ledger = Ledger(token_limit)
-        most = sum(at_most(request.messages) + request.max_tokens for request in requests)
-        self._tight = most > token_limit
         self._exchanges = [
             Exchange(remote, index, *each)
             for index, each in enumerate(zip(requests, grammars, strict=True))
         ]
+        most = sum(one.prompt + one.most for one in self._exchanges)
+        self._tight = most > token_limit
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
 

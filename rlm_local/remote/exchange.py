@@ -18,7 +18,7 @@ from rlm_local.remote.retry import PassingError
 from rlm_local.remote.server import Server, Tokenizer, at_most, estimate, template_tokens
 from rlm_local.remote.shape import keeps_to
 from rlm_local.remote.web import Refused, Web
-from rlm_local.remote.wire import Used, body_of, piece_of
+from rlm_local.remote.wire import Used, begun, body_of, piece_of, said
 
 REPLY_TOKENS = 32  # a prompt that leaves less of the window does not fit
 _TAIL_SECONDS = 10.0  # after a reply's end, for the figures that come behind it
@@ -57,7 +57,8 @@ class Exchange:
 
     def __init__(self, remote: Remote, index: int, request: Request, grammar: str) -> None:
         self.request = request
-        self.prompt = at_most(request.messages)  # tokens, at most as far as is known
+        self._messages = said(request, remote.server)
+        self.prompt = at_most(self._messages)  # tokens, at most as far as is known
         window = remote.server.window
         self.reserve = min(request.max_tokens, REPLY_TOKENS, window // 2)
         self.surely_fits = self.prompt + request.max_tokens <= window
@@ -72,7 +73,7 @@ class Exchange:
 
     async def measure(self) -> None:
         """Count the prompt. Raises WindowError."""
-        window, messages = self._remote.server.window, self.request.messages
+        window, messages = self._remote.server.window, self._messages
         counted = await self._remote.tokenizer.prompt(messages)
         alone = counted - template_tokens(messages)
         fits = window - self.reserve
@@ -85,7 +86,11 @@ class Exchange:
 
     async def ask(self) -> None:
         """One attempt. Raises PassingError if nothing has come; WindowError, ModelError."""
-        reply = self._reply = Reply(self.most, fence=self.request.stop == "fence")
+        reply = self._reply = Reply(
+            self.most,
+            fence=self.request.stop == "fence",
+            begun=begun(self.request, self._remote.server),
+        )
         try:
             await self._read(reply)
         except Refused as refused:
@@ -121,11 +126,11 @@ class Exchange:
                             self._check_ended(reply)
                             tail.reschedule(now() + _LAST_SECONDS)
                             continue
-                        said = piece_of(data)
-                        if said.error:
-                            raise self._refused_midway(reply, said.error)
-                        reply.feed(said)
-                        if reply.finish and not said.finish:
+                        told = piece_of(data)
+                        if told.error:
+                            raise self._refused_midway(reply, told.error)
+                        reply.feed(told)
+                        if reply.finish and not told.finish:
                             return None  # we end it, not the server
                         if reply.finish and tail.when() is None:
                             tail.reschedule(now() + _TAIL_SECONDS)
@@ -138,9 +143,9 @@ class Exchange:
         reply = self._reply
         if reply is not None and not (reply.used and reply.used.prompt):
             try:
-                self.prompt = await self._remote.tokenizer.prompt(self.request.messages)
+                self.prompt = await self._remote.tokenizer.prompt(self._messages)
             except (ModelError, PassingError):
-                self.prompt = self._remote.tokenizer.guess(self.request.messages)
+                self.prompt = self._remote.tokenizer.guess(self._messages)
 
     def completion(self) -> Completion:
         """What there is by now."""
@@ -151,6 +156,7 @@ class Exchange:
                 text="", finish=finish, prompt_tokens=0, cached_tokens=0,
                 completion_tokens=0, seconds=self.seconds,
             )  # fmt: skip
+        reply.close()
         used = self._used(reply)
         text, finish = self._ending(reply)
         return Completion(
@@ -160,6 +166,8 @@ class Exchange:
             cached_tokens=used.cached,
             completion_tokens=used.completion,
             seconds=self.seconds,
+            thought=reply.thought,
+            thought_tokens=min(reply.thought_pieces, used.completion),
         )
 
     # ------------------------------------------------------------------- its end
@@ -187,7 +195,7 @@ class Exchange:
         written = reply.pieces
         if not self._remote.server.kind:  # a piece may be many tokens
             written = max(written, estimate(reply.text))
-        prompt = min(self.prompt, self._remote.tokenizer.guess(self.request.messages))
+        prompt = min(self.prompt, self._remote.tokenizer.guess(self._messages))
         return Used(prompt, 0, written)
 
     def _check_ended(self, reply: Reply) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from rlm_local.records import Request
+from rlm_local.records import Message, Request
 from rlm_local.remote.server import Server
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -26,13 +26,14 @@ class Used(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One event of a reply. `written`: it holds a token at least, if only of a thought.
+    """One event of a reply. `written`: it holds a token at least, be it of text or `thought`.
 
     `finish` is the server's word for why the reply has ended, '' if it has not.
     `error`: what went wrong, in the server's words.
     """
 
     text: str = ""
+    thought: str = ""
     written: bool = False
     finish: str = ""
     used: Used | None = None
@@ -83,11 +84,25 @@ def takes_grammar(server: Server) -> bool:
     return server.kind in _GRAMMARS
 
 
+def begun(request: Request, server: Server) -> str:
+    """What there is of the reply already, if the server can go on with that.
+
+    Where it cannot, '': then all of the reply is asked for anew.
+    """
+    return request.begun if server.kind in ("vllm", "llama.cpp") else ""
+
+
+def said(request: Request, server: Server) -> tuple[Message, ...]:
+    """The messages that go to the server."""
+    text = begun(request, server)
+    return (*request.messages, Message("assistant", text)) if text else request.messages
+
+
 def body_of(request: Request, server: Server, *, most: int, grammar: str) -> dict[str, object]:
     """What to post for a reply of at most `most` tokens. `grammar`: its form, or ''."""
     body: dict[str, object] = {
         "model": server.model,
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "messages": [{"role": m.role, "content": m.content} for m in said(request, server)],
         "max_tokens": most,
         "temperature": request.temperature,
         "stream": True,
@@ -107,6 +122,8 @@ def body_of(request: Request, server: Server, *, most: int, grammar: str) -> dic
             body |= {"top_k": request.top_k, "min_p": request.min_p, "timings_per_token": True}
         case "llama-cpp-python":
             body |= {"top_k": request.top_k, "min_p": request.min_p, "repeat_penalty": 1.0}
+    if begun(request, server) and server.kind == "vllm":  # llama.cpp does so by itself
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
     schema = request.schema
     if grammar:
         body["grammar"] = grammar
@@ -132,9 +149,11 @@ def piece_of(data: bytes) -> Piece:
         return Piece(error=str(error_text)[:2_000] or "an error")
     choice = chunk.choices[0] if chunk.choices else _Choice()
     delta = choice.delta or _Delta()
+    text, thought = delta.content or "", delta.reasoning_content or delta.reasoning or ""
     return Piece(
-        text=delta.content or "",
-        written=bool(delta.content or delta.reasoning_content or delta.reasoning),
+        text=text,
+        thought=thought,
+        written=bool(text or thought),
         finish=choice.finish_reason or "",
         used=_used(chunk),
     )

@@ -239,7 +239,7 @@ def test_figures_that_do_not_come_are_not_waited_for(
     assert ask(model, request()) == [("x", "stop")]
 
 
-def test_thoughts_are_counted_and_not_told(serve: Serve) -> None:
+def test_thoughts_that_the_server_tells_apart(serve: Serve) -> None:
     def thinks(handler: Handler) -> None:
         handler.head()
         for key in ("reasoning_content", "reasoning", "content"):
@@ -249,7 +249,45 @@ def test_thoughts_are_counted_and_not_told(serve: Serve) -> None:
 
     model, _ = serve(thinks, "llama-cpp-python")
     [done] = model.complete([request()], deadline=soon(), token_limit=AMPLE)
-    assert (done.text, done.completion_tokens) == ("content ", 3)
+    assert (done.text, done.thought) == ("content ", "reasoning_content reasoning ")
+    assert (done.completion_tokens, done.thought_tokens) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "thought", "text"),
+    [
+        (["<think>", "a ```repl\n1\n``` b", "</think>", "\n\n", "Yes."],
+         "<think>a ```repl\n1\n``` b</think>\n\n", "Yes."),
+        ([" <", "th", "ink", ">hm</thi", "nk>ok"], " <think>hm</think>", "ok"),
+        (["[THINK]x[/THINK]", "y"], "[THINK]x[/THINK]", "y"),
+        (["<think>never ", "ended"], "<think>never ended", ""),
+        (["<", "b>bold"], "", "<b>bold"),
+        (["<th"], "", "<th"),
+        (["I say <think>"], "", "I say <think>"),
+    ],
+)  # fmt: skip
+def test_thoughts_in_their_marks(serve: Serve, pieces: list[str], thought: str, text: str) -> None:
+    """No fence in them ends the reply."""
+    model, _ = serve(says(*pieces), "llama-cpp-python")
+    [done] = model.complete([request(stop="fence")], deadline=soon(), token_limit=AMPLE)
+    assert (done.thought, done.text, done.finish) == (thought, text, "stop")
+    assert done.completion_tokens == len(pieces)
+    assert (done.thought_tokens > 0) == bool(thought)
+
+
+def test_a_reply_that_has_begun(serve: Serve) -> None:
+    """Servers that can are given its beginning; of others all of it is asked for anew."""
+    begun = "I look.\n```repl\n"
+    for kind in KINDS:
+        goes_on = kind in ("vllm", "llama.cpp")
+        model, fake = serve(says("print(1)\n```" if goes_on else f"{begun}2\n```"), kind)
+        [done] = model.complete(
+            [request(stop="fence", begun=begun)], deadline=soon(), token_limit=AMPLE
+        )
+        assert done.text == begun + ("print(1)\n```" if goes_on else "2\n```")
+        last = fake.chats[0]["messages"][-1]
+        assert (last == {"role": "assistant", "content": begun}) == goes_on
+        assert fake.chats[0].get("continue_final_message", False) == (kind == "vllm")
 
 
 # ------------------------------------------------------------------------ what it costs
