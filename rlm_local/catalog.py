@@ -100,6 +100,11 @@ def find(name: str | Path) -> ModelFile:
     Raises ModelFileError for a name that is not known.
     """
     text = str(name)
+    if "://" in text:
+        raise ModelFileError(
+            f"{text} is a server, and has no file here",
+            hint="`rlm-local doctor --model URL` tries it",
+        )
     if isinstance(name, Path) or os.sep in text or text.endswith(".gguf"):
         path = Path(text).expanduser()
         return ModelFile(name=path.stem, path=path)
@@ -122,11 +127,6 @@ def present(name: str | Path) -> ModelFile:
             hint="check the path; `rlm-local models list` shows what is here",
         )
     return model
-
-
-def is_remote(name: str | Path) -> bool:
-    """Whether `name` is the address of a model on another machine, rather than a file here."""
-    return str(name).startswith(("http://", "https://"))
 
 
 def adapter(given: str | Path) -> Adapter:

@@ -1,6 +1,6 @@
 """Settings from a TOML file, checked key by key.
 
-    model = "rlm-nano"          # a catalogue name or a path
+    model = "rlm-nano"          # a catalogue name, a path, or the URL of a server
     sub_model = "small.gguf"    # for the sub-calls; by default the same
     lora = ["style.gguf:0.5"]   # LoRA adapters for the model; sub_lora: for the sub-model
     mode = "auto"               # auto, direct or rlm

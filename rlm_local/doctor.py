@@ -17,8 +17,10 @@ from rlm_local.catalog import DEFAULT_MODEL
 from rlm_local.confine import VARIABLE
 from rlm_local.errors import GuestTrapped, ModelError, RlmError, SandboxError
 from rlm_local.limits import Limits
+from rlm_local.model import Model
 from rlm_local.paths import cache_folder, data_folder
 from rlm_local.records import Message, Record, Request
+from rlm_local.remote import is_url
 from rlm_local.sandbox import Repl, Sandbox
 from rlm_local.units import format_bytes, format_seconds
 
@@ -193,15 +195,27 @@ def _model(name: str) -> str:
         request = Request(messages=(Message("user", "Hello"),), max_tokens=8)
         [completion] = model.complete([request], deadline=loaded + 60, token_limit=100_000)
         info = model.info
+        what = _server(model) if is_url(name) else format_bytes(info.file_bytes)
     finally:
         model.close()
     if completion.completion_tokens == 0:
         raise ModelError(f"{name} wrote nothing", hint="`rlm-local models verify` checks its file")
     return (
-        f"{format_bytes(info.file_bytes)}, window {info.context_tokens:,} tokens, loaded in "
+        f"{what}, window {info.context_tokens:,} tokens, loaded in "
         f"{format_seconds(loaded - began)}, wrote {completion.completion_tokens} tokens in "
         f"{format_seconds(completion.seconds)}"
     )
+
+
+def _server(model: Model) -> str:
+    """What the server of a model says, and does not say, of itself."""
+    from rlm_local.remote.model import RemoteModel
+
+    if not isinstance(model, RemoteModel):
+        return "a server"
+    server = model.server
+    kind = server.kind or "a server of a kind not known to us"
+    return "; ".join([f"{kind} with {server.model}", *server.remarks])
 
 
 def _folder(folder: Path) -> str:

@@ -16,6 +16,7 @@ from rlm_local import catalog
 from rlm_local.errors import UsageError
 from rlm_local.model import Model
 from rlm_local.records import Adapter, KvChoice
+from rlm_local.remote import is_url
 from rlm_local.starting import Starting
 
 #: LoRA adapters: each a file, "FILE:SCALE", or an Adapter.
@@ -126,7 +127,7 @@ class _Rooms:
 
     def __init__(self, wanted: Sequence[Wanted], memory_bytes: int, kv_type: KvChoice) -> None:
         # A model on another machine takes no memory of this one.
-        self._local = [each for each in wanted if not catalog.is_remote(each.name)]
+        self._local = [each for each in wanted if not is_url(each.name)]
         self._memory_bytes = memory_bytes
         self._kv_type = kv_type
         self._lock = threading.Lock()

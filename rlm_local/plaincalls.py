@@ -64,9 +64,10 @@ class PlainCalls:
             return []
         self._budget.charge_sub_calls(len(prompts))
         try:
-            return self._complete(call, prompts, form)
+            completions = self._complete(call, prompts, form)
         except (WindowError, FormError) as error:
             raise _mistake(error, len(prompts)) from error
+        return [_reply(completion, form) for completion in completions]
 
     def ask_each(
         self, call: Call, prompts: Sequence[str | GuestRaise], form: Form = FREE
@@ -77,21 +78,24 @@ class PlainCalls:
         """
         errors = {at: prompt for at, prompt in enumerate(prompts) if isinstance(prompt, GuestRaise)}
         wanted = {at: prompt for at, prompt in enumerate(prompts) if isinstance(prompt, str)}
-        replies: list[str] = []
+        completions: list[Completion] = []
         while wanted:
             try:
-                replies = self._complete(call, list(wanted.values()), form)
+                completions = self._complete(call, list(wanted.values()), form)
                 break
-            except (WindowError, FormError) as error:
-                at = list(wanted)[error.index]
-                errors[at] = _mistake(error, 1)
+            except (WindowError, FormError) as refused:
+                at = list(wanted)[refused.index]
+                errors[at] = _mistake(refused, 1)
                 del wanted[at]
         outcomes: dict[int, Outcome] = {}
-        for at, mistake in errors.items():
-            self.raised(call, mistake, at)
-            outcomes[at] = failed(mistake)
-        for at, reply in zip(wanted, replies, strict=True):
-            outcomes[at] = {"text": reply}
+        for at, completion in zip(wanted, completions, strict=True):
+            try:
+                outcomes[at] = {"text": _reply(completion, form)}
+            except GuestRaise as mistake:
+                errors[at] = mistake
+        for at, error in errors.items():
+            self.raised(call, error, at)
+            outcomes[at] = failed(error)
         return [outcomes[at] for at in range(len(prompts))]
 
     def checked(self, prompt: Text) -> str:
@@ -122,7 +126,7 @@ class PlainCalls:
             )
         )
 
-    def _complete(self, call: Call, prompts: list[str], form: Form) -> list[str]:
+    def _complete(self, call: Call, prompts: list[str], form: Form) -> list[Completion]:
         """One batch. Raises WindowError, FormError; then nothing was computed."""
         model = self._tree.sub_model
         limits = self._tree.limits
@@ -162,9 +166,7 @@ class PlainCalls:
             )
         )
         check_cut(self._budget, completions)
-        if form.choices:  # to the letter
-            return [completion.text for completion in completions]
-        return [completion.text.strip() for completion in completions]
+        return completions
 
 
 def most_tokens(request: Request, model: ModelInfo) -> int:
@@ -184,6 +186,14 @@ def check_cut(budget: Budget, completions: list[Completion]) -> None:
     if any(completion.finish in ("deadline", "tokens") for completion in completions):
         budget.check()
         raise budget.cut_short()
+
+
+def _reply(completion: Completion, form: Form) -> str:
+    """What the guest gets. Raises GuestRaise for a reply that is not in its form."""
+    if completion.finish == "form":
+        wanted = "one of the choices" if form.choices else "JSON as the schema has it"
+        raise GuestRaise("ValueError", f"the reply is not {wanted}: {completion.text[:200]!r}")
+    return completion.text if form.choices else completion.text.strip()  # choices to the letter
 
 
 def _mistake(error: WindowError | FormError, batch: int) -> GuestRaise:

@@ -112,12 +112,17 @@ class Request(Record, frozen=True):
     grammar: str = ""
 
 
+#: Why a completion ended. "form": it does not keep to the form that was asked for, which a
+#: model of our own cannot do, and one on a server may.
+Finish = Literal["stop", "length", "deadline", "tokens", "form"]
+
+
 class Completion(Record, frozen=True):
     """What a model made of a `Request`. `cached_tokens` of the prompt cost nothing, nor does
     one that is `reused`: it is the reply to an equal request of the same run."""
 
     text: str
-    finish: Literal["stop", "length", "deadline", "tokens"]
+    finish: Finish
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int

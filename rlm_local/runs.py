@@ -102,8 +102,8 @@ def new_run_id() -> str:
 class RunSetup(Record, frozen=True):
     """What a run was asked with, so that it can be taken up again.
 
-    `model` is a name or a path, `info` what it was then, with its adapters; likewise
-    `sub_model`, which is None where one model does all. `sources` are the files
+    `model` is a name, a path or a URL, `info` what it was then, with its adapters;
+    likewise `sub_model`, which is None where one model does all. `sources` are the files
     and folders of the prompt, none if it is kept with the run; `identity` is that
     of its content (`rlm_local.spool.identity`).
     """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, verified
 from rlm_local.engines import Engines, Lora, Report, Room, Wanted, wanted
-from rlm_local.errors import UsageError
+from rlm_local.errors import ConfigError, UsageError
 from rlm_local.eventfile import RunWriter, sync_files
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
@@ -28,6 +28,7 @@ from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.records import Adapter, Answer, Event, KvChoice, LayerChoice, Mode, TurnForm
+from rlm_local.remote import is_url
 from rlm_local.runs import CHECKPOINTS, PROMPT, SETUP_FORMAT, RunSetup, RunStore
 from rlm_local.sandbox import Sandbox
 from rlm_local.spool.utf8 import BadBytes
@@ -62,8 +63,9 @@ def ask(
 
     `context`: a str is the text itself and a Path names a file or a folder; a
     list of either is several documents, and so is a dict from name to text.
-    `model`: a name of the catalogue, the path of a GGUF file, or a Model. It takes the
-    turns, and answers plain calls (`llm_query`) too unless `sub_model` is to. `lora` and
+    `model`: a name of the catalogue, the path of a GGUF file, the URL of a server (see
+    `rlm_local.remote.address`), or a Model. It takes the turns, and answers plain calls
+    (`llm_query`) too unless `sub_model` is to. `lora` and
     `sub_lora` are LoRA adapters for them, each a path or "PATH:SCALE".
     `reuse_calls`: a plain call that was answered in another run of this kind costs
     nothing. `mode`
@@ -379,10 +381,20 @@ def load_model(
     gpu_share: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
-    """The model `name` with LoRA `adapters`, checked against the catalogue and loaded.
+    """The model `name` with LoRA `adapters`, checked against the catalogue and loaded; or the
+    one on the server that `name` is the URL of.
 
-    Here, and nowhere else, a name becomes a Model. Raises ModelError.
+    Here, and nowhere else, a name becomes a Model. Raises ConfigError, ModelError.
     """
+    if is_url(name):
+        if adapters:
+            raise ConfigError(
+                f"LoRA adapters were given for a model on a server, {name}",
+                hint="load them there, under a name of their own",
+            )
+        from rlm_local.remote.model import RemoteModel
+
+        return RemoteModel(str(name), context_tokens=context_tokens)
     path = verified(name).path
     size = path.stat().st_size
     from rlm_local.llama import LlamaModel

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rlm_local.confine import Wall, confine_process
 from rlm_local.errors import RlmError
 from rlm_local.paths import cache_folder, data_folder
 from rlm_local.records import Adapter
+from rlm_local.remote import RemoteAddress, is_url, look_up, parse_url
 from rlm_local.spool.sources import STDIN, expand
 
 #: The caches that a run adds to. That of compiled guests is none of them: what lies there
@@ -36,6 +38,9 @@ def put_up(
 ) -> Wall:
     """Confine this process to a run over `prompts` with `models` and `adapters`, for good.
 
+    The names of servers are looked up now, since they cannot be later, and connections to
+    their ports stay possible.
+
     What the kernel lacks is told by what it returns, and what is wrong with the paths
     by whoever uses them. Raises ConfigError if our own folders cannot be used.
     """
@@ -49,7 +54,12 @@ def put_up(
         readable.append(guest)
         if not _is_compiled(guest):
             writable.append(cache_folder("compiled"))
-    return confine_process(readable=readable, writable=writable)
+    servers = list(_servers(models))
+    if any(server.secure for server in servers):
+        readable += _certificates()
+    return confine_process(
+        readable=readable, writable=writable, ports={server.port for server in servers}
+    )
 
 
 def _prompt_files(prompts: Iterable[Path]) -> Iterator[Path]:
@@ -68,8 +78,26 @@ def _prompt_files(prompts: Iterable[Path]) -> Iterator[Path]:
 
 def _model_files(models: Iterable[str | Path]) -> Iterator[Path]:
     for model in models:
+        if is_url(model):
+            continue
         with contextlib.suppress(RlmError):
             yield catalog.find(model).path
+
+
+def _servers(models: Iterable[str | Path]) -> Iterator[RemoteAddress]:
+    """The servers that the run will speak to, their names looked up."""
+    for model in models:
+        if is_url(model):
+            with contextlib.suppress(RlmError):
+                address = parse_url(str(model))
+                look_up(address.host, address.port)
+                yield address
+
+
+def _certificates() -> Iterator[Path]:
+    """Those of the authorities that servers' certificates are checked with."""
+    known = ssl.get_default_verify_paths()
+    yield from (Path(path) for path in (known.cafile, known.capath) if path)
 
 
 def _guest_file() -> Path | None:

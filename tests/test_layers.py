@@ -23,6 +23,7 @@ LAYERS = [
     {"journal", "memo", "syntax", "training"},
     {"fork", "replay"},
     {"queries", "tree", "outcomes", "wasm", "llama", "catalog", "live"},
+    {"remote"},
     {"plaincalls", "submissions"},
     {"subcalls"},
     {"node"},
@@ -35,7 +36,7 @@ LAYERS = [
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-ADAPTERS = {"wasmtime": "wasm", "llama_cpp": "llama", "mmap_ninja": "spool"}
+ADAPTERS = {"wasmtime": "wasm", "llama_cpp": "llama", "mmap_ninja": "spool", "httpx": "remote"}
 
 
 def part_of(path: Path) -> str:

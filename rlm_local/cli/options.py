@@ -94,7 +94,11 @@ def model_options(command: Command) -> Command:
         click.option(
             "--sub-model", help="Another model for the sub-calls; --memory holds for both together."
         ),
-        click.option("--model", "-m", help="A name of `models list`, or the path of a GGUF file."),
+        click.option(
+            "--model",
+            "-m",
+            help="A name of `models list`, a GGUF file, or a server: http://host:8000/v1.",
+        ),
     ):
         command = decorate(command)
     return command

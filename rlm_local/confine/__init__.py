@@ -2,7 +2,8 @@
 
 WebAssembly is the first wall. Should code get out of it, through a fault in wasmtime
 or in our own host functions, it is in a process that can read and write only where
-this run reads and writes, start no program but its own Python, and open no socket.
+this run reads and writes, start no program but its own Python, and open no socket
+(but, where a run asks a server, of TCP to that server's port).
 The kernel holds that: Landlock for files and TCP, seccomp for system calls; root's
 capabilities are given up. None of it can be taken back, and every child process
 inherits it, so the worker that parses a model's file is confined too.
@@ -17,7 +18,7 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from rlm_local.confine import capabilities, landlock, places, seccomp
@@ -46,12 +47,19 @@ class Wall(Record, frozen=True):
         return "; ".join(filter(None, [" and ".join(parts), *self.missing]))
 
 
-def confine_process(*, readable: Iterable[Path] = (), writable: Iterable[Path] = ()) -> Wall:
+def confine_process(
+    *,
+    readable: Iterable[Path] = (),
+    writable: Iterable[Path] = (),
+    ports: Collection[int] = (),
+) -> Wall:
     """Confine this process, and all that it will start, for good. What holds comes back.
 
     Files and folders can be read beneath `readable`, `writable` and where programs
     and their settings lie (see `places`), and written beneath `writable`; what is
     open already stays so. No sockets are made, no programs run but this Python.
+    With `ports`, TCP connections to these are possible, to any host: the kernel looks
+    at no more (and where it has no Landlock 4, not at the port either).
     Call it before threads are started: Landlock holds for the calling thread and
     those that it will start.
     """
@@ -64,7 +72,7 @@ def confine_process(*, readable: Iterable[Path] = (), writable: Iterable[Path] =
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     version = 0
     try:
-        version = landlock.restrict(places.rules(readable=readable, writable=writable))
+        version = landlock.restrict(places.rules(readable=readable, writable=writable), ports=ports)
     except Unavailable as error:
         missing.append(f"no Landlock: {error}")
     try:
@@ -72,11 +80,13 @@ def confine_process(*, readable: Iterable[Path] = (), writable: Iterable[Path] =
     except Unavailable as error:
         missing.append(f"capabilities stay: {error}")
     others = _other_threads()
+    if ports and 0 < version < landlock.NETWORK_SINCE:
+        missing.append(f"Landlock {version} knows no ports: any can be connected to")
     if version and others:
         missing.append(f"Landlock leaves out {others} threads that were there before")
     filtered = False
     try:
-        seccomp.install()
+        seccomp.install(tcp=bool(ports))
         filtered = True
     except Unavailable as error:
         missing.append(f"no seccomp: {error}")

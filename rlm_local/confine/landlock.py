@@ -1,4 +1,4 @@
-"""Landlock: which files a process may use, and that it may use no TCP.
+"""Landlock: which files a process may use, and which ports of others, if any, by TCP.
 
 The kernel's interface has versions. Rights that a version does not know are not
 asked of it; each later one only closes more.
@@ -21,11 +21,14 @@ from rlm_local.confine.kernel import Unavailable, call, forbid_new_privileges
 # The same numbers on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION = 1
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
 _PATH_RULE = struct.Struct("=Qi")  # rights, descriptor; packed
+_PORT_RULE = struct.Struct("=QQ")  # rights, port
 _RULESET = struct.Struct("=QQQ")  # rights to files, to the network, scopes
 
-_CONNECT_AND_BIND_TCP = 0b11
+#: The first version that knows of TCP.
+NETWORK_SINCE = 4
+_CONNECT_TCP, _CONNECT_AND_BIND_TCP = 0b10, 0b11
 _SCOPE_SOCKETS_AND_SIGNALS = 0b11
 #: Bytes of the ruleset that a version knows, the latest first.
 _RULESET_BYTES = ((6, 24), (4, 16), (1, 8))
@@ -80,9 +83,10 @@ def version() -> int:
         raise Unavailable((error.strerror or str(error)).lower()) from error
 
 
-def restrict(rules: Iterable[Rule]) -> int:
+def restrict(rules: Iterable[Rule], *, ports: Iterable[int] = ()) -> int:
     """Allow this thread, and what it will start, only what `rules` say. The version.
 
+    Connections by TCP can be made to `ports` alone, of whatever host.
     A path that is not there, or that no rule can be made for, is left out: that
     allows less, never more. Raises Unavailable.
     """
@@ -98,6 +102,9 @@ def restrict(rules: Iterable[Rule]) -> int:
         try:
             for rule in rules:
                 _allow(ruleset, rule, known)
+            for port in ports if offered >= NETWORK_SINCE else ():
+                packed = _PORT_RULE.pack(_CONNECT_TCP, port)
+                call(_ADD_RULE, ruleset, _NET_PORT, ctypes.c_char_p(packed), 0)
             forbid_new_privileges()
             call(_RESTRICT_SELF, ruleset, 0)
         finally:

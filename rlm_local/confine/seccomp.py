@@ -18,13 +18,19 @@ _SET_MODE_FILTER = 1
 _FOR_ALL_THREADS = 1
 _ALLOW, _ERRNO = 0x7FFF_0000, 0x0005_0000
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _JUMP_IF_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_AND = 0x54
 _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_AT, _SECOND_AT = 0, 4, 16, 24  # of seccomp_data
+_THIRD_AT, _FOURTH_AT = 32, 40
 _INSTRUCTION = struct.Struct("=HBBI")
 
 #: Writing into the input of the user's terminal, and the like.
 _IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
 #: Of `clone`: every namespace that a flag names. Inside of a new one more is allowed.
 _NAMESPACES = 0x7E02_0000
+_AF_INET, _AF_INET6, _SOCK_STREAM, _SOCK_DGRAM, _IPPROTO_TCP = 2, 10, 1, 2, 6
+_SOCKET_TYPE = 0xF  # above are flags
+#: A connection made by sending, which Landlock does not see.
+_MSG_FASTOPEN = 0x2000_0000
 #: Above are the calls of a second table, which no filter of names would catch.
 _SECOND_TABLE = 0x4000_0000
 
@@ -66,12 +72,18 @@ class _Machine(NamedTuple):
     ioctl: int
     clone: int
     clone3: int
+    socketpair: int
+    senders: dict[int, int]  # and where their flags are
     denied: dict[str, int]
 
 
+_Step = tuple[int, int, int, int]  # what to do, where to go then and else, with what
+
+_X86_64_SENDERS = {44: _FOURTH_AT, 46: _THIRD_AT, 307: _FOURTH_AT}
+_AARCH64_SENDERS = {206: _FOURTH_AT, 211: _THIRD_AT, 269: _FOURTH_AT}
 _MACHINES = {
-    "x86_64": _Machine(0xC000_003E, 317, 16, 56, 435, _X86_64),
-    "aarch64": _Machine(0xC000_00B7, 277, 29, 220, 435, _AARCH64),
+    "x86_64": _Machine(0xC000_003E, 317, 16, 56, 435, 53, _X86_64_SENDERS, _X86_64),
+    "aarch64": _Machine(0xC000_00B7, 277, 29, 220, 435, 199, _AARCH64_SENDERS, _AARCH64),
 }
 
 
@@ -79,12 +91,15 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def install() -> None:
-    """Deny what is named here, in all threads of this process. Raises Unavailable."""
+def install(*, tcp: bool = False) -> None:
+    """Deny what is named here, in all threads of this process. Raises Unavailable.
+
+    `tcp`: connections may be made, by TCP alone. To where is for Landlock to say.
+    """
     machine = _MACHINES.get(platform.machine())
     if machine is None or struct.calcsize("P") != 8:  # a 32-bit program has other numbers
         raise Unavailable(f"its calls are not known to us on {platform.machine()}")
-    code = _filter(machine)
+    code = _filter(machine, tcp=tcp)
     program = _Program(len(code) // _INSTRUCTION.size, code)
     forbid_new_privileges()
     try:
@@ -95,10 +110,10 @@ def install() -> None:
         raise Unavailable(f"thread {thread} has a filter of its own")
 
 
-def _filter(machine: _Machine) -> bytes:
+def _filter(machine: _Machine, *, tcp: bool) -> bytes:
     """The program. A denied call fails with EPERM, which Python raises as PermissionError."""
     deny, absent = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
-    steps: list[tuple[int, int, int, int]] = [
+    steps: list[_Step] = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_JUMP_IF_EQUAL, 1, 0, machine.audit),
         (_RETURN, 0, 0, deny),
@@ -106,8 +121,13 @@ def _filter(machine: _Machine) -> bytes:
         (_JUMP_IF_AT_LEAST, 0, 1, _SECOND_TABLE),
         (_RETURN, 0, 0, deny),
     ]
-    for number in machine.denied.values():
+    for name, number in machine.denied.items():
+        if tcp and name in ("socket", "connect"):
+            continue
         steps += [(_JUMP_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, deny)]
+    steps += _no_datagrams_of_pairs(machine, deny)
+    if tcp:
+        steps += _only_tcp(machine, deny)
     # Its flags lie in memory, where no filter sees them. The C library falls back to clone.
     steps += [(_JUMP_IF_EQUAL, 0, 1, machine.clone3), (_RETURN, 0, 0, absent)]
     steps += [
@@ -122,3 +142,42 @@ def _filter(machine: _Machine) -> bytes:
         steps += [(_JUMP_IF_EQUAL, 0, 1, request), (_RETURN, 0, 0, deny)]
     steps.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(_INSTRUCTION.pack(*step) for step in steps)
+
+
+def _no_datagrams_of_pairs(machine: _Machine, deny: int) -> list[_Step]:
+    """Pairs of sockets are for talking to oneself; one for datagrams can send to any path."""
+    return [
+        (_JUMP_IF_EQUAL, 0, 5, machine.socketpair),
+        (_LOAD, 0, 0, _SECOND_AT),
+        (_AND, 0, 0, _SOCKET_TYPE),
+        (_JUMP_IF_EQUAL, 0, 1, _SOCK_DGRAM),
+        (_RETURN, 0, 0, deny),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+
+
+def _only_tcp(machine: _Machine, deny: int) -> list[_Step]:
+    """Sockets of TCP and no others: not its relative MPTCP, which Landlock does not know."""
+    steps: list[_Step] = [
+        (_JUMP_IF_EQUAL, 0, 11, machine.denied["socket"]),
+        (_LOAD, 0, 0, _FIRST_AT),
+        (_JUMP_IF_EQUAL, 1, 0, _AF_INET),
+        (_JUMP_IF_EQUAL, 0, 6, _AF_INET6),
+        (_LOAD, 0, 0, _SECOND_AT),
+        (_AND, 0, 0, _SOCKET_TYPE),
+        (_JUMP_IF_EQUAL, 0, 3, _SOCK_STREAM),
+        (_LOAD, 0, 0, _THIRD_AT),
+        (_JUMP_IF_EQUAL, 2, 0, 0),
+        (_JUMP_IF_EQUAL, 1, 0, _IPPROTO_TCP),
+        (_RETURN, 0, 0, deny),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    for number, flags_at in machine.senders.items():
+        steps += [
+            (_JUMP_IF_EQUAL, 0, 4, number),
+            (_LOAD, 0, 0, flags_at),
+            (_JUMP_IF_ANY, 0, 1, _MSG_FASTOPEN),
+            (_RETURN, 0, 0, deny),
+            (_RETURN, 0, 0, _ALLOW),
+        ]
+    return steps
