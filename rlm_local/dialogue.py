@@ -20,7 +20,8 @@ class PromptFacts(Record, frozen=True):
     """All that the root model is told of the prompt.
 
     `head` is its beginning. `call_chars`: characters that fit one sub-call, by
-    the sub-model's own tokenizer and window; 0 when there are no sub-calls.
+    the sub-model's own tokenizer and window; 0 when there are no sub-calls. `on_demand`:
+    the documents do not fit the REPL's memory together.
     """
 
     documents: int
@@ -29,6 +30,7 @@ class PromptFacts(Record, frozen=True):
     head: str
     call_chars: int
     children: bool = False
+    on_demand: bool = False
 
 
 class Profile(Record, frozen=True):
@@ -153,6 +155,11 @@ def opening(profile: Profile, question: str, facts: PromptFacts) -> tuple[Messag
             Message("user", f"{question}\ncontext: {'str' if facts.single else 'list of str'}"),
         )
     kind = "str" if facts.single else f"list of {facts.documents:,} str"
+    if facts.on_demand:
+        kind = (
+            f"sequence of {facts.documents:,} str, which do not fit the memory together (go "
+            "through them, and keep slices, not whole documents)"
+        )
     with_calls = facts.call_chars > 0
     calls = _CALLS.format(call_chars=facts.call_chars) if with_calls else ""
     if facts.children:

@@ -16,7 +16,7 @@
     │   └── WorkerDied             the process that held the weights is gone
     └── SandboxError               the WebAssembly Python cannot start or go on    exit 5
         ├── GuestMissing           the guest module is not built or not found
-        ├── AddressSpaceError      the prompt does not fit the guest's 4 GiB
+        ├── AddressSpaceError      a text does not fit the guest's 4 GiB
         └── GuestTrapped           the guest was stopped for good (abort, stack, hard deadline)
 
 A message says what happened, with the figure and the limit; `hint` says what

@@ -96,7 +96,12 @@ class Sandbox(Protocol):
 
 
 class Repl(Protocol):
-    """One Python with its own variables. Not for two threads at once."""
+    """One Python with its own variables. Not for two threads at once.
+
+    `on_demand`: the documents of its context do not fit its memory together.
+    """
+
+    on_demand: bool
 
     def execute(self, code: str, *, deadline: float, cell_seconds: float) -> Observation:
         """Run one cell and say what it gave.

@@ -26,6 +26,8 @@ class _Final(BaseException):
 
 
 class FakeRepl:
+    on_demand = False
+
     def __init__(
         self, prompt: Prompt, question: str, host: HostFunctions, functions: Sequence[str]
     ) -> None:

@@ -23,7 +23,7 @@ from rlm_local.wasm.checkpoint import Checkpoints, Saved
 from rlm_local.wasm.instance import GuestFault, Host, Instance
 from rlm_local.wasm.mailbox import Mailbox
 from rlm_local.wasm.memory import ADDRESS_SPACE, WASM_PAGE
-from rlm_local.wasm.ondemand import mapping_of
+from rlm_local.wasm.ondemand import OnDemand, mapping_of
 from rlm_local.wasm.snapshot import Snapshot
 from rlm_local.wasm.thread import GuestThread
 
@@ -70,6 +70,7 @@ class WasmRepl:
         self._shared = shared
         self._snapshot = snapshot
         self._mapping = mapping_of(prompt, snapshot.head.memory_bytes, memory_bytes)
+        self.on_demand = isinstance(self._mapping, OnDemand)
         least = snapshot.head.memory_bytes + LEAST_FREE_BYTES
         if memory_bytes < least:
             raise SandboxError(

@@ -6,15 +6,15 @@ The window is made small here; `test_beyond_four_gigabytes` crosses the real lim
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from rlm_local.errors import SandboxError
-from rlm_local.prompt import Prompt, open_prompt, prompt_from_texts
-from rlm_local.sandbox import GuestText, WholeContext
+from rlm_local.part import Part
+from rlm_local.prompt import Document, Prompt, Region, open_prompt, prompt_from_texts
+from rlm_local.sandbox import GuestText, PartOfContext, WholeContext
 from rlm_local.wasm import mapping, ondemand
 from rlm_local.wasm.checkpoint import SMALL_BYTES
 from rlm_local.wasm.ondemand import LEAST_WINDOW_BYTES, OnDemand
@@ -257,8 +257,11 @@ def test_interrupts_at_any_moment_do_no_harm(start: Start) -> None:
             cell_seconds=0.01 + number % 10 * 0.001,
         )
         assert ran.error is not None
-        assert ran.error.type == "KeyboardInterrupt"
-        assert not ran.restarted
+        if ran.restarted:  # on a busy machine it may not have had the time to be interrupted
+            assert "went on after a KeyboardInterrupt" in ran.error.message
+            guest.value(f"{_CHECK}\nheld = [context[0], context[40]]; None")
+        else:
+            assert ran.error.type == "KeyboardInterrupt"
     assert guest.value("[right(0, held[0]), right(40, held[1])]") == "[True, True]"
     assert guest.value("sum(right(n, t) for n, t in enumerate(context))") == "100"
 
@@ -342,11 +345,19 @@ def test_documents_as_answers_and_in_calls(start: Start) -> None:
     assert isinstance(query[1], WholeContext)
     guest.value("rlm_query('what?', context[8])")
     assert calls.pop() == [["what?", TEXTS[8]], None]
-    guest.value("rlm_query('what?', context[3:9])")
-    assert calls.pop() == [["what?", TEXTS[3:9]], None]
+    # Some of them are named, and not handed over; with a step they are a list of texts.
+    for part, places in {"3:9": (3, 9), "5:6": (5, 6), ":": (0, 100), "50:][3:": (53, 100)}.items():
+        guest.value(f"rlm_query('what?', context[{part}])")
+        assert calls.pop() == [["what?", PartOfContext(*places)], None]
+    guest.value("rlm_query('what?', context[3:9:2])")
+    assert calls.pop() == [["what?", TEXTS[3:9:2]], None]
+    guest.value("rlm_query('what?', context[3:3])")
+    assert calls.pop() == [["what?", []], None]
+    guest.value("rlm_query('what?', chunks('abcde', 2))")
+    assert calls.pop() == [["what?", ["ab", "cd", "e"]], None]
     guest.run("FINAL(context[4])")
     assert calls.pop() == [TEXTS[4]]
-    assert guest.run("rlm_query('what?', context[1:])").error.type == "MemoryError"  # type: ignore[union-attr]
+    assert guest.run("rlm_query('what?', context[::4])").error.type == "MemoryError"  # type: ignore[union-attr]
 
 
 # ------------------------------------------------------------------------- checkpoints
@@ -429,32 +440,67 @@ def test_a_spool_that_is_gone_ends_the_run(start: Start, tmp_path: Path) -> None
         assert guest.value("len(context[1])") == str(9 * MIB)  # in a fresh fork
 
 
+class Sparse:
+    """Texts of zeros in files that take no room, with marks at both ends."""
+
+    single = False
+
+    def __init__(self, folder: Path, sizes: Sequence[int]) -> None:
+        self.regions: list[Region] = []
+        self.documents: list[Document] = []
+        for number, size in enumerate(sizes):
+            head, tail = b"<%d>" % number, b"</%d>" % number
+            path = folder / f"{number}"
+            with path.open("wb") as file:
+                file.write(head)
+                file.seek(size - len(tail))
+                file.write(tail)
+                length = mapping.whole_pages(size + 4)
+                file.truncate(length)
+            self.regions.append(Region(path, 0, length))
+            self.documents.append(Document(f"{number}.txt", number, 0, size, 1, True))
+
+
 @pytest.mark.slow
 def test_beyond_four_gigabytes(fork: Fork, tmp_path: Path) -> None:
-    """Six and a half gigabytes of documents, one of them larger than half of the rest."""
-    folder = tmp_path / "documents"
-    folder.mkdir()
-    block = b"0123456789abcde\n" * (1 << 16)
-    for number in range(8):
-        size = 1536 if number == 3 else 700
-        with (folder / f"{number}.txt").open("wb") as file:
-            file.write(b"<%d>\n" % number)
-            for _ in range(size):
-                file.write(block)
-            file.write(b"</%d>" % number)
-    with open_prompt([folder], folder=tmp_path / "spool") as prompt:
-        assert prompt.chars > 6 << 30
+    """More than six of them, with one document that takes most of the window alone."""
+    sizes = [*[600 * MIB] * 4, 2047 * MIB, *[600 * MIB] * 4]
+    guest = fork(prompt=Sparse(tmp_path, sizes), memory_bytes=512 * MIB)
+    assert guest.value(f"{_CHECK}\n[len(text) >> 20 for text in context]") == repr(
+        [size >> 20 for size in sizes]
+    )
+    for _ in range(2):
+        assert guest.value("sum(right(*pair) for pair in enumerate(context))") == "9"
+    guest.value("held = context[0], context[8]; None")
+    assert guest.value("right(4, context[4]), right(0, held[0]), right(8, held[1])") == (
+        "(True, True, True)"
+    )
+    error = guest.run("more = [context[n] for n in (1, 2, 4)]").error
+    assert error is not None
+    assert error.type == "MemoryError"
+    assert guest.value("del held; right(4, context[4])") == "True"
+    assert guest.repl.save(tmp_path / "kept", 1) is not None
+    assert guest.value("len(grep('</[0-9]>', limit=50, around=0))") == "9"
+
+
+@pytest.mark.slow
+def test_a_spool_of_more_than_four_gigabytes(fork: Fork, tmp_path: Path) -> None:
+    """From files to answers: short documents in one file of the spool, beyond 4 GiB in it."""
+    path = tmp_path / "documents.jsonl"
+    filler = "0123456789abcde " * (25 << 12)  # 1.6 MB
+    with path.open("w") as file:
+        for number in range(2800):
+            file.write(f'"<{number}>{filler}</{number}>"\n')
+    with open_prompt([path], folder=tmp_path / "spool") as prompt:
+        path.unlink()
+        assert len(prompt.regions) == 1
+        assert prompt.mapped_bytes > 4 << 30
         guest = fork(prompt=prompt, memory_bytes=512 * MIB)
-        began = time.monotonic()
-        ran = guest.run(
-            f"{_CHECK}\n[len(text) >> 20 for text in context], "
-            "all(right(*pair) for pair in enumerate(context))",
-            cell_seconds=120,
-            wall_seconds=200,
-        )
-        assert ran.value == f"({[1536 if n == 3 else 700 for n in range(8)]}, True)"
-        assert time.monotonic() - began < 200
-        # Beyond 4 GiB in all, while much of the window is referred to.
-        assert guest.value("held = context[0], context[7]; right(3, context[3])") == "True"
-        assert guest.value("right(0, held[0]), right(7, held[1])") == "(True, True)"
-        assert guest.value("len(grep('</[0-9]>', limit=50))") == "8"
+        assert guest.value(f"{_CHECK}\nlen(context), right(2799, context[-1])") == "(2800, True)"
+        scan = "sum(right(n, text) for n, text in enumerate(context))"
+        assert guest.run(scan, cell_seconds=200, wall_seconds=250).value == "2800"
+        part = Part(prompt, 2700, 2800)  # which fits, and lies beyond 4 GiB
+        assert part.mapped_bytes < 200 << 20
+        small = fork(prompt=part, memory_bytes=512 * MIB)
+        assert small.value(f"{_CHECK}\ntype(context).__name__, len(context)") == "('list', 100)"
+        assert small.value("sum(right(2700 + n, t) for n, t in enumerate(context))") == "100"
