@@ -15,6 +15,7 @@ from models.nano.families.task import Task
 from rlm_local import dialogue
 from rlm_local.limits import Limits
 from rlm_local.model import Model
+from rlm_local.plaincalls import most_written
 from rlm_local.queries import MOST_CHARS_PER_TOKEN
 from rlm_local.records import Message, Request, StopReason
 from rlm_local.runs import RunStore
@@ -61,7 +62,8 @@ class Calls:
 
     def room(self, *texts: str) -> int:
         """Tokens that fit the window beside these texts and a reply."""
-        taken = sum(map(self.count, texts)) + self._limits.sub_call_tokens + MARGIN_TOKENS
+        reply = most_written(self._limits, self._model.info)
+        taken = sum(map(self.count, texts)) + reply + MARGIN_TOKENS
         return max(1, self._model.info.context_tokens - taken)
 
     def count(self, text: str) -> int:
@@ -70,7 +72,11 @@ class Calls:
         return self._model.count_tokens(text)
 
     def ask(self, messages: Sequence[Message], max_tokens: int) -> str:
-        request = Request(messages=tuple(messages), max_tokens=max_tokens)
+        request = Request(
+            messages=tuple(messages),
+            max_tokens=max_tokens,
+            thought_tokens=self._limits.sub_call_thought_tokens,
+        )
         [completion] = self._model.complete([request], deadline=self._deadline, token_limit=1 << 40)
         self.made += 1
         self.tokens += completion.work_tokens

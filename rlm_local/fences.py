@@ -47,7 +47,7 @@ def blocks(text: str) -> list[Block]:
 
 def as_block(code: str) -> str:
     """`code` as a runnable block."""
-    return f"```repl\n{code.strip(chr(10))}\n```"
+    return OPENING + code.strip("\n") + "\n" + CLOSING
 
 
 def end_of_block(text: str) -> int | None:

@@ -27,7 +27,9 @@ def _roles(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="A file; by default stdout."
 )
-@click.option("--model", "models", multiple=True, help="Only runs of this model; may be repeated.")
+@click.option(
+    "--model", "models", multiple=True, help="Only what this model said; may be repeated."
+)
 @click.option(
     "--roles",
     default="root",
@@ -48,6 +50,7 @@ def _roles(context: click.Context, parameter: click.Parameter, value: str) -> tu
     show_default=True,
     help="Learn no turn that is longer.",
 )
+@click.option("--thoughts", is_flag=True, help="Learn what was thought before a turn as well.")
 def runs_export(
     names: tuple[str, ...],
     sft: bool,
@@ -57,6 +60,7 @@ def runs_export(
     scores: Path | None,
     min_score: float | None,
     most_chars: int,
+    thoughts: bool,
 ) -> None:
     """Write what runs [ID]... have to teach, or all runs; counts of what was done on stderr.
 
@@ -79,6 +83,7 @@ def runs_export(
         scores=read_scores(scores) if scores else None,
         least_score=min_score or 0.0,
         most_chars=most_chars,
+        thoughts=thoughts,
     )
     store = RunStore()
     ids = list(dict.fromkeys(map(store.find, names))) if names else store.ids()

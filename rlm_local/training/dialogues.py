@@ -26,7 +26,8 @@ ROLES = ("root", "child", "sub")
 
 
 class RunDialogue(Dialogue):
-    """A dialogue of a run. `call` is the number of a plain call of the node, else 0."""
+    """A dialogue of a run, with the model that spoke in it. `call` is the number of a plain call
+    of the node, else 0."""
 
     run_id: str
     node: str
@@ -55,6 +56,7 @@ class _Reader:
         self._score = score
         started, ended = self.past.started, self.past.ended
         self._model = started.model if started else ""
+        self._sub_model = (started.sub_model if started else "") or self._model
         self._answered = ended is not None and ended.answer.stop is StopReason.ANSWERED
 
     def told_by(self, event: Event) -> list[RunDialogue]:
@@ -97,7 +99,15 @@ class _Reader:
             elif completion.finish != "stop":
                 fault = "a reply that was cut short"
             messages = [_shown(message) for message in dialogue.sub_call(prompt)]
-            messages.append({"role": "assistant", "content": reply, "learn": True, "fault": ""})
+            messages.append(
+                {
+                    "role": "assistant",
+                    "content": reply,
+                    "learn": True,
+                    "fault": "",
+                    "thought": completion.thought,
+                }
+            )
             found.append(self._dialogue("sub", event.node, messages, fault, call=event.call))
         return found
 
@@ -112,7 +122,7 @@ class _Reader:
             "run_id": self._run_id,
             "node": node,
             "call": call,
-            "model": self._model,
+            "model": self._sub_model if role == "sub" else self._model,
         }
 
 
@@ -134,4 +144,10 @@ def _said(reply: Replied, ran: Ran | None) -> MarkedMessage:
         fault = "a repeat"
     # What follows a block was never part of the history; of a turn to learn the filter cuts it.
     content = read.said if fault else reply.text
-    return {"role": "assistant", "content": content, "learn": True, "fault": fault}
+    return {
+        "role": "assistant",
+        "content": content,
+        "learn": True,
+        "fault": fault,
+        "thought": reply.completion.thought,
+    }

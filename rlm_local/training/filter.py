@@ -28,12 +28,13 @@ _NAME_OR_TEXT = re.compile(r"\bFINAL\((\w+) if '\1' in globals\(\) else '\1'\)")
 
 class MarkedMessage(TypedDict):
     """`learn`: it is a turn to be learned, unless its `fault` says why not; '' where whoever
-    made the dialogue knows that there is none."""
+    made the dialogue knows that there is none. `thought`: what was thought before the turn."""
 
     role: str
     content: str
     learn: bool
     fault: NotRequired[str]
+    thought: NotRequired[str]
 
 
 class Dialogue(TypedDict):

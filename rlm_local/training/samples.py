@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
 import msgspec
 
 from rlm_local.errors import UsageError
-from rlm_local.past import Past
 from rlm_local.records import Record
 from rlm_local.runs import RunRecord
 from rlm_local.training.dialogues import RunDialogue, dialogues
@@ -37,9 +36,10 @@ class Sample(TypedDict):
 
 
 class Selection(Record, frozen=True):
-    """What is taken of a run: dialogues of `roles`, of runs of `models` (none: of any).
+    """What is taken of a run: dialogues of `roles`, of these `models` (none: of any).
 
     `scores`, by run id: runs without one are left out then. None: no run has one.
+    `thoughts`: whether what was thought before a turn is learned with it.
     """
 
     roles: tuple[str, ...] = ("root",)
@@ -47,14 +47,14 @@ class Selection(Record, frozen=True):
     scores: Mapping[str, float] | None = None
     least_score: float = 0.0
     most_chars: int = MOST_CHARS
+    thoughts: bool = False
 
 
 def samples(record: RunRecord, selection: Selection, tally: Counter[str]) -> Iterator[Sample]:
     """The samples of a run, filtered and repaired. `tally` counts what was done."""
     tally["runs"] += 1
-    started = Past(record.events[:1]).started
-    if started is None or (selection.models and started.model not in selection.models):
-        tally["runs left out: of another model" if started else "runs left out: empty"] += 1
+    if not record.events:
+        tally["runs left out: empty"] += 1
         return
     scores = selection.scores
     if scores is not None and record.run_id not in scores:
@@ -62,25 +62,38 @@ def samples(record: RunRecord, selection: Selection, tally: Counter[str]) -> Ite
         return
     score = None if scores is None else scores[record.run_id]
     for kept in filtered(
-        dialogues(record, selection.roles, score=score),
+        _of_models(dialogues(record, selection.roles, score=score), selection.models, tally),
         tally,
         least_score=selection.least_score,
         most_chars=selection.most_chars,
     ):
-        yield from _samples_of(kept)
+        yield from _samples_of(kept, thoughts=selection.thoughts)
 
 
-def _samples_of(dialogue: RunDialogue) -> Iterator[Sample]:
+def _of_models(
+    found: Iterator[RunDialogue], models: Collection[str], tally: Counter[str]
+) -> Iterator[RunDialogue]:
+    for dialogue in found:
+        if not models or dialogue["model"] in models:
+            yield dialogue
+        else:
+            tally["dialogues left out: of another model"] += 1
+
+
+def _samples_of(dialogue: RunDialogue, *, thoughts: bool) -> Iterator[Sample]:
     history: list[ChatMessage] = []
     turn = 0
     for message in dialogue["messages"]:
-        history.append({"role": message["role"], "content": _as_utf8(message["content"])})
-        if message["role"] != "assistant":
-            continue
-        turn += 1
-        if message["learn"]:
+        said: ChatMessage = {"role": message["role"], "content": _as_utf8(message["content"])}
+        if message["role"] == "assistant":
+            turn += 1
+        if message["role"] == "assistant" and message["learn"]:
+            learned = said
+            if thoughts:  # which the runtime, too, keeps out of the history
+                thought = _as_utf8(message.get("thought", ""))
+                learned = {"role": said["role"], "content": thought + said["content"]}
             yield {
-                "messages": history.copy(),
+                "messages": [*history, learned],
                 "run_id": dialogue["run_id"],
                 "node": dialogue["node"],
                 "turn": 0 if dialogue["call"] else turn,
@@ -89,6 +102,7 @@ def _samples_of(dialogue: RunDialogue) -> Iterator[Sample]:
                 "model": dialogue["model"],
                 "score": dialogue["score"],
             }
+        history.append(said)
 
 
 def _as_utf8(text: str) -> str:

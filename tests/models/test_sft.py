@@ -213,9 +213,9 @@ def loaded(folder: Path) -> tuple[Any, Any]:
 # ---------------------------------------------------------------------- tests
 
 
-def answer_of(model: Path) -> str:
+def answer_of(model: Path, *lora: Path) -> str:
     """What the runtime answers with that model about a text that no sample had."""
-    with Runtime(model=model, limits=Limits(turns=3)) as runtime:
+    with Runtime(model=model, lora=lora, limits=Limits(turns=3)) as runtime:
         return runtime.ask(QUESTION, text(2718), mode="rlm").text
 
 
@@ -232,7 +232,7 @@ def test_an_adapter_beside_its_base_and_merged(trained: Path, tmp_path: Path) ->
     losses = learn(trained, samples, tmp_path, *options)
     assert losses[-1] < 0.05 < losses[0]
     folder, lora, merged = (tmp_path / name for name in ("adapter", "lora.gguf", "merged.gguf"))
-    export.main([str(trained), "--out", str(tmp_path / "base.gguf")])
+    export.main([str(trained), "--out", str(tmp_path / "base.gguf"), "--profile", "nano"])
     export.main([str(folder), "--out", str(lora)])
     export.main([str(folder), "--out", str(merged), "--merged", "--profile", "nano"])
     model, tokenizer = loaded(trained)
@@ -240,6 +240,8 @@ def test_an_adapter_beside_its_base_and_merged(trained: Path, tmp_path: Path) ->
     compare(model, tokenizer, Engine(tmp_path / "base.gguf", lora))
     compare(model, tokenizer, Engine(merged))
     assert answer_of(merged) == "['2718']"
+    assert answer_of(tmp_path / "base.gguf", lora) == "['2718']"
+    assert answer_of(tmp_path / "base.gguf") == "2718"
 
 
 @pytest.mark.parametrize("options", [["--full"], ["--lora-rank", "4"]], ids=["full", "lora"])

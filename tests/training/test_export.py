@@ -14,7 +14,7 @@ import pytest
 from rlm_local import cli
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
-from rlm_local.records import Message, Replied, Request, TurnStarted
+from rlm_local.records import Completion, Message, Replied, Request, TurnStarted
 from rlm_local.runs import EVENTS, RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
@@ -169,7 +169,43 @@ def test_runs_are_chosen_by_name_and_by_model(export: Export) -> None:
     assert {each["run_id"] for each in export("last", second)[0]} == {second}
     found, counts = export("--model", "one")
     assert {each["run_id"] for each in found} == {first}
-    assert counts["runs left out: of another model"] == 1
+    assert counts["dialogues left out: of another model"] == 1
+
+
+def test_each_dialogue_is_of_the_model_that_spoke_in_it(export: Export) -> None:
+    turns = [cell("x = llm_query('say b')"), cell("FINAL(x)")]
+    with Runtime(
+        model=ScriptedModel(turns, name="root"),
+        sub_model=ScriptedModel(sub_calls=["b"], name="reader"),
+        sandbox=FakeSandbox(),
+    ) as runtime:
+        runtime.ask("How long?", "one two three", mode="rlm")
+    found, _ = export("--roles", "root,sub")
+    assert [(each["role"], each["model"]) for each in found] == [
+        ("root", "root"),
+        ("root", "root"),
+        ("sub", "reader"),
+    ]
+    assert [each["role"] for each in export("--roles", "root,sub", "--model", "reader")[0]] == [
+        "sub"
+    ]
+
+
+class Thinker(ScriptedModel):
+    """Thinks before it says anything."""
+
+    def _complete(self, request: Request) -> Completion:
+        thought = f"<think>turn {request.turn}</think>"
+        return msgspec.structs.replace(super()._complete(request), thought=thought)
+
+
+def test_thoughts_are_learned_on_request_and_never_shown(export: Export) -> None:
+    ask(Thinker([LOOK, END]))
+    assert "<think>" not in str(export()[0])
+    found, _ = export("--thoughts")
+    said = [each["messages"][-1]["content"] for each in found]
+    assert said == [f"<think>turn 1</think>{LOOK}", f"<think>turn 2</think>{END}"]
+    assert not any("<think>" in str(each["messages"][:-1]) for each in found)
 
 
 def test_a_file_is_written_whole_or_not_at_all(
