@@ -105,7 +105,7 @@ class NothingToCompute:
     def room(self) -> int:
         return self.room_tokens - self._count
 
-    def add(self, sequence: int, tokens: Tokens, position: int, *, output: bool) -> None:
+    def add(self, sequence: int, tokens: Tokens, position: int, *, output: int) -> None:
         self._count += len(tokens)
         self._outputs += output
 

@@ -8,11 +8,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
+from rlm_local.llama.drafting import Draft, beside
 from rlm_local.llama.identity import identity
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
@@ -53,7 +55,9 @@ class LlamaModel:
     fraction. When the worker dies, `notice` is told how, and a new one takes over
     the calls that were under way: once. At its second death they end with WorkerDied.
     `states`: a folder, the user's own, where system prompts are kept as the model
-    has read them, so that the next process need not read them again.
+    has read them, so that the next process need not read them again. `speculate`:
+    compute guessed tokens along where that is faster; see `speculation`. `draft`: the
+    file of a small model with the same tokens, which guesses too; raises DraftError.
     """
 
     def __init__(
@@ -67,17 +71,22 @@ class LlamaModel:
         progress: Callable[[float], None] | None = None,
         notice: Callable[[str], None] | None = None,
         states: Path | None = None,
+        speculate: bool = True,
+        draft: Path | None = None,
     ) -> None:
         self._file = inspect(path, adapters)
-        self._plan = plan(
-            self._file,
-            memory_bytes=min(memory_bytes, physical_bytes()),
-            context_tokens=context_tokens,
-        )
+        memory_bytes = min(memory_bytes, physical_bytes())
+        planned = partial(self._planned, context_tokens=context_tokens)
+        self._draft: Draft | None = None
+        if draft is None or not speculate:
+            self._plan = planned(memory_bytes)
+        else:
+            self._plan, self._draft = beside(draft, self._file, planned, memory_bytes=memory_bytes)
         self.threads = threads or default_threads(self._file.parameters)
         self._progress = progress
         self._notice = notice
         self._states = states
+        self._speculate = speculate
         self._ids = itertools.count(1)
         self._running: dict[int, Complete] = {}
         self._closed = False
@@ -168,6 +177,9 @@ class LlamaModel:
 
     # --------------------------------------------------------------- worker
 
+    def _planned(self, memory_bytes: int, *, context_tokens: int | None) -> MemoryPlan:
+        return plan(self._file, memory_bytes=memory_bytes, context_tokens=context_tokens)
+
     def _tell(self, command: Cancel | Forget) -> None:
         with contextlib.suppress(WorkerDied):  # then it has nothing to end or to forget
             self._worker.send(command)
@@ -239,6 +251,8 @@ class LlamaModel:
             progress=self._progress,
             identity=self._info.identity,
             states=self._states,
+            speculate=self._speculate,
+            draft=self._draft,
         )
 
 
@@ -250,13 +264,16 @@ def start_worker(
     progress: Callable[[float], None] | None = None,
     identity: str = "",
     states: Path | None = None,
+    speculate: bool = True,
+    draft: Draft | None = None,
     check: bool = False,
 ) -> WorkerProcess:
     """A worker with the model loaded. `check`: read every weight for validity.
 
     Raises WorkerDied, ModelError.
     """
-    worker = WorkerProcess(memory_bytes=plan.total_bytes)
+    beside_bytes = draft.plan.total_bytes if draft is not None else 0
+    worker = WorkerProcess(memory_bytes=plan.total_bytes + beside_bytes)
     command = Load(
         path=file.path,
         plan=plan,
@@ -268,6 +285,8 @@ def start_worker(
         adapters=tuple(Adapter(path=a.path, scale=a.scale) for a in file.adapters),
         identity=identity,
         states=str(states or ""),
+        speculate=speculate,
+        draft=draft,
         check=check,
     )
     loaded = False
