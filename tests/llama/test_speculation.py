@@ -26,7 +26,7 @@ from rlm_local.llama.speculation import MOST_REPLIES, Lookups, Speculation
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Message, Request
 from tests.llama.conftest import MEMORY
-from tests.llama.fake import END, SIZE, FakeEngine, FakeVocabulary, reference
+from tests.llama.fake import END, SIZE, FakeEngine, FakeVocabulary, next_token, reference
 
 PLENTY = 1 << 40
 PLAIN = [[7 * n % 50, *range(number, number + 9)] for number, n in enumerate(range(40, 46))]
@@ -252,6 +252,31 @@ def test_drawn_tokens_are_the_same(right: float) -> None:
         return rows
 
     assert drawn(Oracle(6, right=right)) == drawn(None)
+
+
+class Bent:
+    """Steering that now and then writes something else, one token or three."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def instead(self, token: int) -> tuple[int, ...]:
+        self._seen += 1
+        if self._seen % 5 == 0:
+            return (token + 1) % 50, 7, 8
+        return ((token + 3) % 50,) if self._seen % 3 == 0 else ()
+
+
+@pytest.mark.parametrize("right", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("limit", [25, 60, PLENTY])
+def test_what_is_written_in_place_of_a_token_is_the_same(right: float, limit: int) -> None:
+    def bent(speculator: Oracle | None, prompt: list[int]) -> list[tuple[object, ...]]:
+        setup = Setup(speculator)
+        setup.engine.next_token = lambda tokens: next_token(tokens) % 60  # no end
+        return summary(setup.run([job(prompt, steering=Bent(), max_tokens=40)], token_limit=limit))
+
+    for number, prompt in enumerate(PLAIN):
+        assert bent(Oracle(number, right=right), prompt) == bent(None, prompt)
 
 
 def test_an_abort_leaves_no_guessed_cells() -> None:
