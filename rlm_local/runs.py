@@ -110,6 +110,8 @@ class RunSetup(Record, frozen=True):
     sub_model: str | None = None
     sub_info: ModelInfo | None = None
     reuse_calls: bool = False
+    speculate: bool = True
+    draft_model: str | None = None
 
 
 class RunStore:

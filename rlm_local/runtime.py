@@ -100,6 +100,8 @@ class Runtime:
         limits: Limits | None = None,
         context_tokens: int | None = None,
         threads: int | None = None,
+        speculate: bool = True,
+        draft_model: str | Path | None = None,
         reuse_calls: bool = False,
         sandbox: Sandbox | None = None,
         store: RunStore | None = None,
@@ -109,20 +111,23 @@ class Runtime:
 
         `sub_lora` without a `sub_model` makes one of `model`, in a worker of its own.
         `context_tokens` is the window to give `model`, `threads` what each computes
-        with; None leaves it to the engine. A model or `sandbox` that
-        is handed over ready stays its owner's to close.
+        with; None leaves it to the engine. `speculate`: guess tokens where that is
+        faster; `draft_model`, a small one with the same tokens, guesses those of `model`
+        too. A model or `sandbox` that is handed over ready stays its owner's to close.
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
         self._context_tokens = context_tokens
         self._threads = threads
+        self._speculate = speculate
+        self._draft_model = draft_model
         self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
         if sub_model is None and sub_lora:
             sub_model = model
         self._engines = Engines(
-            wanted(model, lora, context_tokens),
+            wanted(model, lora, context_tokens, draft_model),
             None if sub_model is None else wanted(sub_model, sub_lora),
             self._load,
             memory_bytes=self.limits.model_memory_bytes,
@@ -257,6 +262,8 @@ class Runtime:
                 reuse_calls=self._reuse_calls,
                 context_tokens=self._context_tokens,
                 threads=self._threads,
+                speculate=self._speculate,
+                draft_model=None if self._draft_model is None else str(self._draft_model),
                 sources=tuple(map(str, prompt.sources)),
                 replace_bad_bytes=prompt.bad_bytes == "replace",
                 identity=prompt.identity,
@@ -327,6 +334,8 @@ class Runtime:
             memory_bytes=room.memory_bytes,
             context_tokens=room.context_tokens,
             threads=self._threads,
+            speculate=self._speculate,
+            draft=model.draft,
             progress=report,
         )
 
@@ -363,11 +372,14 @@ def load_model(
     memory_bytes: int,
     context_tokens: int | None = None,
     threads: int | None = None,
+    speculate: bool = True,
+    draft: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """The model `name` with LoRA `adapters`, checked against the catalogue and loaded.
 
-    Here, and nowhere else, a name becomes a Model. Raises ModelError.
+    `draft` guesses for it, if `speculate`: a name or a path too. Here, and nowhere else,
+    a name becomes a Model. Raises ModelError.
     """
     path = verified(name).path
     size = path.stat().st_size
@@ -379,6 +391,8 @@ def load_model(
         adapters=adapters,
         context_tokens=context_tokens,
         threads=threads,
+        speculate=speculate,
+        draft=verified(draft).path if draft is not None and speculate else None,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
         states=cache_folder("prefixes"),
     )

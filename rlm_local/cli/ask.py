@@ -18,6 +18,7 @@ from rlm_local.cli.options import (
     limit_options,
     model_options,
     output_options,
+    speculation_options,
     window_option,
 )
 from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
@@ -65,6 +66,7 @@ def exit_code(stop: StopReason) -> int:
 @limit_options
 @window_option
 @click.option("--threads", type=click.INT, help="Threads that the model computes with.")
+@speculation_options
 @click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
 @click.option(
     "--reuse-calls",
@@ -153,6 +155,8 @@ def start_runtime(prompts: Iterable[Path], config: Config, view: View) -> Runtim
         limits=config.limits,
         context_tokens=config.context_tokens,
         threads=config.threads,
+        speculate=config.speculate,
+        draft_model=config.draft_model,
         reuse_calls=config.reuse_calls,
         progress=view.progress,
     )
