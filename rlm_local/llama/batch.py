@@ -56,7 +56,7 @@ class Batch:
             return
         tokens = sequence.pending[:count]
         if guess:
-            tokens = np.concatenate([tokens, np.array(guess, np.int32)])
+            tokens = np.array([*tokens.tolist(), *guess], np.int32)
         outputs = 1 + len(guess) if count == len(sequence.pending) else 0
         self._cache.grow(sequence, len(tokens))
         self._engine.add(sequence.number, tokens, sequence.computed, output=outputs)

@@ -12,7 +12,7 @@ from rlm_local.llama.engine import Tokens
 
 LONGEST_MATCH = 8  # tokens that are compared; a longer match is hardly a better sign
 HISTORY = 16_384  # tokens that are remembered, at least, of those at the end
-_TRIES = 16  # earlier places that are compared, the latest first
+_TRIES = 8  # earlier places that are compared, the latest first
 _NOWHERE = -1
 
 

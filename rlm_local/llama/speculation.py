@@ -89,8 +89,10 @@ class _Way:
         self.chances: dict[Job, Chance] = {}
 
     def look(self, jobs: Items[Job]) -> None:
-        found = {job: self.guesser.chance(job) for job in jobs if job.choices is None}
-        self.chances = {job: chance for job, chance in found.items() if chance is not None}
+        self.chances = {}
+        for job in jobs:
+            if job.choices is None and (chance := self.guesser.chance(job)) is not None:
+                self.chances[job] = chance
 
     def counts(self, length: int) -> dict[Job, int]:
         """How many tokens to guess for each job. One comes without a guess."""
@@ -144,21 +146,21 @@ class Speculation:
         self._measured = []
         if not 0 < len(jobs) <= MOST_REPLIES:
             return {}
-        plans = []
+        best, length, rate = None, 0, -1.0
         for way in self._ways:
             way.look(jobs)
-            plans.append(way.plan(len(jobs), room))
-        best = max(range(len(plans)), key=lambda at: (plans[at].length > 0, plans[at].rate))
-        if not plans[best].length:
+            plan = way.plan(len(jobs), room)
+            if plan.length and plan.rate > rate:
+                best, (length, rate) = way, plan
+        if best is None:
             self._measured = self._ways
             self._compare()
             return {}
-        way = self._ways[best]
-        guesses = way.guesser.guess(way.counts(plans[best].length))
+        guesses = best.guesser.guess(best.counts(length))
         if guesses:
-            self._measured = [way]
+            self._measured = [best]
         for job, guess in guesses.items():
-            self._open[job] = (way.chances[job], guess, len(guess))
+            self._open[job] = (best.chances[job], guess, len(guess))
         return guesses
 
     def _compare(self) -> None:
