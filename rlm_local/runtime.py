@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
 
 from rlm_local import controller
-from rlm_local.catalog import DEFAULT_MODEL, verified
+from rlm_local.catalog import DEFAULT_MODEL, find, verified
 from rlm_local.engines import Engines, Lora, Report, Room, Wanted, wanted
 from rlm_local.errors import UsageError
 from rlm_local.eventfile import RunWriter, sync_files
@@ -252,6 +252,7 @@ class Runtime:
         """Begin the record of a run over `prompt`, so that it can be taken up again."""
         info = self.model.info
         sub_info = self.sub_model.info if self._engines.two else None
+        draft = None if self._draft_model is None else find(self._draft_model).path.absolute()
         run = self.store.new(
             RunSetup(
                 format=SETUP_FORMAT,
@@ -263,7 +264,7 @@ class Runtime:
                 context_tokens=self._context_tokens,
                 threads=self._threads,
                 speculate=self._speculate,
-                draft_model=None if self._draft_model is None else str(self._draft_model),
+                draft_model=None if draft is None else str(draft),
                 sources=tuple(map(str, prompt.sources)),
                 replace_bad_bytes=prompt.bad_bytes == "replace",
                 identity=prompt.identity,

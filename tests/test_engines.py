@@ -21,6 +21,7 @@ from rlm_local.errors import (
 from rlm_local.limits import MIB, Limits
 from rlm_local.model import Model, ScriptedModel
 from rlm_local.records import Adapter
+from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from tests.fakes import FakeSandbox
 from tests.llama import build, lora
@@ -248,3 +249,22 @@ def test_a_draft_model_that_does_not_fit_its_model(paths: list[Path], tmp_path: 
         _ = made.model
     with Runtime(model=paths[0], draft_model=other, speculate=False, sandbox=FakeSandbox()) as made:
         assert made.model.info.path
+
+
+def test_a_run_is_taken_up_again_with_its_draft_model(
+    paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        Runtime(
+            model=paths[0],
+            draft_model=paths[1].name,
+            sandbox=FakeSandbox(),
+            store=RunStore(tmp_path / "runs"),
+        ) as made,
+        made.open("a text") as prompt,
+        made.begin(prompt) as run,
+    ):
+        setup = made.store.setup(run.run_id)
+    assert setup.draft_model == str(paths[1])
+    assert setup.speculate
