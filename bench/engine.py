@@ -155,6 +155,8 @@ class Bench:
                 [m.cpu / m.tokens for m in rounds["bare llama_decode"]], generating_cpu
             ),
             "our own code, us/token": 1e6 * python,
+            "our own code, one reply alone, us/token": 1e6
+            * scheduling_seconds(calls=4, prefix=500, own=28, new=200, parallel=1),
         }
 
     def _programs(

@@ -60,6 +60,7 @@ class Shape:
 
 
 F16 = gguf.GGMLQuantizationType.F16
+F32 = gguf.GGMLQuantizationType.F32
 SHAPES = {
     shape.name: shape
     for shape in (
@@ -159,6 +160,33 @@ def make(name: str) -> Path:
     return path if path.exists() else write(SHAPES[name], path)
 
 
+def deepened(path: Path, to: Path, *, idle: int) -> Path:
+    """A copy of a Llama with `idle` more layers that add nothing: the same text, more work."""
+    reader = gguf.GGUFReader(path)
+    writer = gguf.GGUFWriter(to, "llama")
+    layers: int = reader.fields["llama.block_count"].contents()
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture":
+            continue
+        value = layers + idle if name == "llama.block_count" else field.contents()
+        item = field.types[-1] if field.types[0] is gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(name, value, field.types[0], sub_type=item)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        last, _, part = tensor.name.rpartition(f"blk.{layers - 1}.")
+        if last or part == tensor.name:
+            continue
+        nothing = part in ("attn_output.weight", "ffn_down.weight")
+        data = np.zeros_like(tensor.data) if nothing else tensor.data
+        for layer in range(layers, layers + idle):
+            writer.add_tensor(f"blk.{layer}.{part}", data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return to
+
+
 def describe(
     writer: gguf.GGUFWriter, shape: Shape, metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -200,11 +228,9 @@ def _add(
     scale: float,
 ) -> None:
     """Add a matrix of `size` (rows, columns), standard deviation `scale`, stored as `kind`."""
-    if kind is F16:
-        data: NDArray[np.generic] = (random.standard_normal(size, np.float32) * scale).astype(
-            np.float16
-        )
-        writer.add_tensor(f"{name}.weight", data)
+    if kind in (F16, F32):
+        data: NDArray[np.generic] = random.standard_normal(size, np.float32) * scale
+        writer.add_tensor(f"{name}.weight", data.astype(np.float16) if kind is F16 else data)
         return
     # Quantised blocks are drawn as bytes: a scale, then 32 values of 8 or 4 bits.
     bits, spread = (8, 73.9) if kind is gguf.GGMLQuantizationType.Q8_0 else (4, 4.6)

@@ -17,6 +17,7 @@ from rlm_local.llama.jobs import Call, Job
 from rlm_local.llama.native import Loading, Native
 from rlm_local.llama.places import Places
 from rlm_local.llama.scheduler import Scheduler
+from rlm_local.llama.speculation import Lookups, Speculation
 from rlm_local.llama.stream import TextStream
 
 
@@ -105,7 +106,7 @@ class NothingToCompute:
     def room(self) -> int:
         return self.room_tokens - self._count
 
-    def add(self, sequence: int, tokens: Tokens, position: int, *, output: bool) -> None:
+    def add(self, sequence: int, tokens: Tokens, position: int, *, output: int) -> None:
         self._count += len(tokens)
         self._outputs += output
 
@@ -143,10 +144,15 @@ class NothingToCompute:
 
 
 def scheduling_seconds(*, calls: int, prefix: int, own: int, new: int, parallel: int) -> float:
-    """CPU seconds of our own code for each token that a batch of sub-calls makes."""
+    """CPU seconds of our own code, guesses included, for each token that sub-calls make."""
     engine = NothingToCompute(vocabulary=16_384)
     cache = PrefixCache(engine, cells=40_000, sequences=64)
-    scheduler = Scheduler(engine, cache, places=Places(parallel, parallel))
+    scheduler = Scheduler(
+        engine,
+        cache,
+        places=Places(parallel, parallel),
+        speculator=Speculation(Lookups()),
+    )
     random = np.random.default_rng(1)
     jobs = [
         Job(

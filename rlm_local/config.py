@@ -7,6 +7,8 @@
     turn_form = "auto"          # auto, free or block
     seed = 0
     reuse_calls = false         # sub-calls may have the replies of earlier runs
+    speculate = true            # tokens are guessed where that is faster
+    draft_model = "tiny.gguf"   # a small model that guesses those of the model
     replace_bad_bytes = false
 
     [limits]
@@ -40,7 +42,8 @@ class Config(Record, frozen=True):
     `lora` and `sub_lora` are adapters, each "FILE" or "FILE:SCALE". `context_tokens` is
     the model's window, `threads` what each model computes with, `kv_type` how their KV
     caches are stored and `gpu_layers` how many of each one's layers are on a GPU; None
-    and "auto" leave the choice to the engine.
+    and "auto" leave the choice to the engine. `speculate`: tokens are guessed where that
+    is faster, those of `model` also by `draft_model`, a small one with the same tokens.
     """
 
     model: str = DEFAULT_MODEL
@@ -56,6 +59,8 @@ class Config(Record, frozen=True):
     threads: int | None = None
     kv_type: KvChoice = "auto"
     gpu_layers: LayerChoice = "auto"
+    speculate: bool = True
+    draft_model: str | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -66,8 +71,9 @@ class Config(Record, frozen=True):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the models that are asked."""
-        return (self.model,) if self.sub_model is None else (self.model, self.sub_model)
+        """The names of the models that are asked, and of what guesses for them."""
+        names = (self.model, self.sub_model, self.draft_model)
+        return tuple(name for name in names if name is not None)
 
     @property
     def adapters(self) -> tuple[Adapter, ...]:

@@ -27,11 +27,12 @@ Report = Callable[[int, int], None]
 
 class Wanted(NamedTuple):
     """A model that is to be loaded: a name or a path, its LoRA adapters, its window (None: as
-    it fits)."""
+    it fits), and the name or path of a small one that guesses its tokens."""
 
     name: str | Path
     adapters: tuple[Adapter, ...] = ()
     context_tokens: int | None = None
+    draft: str | Path | None = None
 
 
 class Room(NamedTuple):
@@ -104,15 +105,28 @@ class Engines:
 
 
 def wanted(
-    model: str | Path | Model, lora: Lora, context_tokens: int | None = None
+    model: str | Path | Model,
+    lora: Lora,
+    context_tokens: int | None = None,
+    draft: str | Path | None = None,
 ) -> Wanted | Model:
-    """A model as it is asked for. Raises UsageError for adapters to one that is loaded already."""
+    """A model as it is asked for.
+
+    Raises UsageError for adapters to one that is loaded already, or a draft model beside
+    it, and for a draft model beside one on another machine.
+    """
     if isinstance(model, str | Path):
+        if draft is not None and is_url(model):
+            raise UsageError(
+                f"a draft model was given for {model}, which is on another machine",
+                hint="only a model that is run here can have one",
+            )
         adapters = (each if isinstance(each, Adapter) else catalog.adapter(each) for each in lora)
-        return Wanted(model, tuple(adapters), context_tokens)
-    if lora:
+        return Wanted(model, tuple(adapters), context_tokens, draft)
+    if lora or draft is not None:
+        what = "LoRA adapters were" if lora else "a draft model was"
         raise UsageError(
-            "LoRA adapters were given for a model that is loaded already",
+            f"{what} given for a model that is loaded already",
             hint="give the model by its name or path",
         )
     return model
@@ -157,6 +171,17 @@ class _Rooms:
             )
             for each in self._local
         ]
+        # What guesses for a model is in its worker, so in its room.
+        drafts = [each for each in self._local if each.draft is not None]
+        shares += [Share(inspect(catalog.present(each.draft or "").path)) for each in drafts]
         plans = divide(shares, memory_bytes=min(self._memory_bytes, physical_bytes()))
-        # They load side by side, so neither sees what the other takes of a GPU.
-        return [Room(plan.total_bytes, plan.context_tokens, 1 / len(plans)) for plan in plans]
+        beside = dict(zip(map(id, drafts), plans[len(self._local) :], strict=True))
+        # They load side by side, so none sees what the others take of a GPU.
+        return [
+            Room(
+                plan.total_bytes + (beside[id(each)].total_bytes if id(each) in beside else 0),
+                plan.context_tokens,
+                1 / len(self._local),
+            )
+            for each, plan in zip(self._local, plans, strict=False)
+        ]

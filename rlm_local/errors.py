@@ -11,6 +11,7 @@
     │   ├── ModelFileError         the GGUF file is missing, cut short or invalid
     │   │   └── AdapterError       a LoRA adapter that cannot be used, or not with this model
     │   ├── ModelMemoryError       the model does not fit the memory limit
+    │   ├── DraftError             a draft model with other tokens than the model's
     │   ├── WindowError            a prompt does not fit the model's window
     │   ├── FormError              a schema, grammar or list of choices that cannot be kept to
     │   └── WorkerDied             the process that held the weights is gone
@@ -85,6 +86,10 @@ class AdapterError(ModelFileError):
 
 
 class ModelMemoryError(ModelError):
+    pass
+
+
+class DraftError(ModelError):
     pass
 
 

@@ -121,6 +121,8 @@ class RunSetup(Record, frozen=True):
     reuse_calls: bool = False
     kv_type: KvChoice = "auto"
     gpu_layers: LayerChoice = "auto"
+    speculate: bool = True
+    draft_model: str | None = None
 
 
 class RunStore:

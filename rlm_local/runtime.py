@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
 
 from rlm_local import controller
-from rlm_local.catalog import DEFAULT_MODEL, verified
+from rlm_local.catalog import DEFAULT_MODEL, find, verified
 from rlm_local.engines import Engines, Lora, Report, Room, Wanted, wanted
 from rlm_local.errors import ConfigError, UsageError
 from rlm_local.eventfile import RunWriter, sync_files
@@ -104,6 +104,8 @@ class Runtime:
         threads: int | None = None,
         kv_type: KvChoice = "auto",
         gpu_layers: LayerChoice = "auto",
+        speculate: bool = True,
+        draft_model: str | Path | None = None,
         reuse_calls: bool = False,
         sandbox: Sandbox | None = None,
         store: RunStore | None = None,
@@ -114,8 +116,10 @@ class Runtime:
         `sub_lora` without a `sub_model` makes one of `model`, in a worker of its own.
         `context_tokens` is the window to give `model`, `threads` what each computes
         with, `kv_type` how its KV cache is stored, `gpu_layers` how many of its layers
-        are on a GPU; None and "auto" leave it to the engine. A model or `sandbox` that
-        is handed over ready stays its owner's to close.
+        are on a GPU; None and "auto" leave it to the engine. `speculate`: guess tokens
+        where that is faster; `draft_model`, a small one with the same tokens, guesses those
+        of `model` too. A model or `sandbox` that is handed over ready stays its owner's to
+        close.
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
@@ -123,13 +127,15 @@ class Runtime:
         self._threads = threads
         self._kv_type = kv_type
         self._gpu_layers = gpu_layers
+        self._speculate = speculate
+        self._draft_model = draft_model
         self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
         if sub_model is None and sub_lora:
             sub_model = model
         self._engines = Engines(
-            wanted(model, lora, context_tokens),
+            wanted(model, lora, context_tokens, draft_model),
             None if sub_model is None else wanted(sub_model, sub_lora),
             self._load,
             memory_bytes=self.limits.model_memory_bytes,
@@ -255,6 +261,7 @@ class Runtime:
         """Begin the record of a run over `prompt`, so that it can be taken up again."""
         info = self.model.info
         sub_info = self.sub_model.info if self._engines.two else None
+        draft = None if self._draft_model is None else find(self._draft_model).path.absolute()
         run = self.store.new(
             RunSetup(
                 format=SETUP_FORMAT,
@@ -267,6 +274,8 @@ class Runtime:
                 threads=self._threads,
                 kv_type=self._kv_type,
                 gpu_layers=self._gpu_layers,
+                speculate=self._speculate,
+                draft_model=None if draft is None else str(draft),
                 sources=tuple(map(str, prompt.sources)),
                 replace_bad_bytes=prompt.bad_bytes == "replace",
                 identity=prompt.identity,
@@ -340,6 +349,8 @@ class Runtime:
             kv_type=self._kv_type,
             gpu_layers=self._gpu_layers,
             gpu_share=room.gpu_share,
+            speculate=self._speculate,
+            draft=model.draft,
             progress=report,
         )
 
@@ -379,12 +390,15 @@ def load_model(
     kv_type: KvChoice = "auto",
     gpu_layers: LayerChoice = "auto",
     gpu_share: float = 1.0,
+    speculate: bool = True,
+    draft: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """The model `name` with LoRA `adapters`, checked against the catalogue and loaded; or the
     one on the server that `name` is the URL of.
 
-    Here, and nowhere else, a name becomes a Model. Raises ConfigError, ModelError.
+    `draft` guesses for it, if `speculate`: a name or a path too. Here, and nowhere else,
+    a name becomes a Model. Raises ConfigError, ModelError.
     """
     if is_url(name):
         if adapters:
@@ -408,6 +422,8 @@ def load_model(
         kv_type=kv_type,
         gpu_layers=gpu_layers,
         gpu_share=gpu_share,
+        speculate=speculate,
+        draft=verified(draft).path if draft is not None and speculate else None,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
         states=cache_folder("prefixes"),
     )

@@ -31,6 +31,8 @@ def test_every_key(tmp_path: Path):
         turn_form = "block"
         seed = 7
         replace_bad_bytes = true
+        speculate = false
+        draft_model = "small.gguf"
         context_tokens = 4096
         threads = 2
         [limits]
@@ -46,10 +48,17 @@ def test_every_key(tmp_path: Path):
         turn_form="block",
         seed=7,
         replace_bad_bytes=True,
+        speculate=False,
+        draft_model="small.gguf",
         context_tokens=4096,
         threads=2,
         limits=Limits(wall_seconds=90.0, cell_seconds=5.0, guest_memory_bytes=64 * MIB, turns=3),
     )
+
+
+def test_the_models_of_a_run():
+    assert Config(model="a", sub_model="b", draft_model="c").models == ("a", "b", "c")
+    assert Config(model="a").models == ("a",)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rlm_local.engines import Engines, Room, Wanted, wanted
 from rlm_local.errors import (
     AdapterError,
     ConfigError,
+    DraftError,
     ModelError,
     ModelFileError,
     ModelMemoryError,
@@ -20,9 +21,10 @@ from rlm_local.errors import (
 from rlm_local.limits import MIB, Limits
 from rlm_local.model import Model, ScriptedModel
 from rlm_local.records import Adapter
+from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from tests.fakes import FakeSandbox
-from tests.llama import lora
+from tests.llama import build, lora
 
 
 class Loader:
@@ -209,3 +211,60 @@ def test_adapters_as_people_write_them(
 def test_an_adapter_without_a_name() -> None:
     with pytest.raises(ConfigError, match="no file name"):
         catalog.adapter("")
+
+
+def test_a_draft_model_has_its_part_of_its_models_room(loader: Loader, paths: list[Path]) -> None:
+    made = engines(loader, Wanted(paths[0], draft=paths[1]), Wanted(paths[1]))
+    assert made.model is not made.sub_model
+    with_draft, alone = (loader.rooms[str(path)] for path in paths)
+    assert with_draft.memory_bytes == 2 * alone.memory_bytes
+    assert with_draft.memory_bytes + alone.memory_bytes <= 1024 * MIB
+
+
+@pytest.mark.parametrize("model", [ScriptedModel(), "http://127.0.0.1:1/v1"])
+def test_a_draft_model_is_for_a_model_that_is_loaded_here(model: Model | str) -> None:
+    with pytest.raises(UsageError, match="draft model was given"):
+        wanted(model, (), draft="small.gguf")
+
+
+def test_a_model_with_a_draft_model_beside_another(paths: list[Path]) -> None:
+    limits = Limits(model_memory_bytes=400 * MIB)
+    with Runtime(
+        model=paths[0],
+        sub_model=paths[1],
+        draft_model=paths[1],
+        limits=limits,
+        sandbox=FakeSandbox(),
+    ) as made:
+        assert made.model is not made.sub_model
+
+
+def test_a_draft_model_that_does_not_fit_its_model(paths: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = build.written(tmp_path / "other", build.gguf())
+    with (
+        Runtime(model=paths[0], draft_model=other, sandbox=FakeSandbox()) as made,
+        pytest.raises(DraftError, match="cannot guess for"),
+    ):
+        _ = made.model
+    with Runtime(model=paths[0], draft_model=other, speculate=False, sandbox=FakeSandbox()) as made:
+        assert made.model.info.path
+
+
+def test_a_run_is_taken_up_again_with_its_draft_model(
+    paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        Runtime(
+            model=paths[0],
+            draft_model=paths[1].name,
+            sandbox=FakeSandbox(),
+            store=RunStore(tmp_path / "runs"),
+        ) as made,
+        made.open("a text") as prompt,
+        made.begin(prompt) as run,
+    ):
+        setup = made.store.setup(run.run_id)
+    assert setup.draft_model == str(paths[1])
+    assert setup.speculate

@@ -19,6 +19,7 @@ from rlm_local.cli.options import (
     memory_options,
     model_options,
     output_options,
+    speculation_options,
 )
 from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
 from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
@@ -65,6 +66,7 @@ def exit_code(stop: StopReason) -> int:
 @limit_options
 @memory_options
 @click.option("--threads", type=click.INT, help="Threads that the model computes with.")
+@speculation_options
 @click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
 @click.option(
     "--reuse-calls",
@@ -155,6 +157,8 @@ def start_runtime(prompts: Iterable[Path], config: Config, view: View) -> Runtim
         threads=config.threads,
         kv_type=config.kv_type,
         gpu_layers=config.gpu_layers,
+        speculate=config.speculate,
+        draft_model=config.draft_model,
         reuse_calls=config.reuse_calls,
         progress=view.progress,
     )

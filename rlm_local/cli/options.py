@@ -104,6 +104,23 @@ def model_options(command: Command) -> Command:
     return command
 
 
+def speculation_options(command: Command) -> Command:
+    """speculate, draft_model."""
+    for decorate in (
+        click.option(
+            "--draft-model",
+            help="A small model with the same tokens, which guesses those of the model.",
+        ),
+        click.option(
+            "--speculate/--no-speculate",
+            default=None,
+            help="Guess tokens where that is measured to be faster; on, unless told otherwise.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
 def memory_option(command: Command) -> Command:
     """`--memory` alone."""
     field, kind, text = LIMITS["--memory"]

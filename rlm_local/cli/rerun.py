@@ -108,7 +108,11 @@ def runs_fork(
     config = _config_of(setup, wanted)
     if model is not None or lora:
         config = msgspec.structs.replace(
-            config, model=model or setup.model, lora=lora, context_tokens=None
+            config,
+            model=model or setup.model,
+            lora=lora,
+            context_tokens=None,
+            draft_model=None,
         )
     if sub_model is not None or sub_lora:
         config = msgspec.structs.replace(
@@ -130,6 +134,8 @@ def _config_of(setup: RunSetup, limits: Limits) -> Config:
         threads=setup.threads,
         kv_type=setup.kv_type,
         gpu_layers=setup.gpu_layers,
+        speculate=setup.speculate,
+        draft_model=setup.draft_model,
         reuse_calls=setup.reuse_calls,
         limits=limits,
     )

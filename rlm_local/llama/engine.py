@@ -107,10 +107,10 @@ class Engine(SavingMemory, Protocol):
         """Whether decoding is to end now."""
         ...
 
-    def add(self, sequence: int, tokens: Tokens, position: int, *, output: bool) -> None:
+    def add(self, sequence: int, tokens: Tokens, position: int, *, output: int) -> None:
         """Add `tokens` of `sequence` from `position` on to the batch.
 
-        With `output`, the last one's logits become the next row of `logits`.
+        The logits of the last `output` of them become the next rows of `logits`.
         """
         ...
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from rlm_local.llama.cache import Sequence
 from rlm_local.llama.choices import Choices
 from rlm_local.llama.engine import Logits, Tokens
+from rlm_local.llama.lookup import Lookup
 from rlm_local.llama.steering import Steering
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Completion
@@ -68,6 +69,7 @@ class Job:
         self.sequence: Sequence | None = None
         self.tokens = prompt  # what has to be in the cache: also the reply, after a restart
         self.made = 0  # tokens of the reply
+        self.lookup = Lookup()
         self.cached = 0
         self.charged = 0  # tokens of the prompt that were computed
         self.finish: Finish | None = None

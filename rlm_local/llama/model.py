@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from typing import Self
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
 from rlm_local.llama.devices import Device
 from rlm_local.llama.devices import find as find_gpus
+from rlm_local.llama.drafting import Draft, beside
 from rlm_local.llama.identity import identity
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
@@ -57,7 +59,9 @@ class LlamaModel:
     `states`: a folder, the user's own, where system prompts are kept as the model
     has read them, so that the next process need not read them again. For
     `context_tokens`, `kv_type` and `gpu_layers` see `plan`; `gpu_share` is the part
-    that the model may take of what is free on GPUs.
+    that the model may take of what is free on GPUs. `speculate`: compute guessed tokens
+    along where that is faster; see `speculation`. `draft`: the file of a small model with
+    the same tokens, which guesses too; raises DraftError.
     """
 
     def __init__(
@@ -74,20 +78,28 @@ class LlamaModel:
         progress: Callable[[float], None] | None = None,
         notice: Callable[[str], None] | None = None,
         states: Path | None = None,
+        speculate: bool = True,
+        draft: Path | None = None,
     ) -> None:
         self._file = inspect(path, adapters)
-        self._plan = plan(
-            self._file,
-            memory_bytes=min(memory_bytes, physical_bytes()),
+        memory_bytes = min(memory_bytes, physical_bytes())
+        planned = partial(
+            self._planned,
             context_tokens=context_tokens,
             kv_type=kv_type,
             gpus=[gpu.share(gpu_share) for gpu in usable_gpus(gpu_layers, notice=notice)],
             gpu_layers=gpu_layers,
         )
+        self._draft: Draft | None = None
+        if draft is None or not speculate:
+            self._plan = planned(memory_bytes)
+        else:
+            self._plan, self._draft = beside(draft, self._file, planned, memory_bytes=memory_bytes)
         self.threads = threads or default_threads(self._file.parameters)
         self._progress = progress
         self._notice = notice
         self._states = states
+        self._speculate = speculate
         self._ids = itertools.count(1)
         self._running: dict[int, Complete] = {}
         self._closed = False
@@ -178,6 +190,24 @@ class LlamaModel:
 
     # --------------------------------------------------------------- worker
 
+    def _planned(
+        self,
+        memory_bytes: int,
+        *,
+        context_tokens: int | None,
+        kv_type: KvChoice,
+        gpus: Sequence[Device],
+        gpu_layers: LayerChoice,
+    ) -> MemoryPlan:
+        return plan(
+            self._file,
+            memory_bytes=memory_bytes,
+            context_tokens=context_tokens,
+            kv_type=kv_type,
+            gpus=gpus,
+            gpu_layers=gpu_layers,
+        )
+
     def _tell(self, command: Cancel | Forget) -> None:
         with contextlib.suppress(WorkerDied):  # then it has nothing to end or to forget
             self._worker.send(command)
@@ -249,6 +279,8 @@ class LlamaModel:
             progress=self._progress,
             identity=self._info.identity,
             states=self._states,
+            speculate=self._speculate,
+            draft=self._draft,
         )
 
 
@@ -260,13 +292,16 @@ def start_worker(
     progress: Callable[[float], None] | None = None,
     identity: str = "",
     states: Path | None = None,
+    speculate: bool = True,
+    draft: Draft | None = None,
     check: bool = False,
 ) -> WorkerProcess:
     """A worker with the model loaded. `check`: read every weight for validity.
 
     Raises WorkerDied, ModelError.
     """
-    worker = WorkerProcess(memory_bytes=plan.host_bytes)
+    beside_bytes = draft.plan.host_bytes if draft is not None else 0
+    worker = WorkerProcess(memory_bytes=plan.host_bytes + beside_bytes)
     command = Load(
         path=file.path,
         plan=plan,
@@ -278,6 +313,8 @@ def start_worker(
         adapters=tuple(Adapter(path=a.path, scale=a.scale) for a in file.adapters),
         identity=identity,
         states=str(states or ""),
+        speculate=speculate,
+        draft=draft,
         check=check,
     )
     loaded = False

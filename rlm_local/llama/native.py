@@ -126,16 +126,25 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 class Native:
     """`engine.Engine` over llama.cpp: a loaded model with one context.
 
-    Not for two threads at once, except `abort`.
+    Not for two threads at once, except `abort`. What aborts the one that it is `beside`
+    aborts it too.
     """
 
     def __init__(
-        self, path: Path, how: Loading, *, progress: Callable[[float], None] | None = None
+        self,
+        path: Path,
+        how: Loading,
+        *,
+        progress: Callable[[float], None] | None = None,
+        beside: Native | None = None,
     ) -> None:
         _llama.llama_backend_init()
         self._model = self._load(path, how, progress)
         self.vocabulary = NativeVocabulary(self._model)
-        self._flag = ctypes.create_string_buffer(2)  # "" or "\1": see _start
+        # "" or "\1": see _start
+        self._flag: ctypes.Array[ctypes.c_char] = (
+            ctypes.create_string_buffer(2) if beside is None else beside._flag
+        )
         # Before there is a context, which makes room in its graphs for those it finds.
         adapters = [self._adapter(adapter.path) for adapter in how.adapters]
         self._context = self._start(how)
@@ -252,19 +261,20 @@ class Native:
         """For how many more tokens of the batch logits can be had."""
         return self._outputs_max - self._outputs
 
-    def add(self, sequence: int, tokens: Tokens, position: int, *, output: bool) -> None:
+    def add(self, sequence: int, tokens: Tokens, position: int, *, output: int) -> None:
         start, end = self._count, self._count + len(tokens)
-        if not 0 < len(tokens) <= self.room or (output and not self.outputs_left):
+        if not 0 < len(tokens) <= self.room:
             raise ValueError(f"{len(tokens)} tokens for a batch with room for {self.room}")
+        if not 0 <= output <= min(len(tokens), self.outputs_left):
+            raise ValueError(f"logits of {output} tokens, and {self.outputs_left} can be had")
         if not 0 <= sequence < SEQUENCES:
             raise ValueError(f"there is no sequence {sequence}")
         self._token[start:end] = tokens
         self._position[start:end] = np.arange(position, position + len(tokens), dtype=np.int32)
         self._sequence[start:end] = sequence
-        self._wanted[start:end] = 0
-        if output:
-            self._wanted[end - 1] = 1
-            self._outputs += 1
+        self._wanted[start : end - output] = 0
+        self._wanted[end - output : end] = 1
+        self._outputs += output
         self._count = end
 
     def decode(self) -> Outcome:

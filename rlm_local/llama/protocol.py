@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from rlm_local.llama.drafting import Draft
 from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import Special
 from rlm_local.records import Adapter, Completion, Record, Request
@@ -27,6 +28,7 @@ class Load(Record, frozen=True, tag="load"):
 
     `states`: the folder for what is kept of system prompts, or '' to keep nothing;
     `identity`: what they belong to.
+    `speculate`: whether tokens are guessed, by `draft` too if there is one.
     """
 
     path: str
@@ -39,6 +41,8 @@ class Load(Record, frozen=True, tag="load"):
     adapters: tuple[Adapter, ...] = ()
     identity: str = ""
     states: str = ""
+    speculate: bool = True
+    draft: Draft | None = None
     check: bool = False
     id: int = LOAD
 

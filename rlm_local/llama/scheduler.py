@@ -4,22 +4,26 @@ Each step makes one batch: the next token of every running sequence, then as muc
 of the waiting prompts as there is room for. Calls come and end between steps, and
 their requests join when a place and cells are free and leave as soon as they are
 done. One that shares its beginning with a prompt being computed waits for it and
-starts from its cells.
+starts from its cells. Behind a reply's next token may stand some that are only
+guessed: those that turn out right are part of the reply, and cells of the rest are freed.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rlm_local.errors import ModelError
+from rlm_local.llama.batch import Batch, Part
 from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, Start
 from rlm_local.llama.choices import shared_start
 from rlm_local.llama.engine import Engine, Logits, Outcome, common_prefix
 from rlm_local.llama.jobs import Call, Finish, Job
 from rlm_local.llama.places import Places
+from rlm_local.llama.speculation import Speculator
 from rlm_local.llama.waiting import Line, Waiting
 
 # Cells kept for a running reply. Fewer than its worst case, because most replies are
@@ -34,57 +38,22 @@ _SHALLOW_SHARE = 5
 _SHALLOW_TOKENS = 2  # at least
 
 
-_MakeRoom = Callable[[Job, int, "list[_Part]"], int]
-
-
-class _Part(NamedTuple):
-    """What one job has in a batch: its next `tokens`, with logits for the last one or without."""
-
-    job: Job
-    sequence: Sequence
-    tokens: int
-    output: bool
-
-
-class _Batch:
-    """What the next step will compute. `make_room` gets cells, at most as many as wanted."""
-
-    def __init__(self, engine: Engine, cache: PrefixCache, make_room: _MakeRoom) -> None:
-        self.parts: list[_Part] = []
-        self._engine = engine
-        self._cache = cache
-        self._make_room = make_room
-        self._spent = Counter[int]()  # tokens of prompts, by call
-
-    def put(self, job: Job, most: int) -> None:
-        """Add up to `most` of the next tokens of `job`."""
-        sequence = job.sequence
-        if sequence is None:  # given up for the sake of an older one
-            return
-        count = min(len(sequence.pending), most, self._engine.room)
-        if job.uncounted:
-            count = min(count, job.call.tokens_left - self._spent[job.call.number])
-        if count > 0:
-            count = min(count, self._make_room(job, count, self.parts))
-        if count <= 0:
-            return
-        output = count == len(sequence.pending)
-        self._cache.grow(sequence, count)
-        self._engine.add(
-            sequence.number, sequence.pending[:count], sequence.computed, output=output
-        )
-        self.parts.append(_Part(job, sequence, count, output))
-        self._spent[job.call.number] += min(count, job.uncounted)
-
-
 class Scheduler:
-    """Runs calls. `places`: how many sequences decode together."""
+    """Runs calls. `places`: how many sequences decode together. `speculator`: guesses tokens."""
 
-    def __init__(self, engine: Engine, cache: PrefixCache, *, places: Places) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        cache: PrefixCache,
+        *,
+        places: Places,
+        speculator: Speculator | None = None,
+    ) -> None:
         self._engine = engine
         self._vocabulary = engine.vocabulary
         self._cache = cache
         self._places = places
+        self._speculator = speculator
         self._calls: dict[int, Call] = {}
         self._waiting = Waiting()
         self._active: list[Job] = []
@@ -136,6 +105,7 @@ class Scheduler:
 
     def step(self) -> None:
         """Compute one batch. Raises ModelError: then `reset`."""
+        began = time.perf_counter()
         for call in list(self._calls.values()):
             if call.tokens_left <= 0:
                 self.end(call.number, "tokens")
@@ -145,24 +115,29 @@ class Scheduler:
         parts = self._fill()
         if not parts:  # llama.cpp would abort
             raise ModelError("the scheduler found nothing to compute")
-        began = time.perf_counter()
+        before_decoding = time.perf_counter()
         outcome = self._engine.decode()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - before_decoding
         if outcome is Outcome.NO_CELLS:
             raise ModelError("llama.cpp found no cells for a batch that should fit")
         if outcome is Outcome.ABORTED:
             for part in parts:
                 self._cache.cut(part.sequence, part.sequence.computed)
             return
-        if all(part.tokens == 1 for part in parts):
-            self._places.measured(len(parts), seconds)
         for part in parts:
             part.sequence.computed += part.tokens
             charge = min(part.tokens, part.job.uncounted)
             part.job.charged += charge
             part.job.call.tokens_left -= charge
-        if outputs := [part.job for part in parts if part.output]:
-            self._sample(outputs)
+        rows = sum(part.outputs for part in parts)
+        if rows:
+            self._sample(parts)
+        if all(part.tokens == 1 and part.outputs for part in parts):
+            if rows == len(parts):
+                self._places.measured(rows, seconds)
+            if self._speculator is not None:
+                # With what choosing tokens and freeing cells takes: guesses cost that too.
+                self._speculator.measured(rows, time.perf_counter() - began)
 
     # ------------------------------------------------------------ admission
 
@@ -233,17 +208,25 @@ class Scheduler:
 
     # ---------------------------------------------------------------- batch
 
-    def _fill(self) -> list[_Part]:
+    def _fill(self) -> list[Part]:
         """Put the next tokens into the batch."""
-        batch = _Batch(self._engine, self._cache, self._make_room)
+        batch = Batch(self._engine, self._cache, self._make_room)
         # Replies first: they take one token each, and stay fluent beside a long prompt.
         replying = [job for job in self._active if not job.prefilling]
-        for job in replying:
-            batch.put(job, 1)
         prompts = [job for job in self._active if job.prefilling]
+        guesses = self._guesses([] if prompts else replying)
+        for job in replying:
+            batch.put(job, 1, guesses.get(job, ()))
         for job, most in self._shares(replying, prompts):
             batch.put(job, most)
         return batch.parts
+
+    def _guesses(self, replying: list[Job]) -> Mapping[Job, list[int]]:
+        """What may follow the replies' next tokens, in cells and room that nobody needs."""
+        if self._speculator is None:
+            return {}
+        free = min(self._cache.free, self._engine.room) - len(replying)
+        return self._speculator.guesses(replying, room=max(0, free))
 
     def _shares(self, replying: list[Job], prompts: list[Job]) -> Iterator[tuple[Job, int]]:
         """The prompts and how many of their tokens are computed now, deepest first."""
@@ -263,7 +246,7 @@ class Scheduler:
                 room -= min(share, _length(job))
                 yield job, share
 
-    def _make_room(self, job: Job, count: int, parts: list[_Part]) -> int:
+    def _make_room(self, job: Job, count: int, parts: list[Part]) -> int:
         """How many of `count` cells there are for `job`, after giving up what is in the way."""
         while self._cache.free < count and self._cache.evict():
             pass
@@ -286,36 +269,67 @@ class Scheduler:
 
     # --------------------------------------------------------------- tokens
 
-    def _sample(self, outputs: list[Job]) -> None:
+    def _sample(self, parts: list[Part]) -> None:
         logits = self._engine.logits()
         likeliest = logits.argmax(axis=1)
-        for row, job in enumerate(outputs):
+        row = 0
+        for part in parts:
+            job = part.job
+            if not part.outputs:
+                continue
             if job.call.tokens_left <= 0:
+                self._drop_guess(part)
                 self._leave(job, "tokens")
             elif job.choices is not None:
                 self._compare(job, logits[row])
             else:
-                self._append(job, job.picker(logits[row]) if job.picker else int(likeliest[row]))
+                rows = slice(row, row + part.outputs)
+                self._go_on(part, logits[rows], likeliest[rows])
+            row += part.outputs
 
-    def _append(self, job: Job, token: int) -> None:
-        """Go on after `token`, or after what is to be written in its place; or end there."""
-        written = job.steering.instead(token) if job.steering else ()
-        for one in written or (token,):
-            if job.finish is None:
-                self._write(job, one)
+    def _go_on(self, part: Part, logits: Logits, likeliest: NDArray[np.intp]) -> None:
+        """Take the tokens that follow: the next one, and one more for each right guess.
 
-    def _write(self, job: Job, token: int) -> None:
+        Each is chosen from the same logits as it would be without guesses.
+        """
+        job, sequence = part.job, part.sequence
+        made: list[int] = []
+        right = 0
+        finish: Finish | None = None
+        for at, row in enumerate(logits):
+            token = job.picker(row) if job.picker else int(likeliest[at])
+            written = (job.steering.instead(token) if job.steering else ()) or (token,)
+            for one in written:
+                made.append(one)
+                if finish := self._append(job, sequence, one):
+                    break
+            if finish or at == len(part.guess) or written != (part.guess[at],):
+                break
+            right += 1
+            sequence.computed += 1
+        if right < len(part.guess):
+            self._drop_guess(part)
+        if self._speculator is not None:
+            self._speculator.came(job, made)
+        if finish:
+            self._leave(job, finish)
+
+    def _drop_guess(self, part: Part) -> None:
+        if part.guess:
+            self._cache.cut(part.sequence, part.sequence.computed)
+
+    def _append(self, job: Job, sequence: Sequence, token: int) -> Finish | None:
+        """Go on after `token`, or say why it ends there."""
         if job.call.tokens_left <= 0:
-            self._leave(job, "tokens")
-            return
+            return "tokens"
         job.made += 1
         job.call.tokens_left -= 1
         if self._vocabulary.ends(token) or job.stream.feed(self._vocabulary.piece(token)):
-            self._leave(job, "stop")
-        elif job.full:
-            self._leave(job, "length")
-        elif job.sequence is not None:
-            job.sequence.append(token)
+            return "stop"
+        if job.full:
+            return "length"
+        sequence.append(token)
+        return None
 
     def _compare(self, job: Job, logits: Logits) -> None:
         """Decide between the job's choices, or go on with the one that leads."""

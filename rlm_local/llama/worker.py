@@ -22,6 +22,7 @@ from rlm_local.errors import FormError, ModelError, WindowError
 from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.chat import Chat, ChatFormat
+from rlm_local.llama.draft import DraftModel
 from rlm_local.llama.identity import state_key
 from rlm_local.llama.intake import Intake
 from rlm_local.llama.jobs import Call
@@ -40,6 +41,7 @@ from rlm_local.llama.protocol import (
     Reply,
 )
 from rlm_local.llama.scheduler import Scheduler
+from rlm_local.llama.speculation import Lookups, Speculation
 from rlm_local.llama.states import PrefixStore, Swap
 
 LEAST_PLACES = 8  # sequences decoded together, before it is known how many are worth it
@@ -85,7 +87,32 @@ class Worker:
             store=_store(load),
         )
         places = Places(LEAST_PLACES, load.plan.parallel)
-        self._scheduler = Scheduler(self.native, self._cache, places=places)
+        self._scheduler = Scheduler(
+            self.native,
+            self._cache,
+            places=places,
+            speculator=self._speculation(load),
+        )
+
+    def _speculation(self, load: Load) -> Speculation | None:
+        """Who guesses tokens, if anybody."""
+        if not load.speculate:
+            return None
+        if load.draft is None:
+            return Speculation(Lookups())
+        plan = load.draft.plan
+        how = Loading(
+            cells=plan.cells,
+            batch_tokens=plan.batch_tokens,
+            threads=load.threads,
+            flash=plan.flash,
+            mapped=plan.mapped,
+        )
+        native = Native(Path(load.draft.path), how, beside=self.native)
+        model = DraftModel(
+            native, cells=plan.cells, sequences=SEQUENCES, vocabulary=self._vocabulary.size
+        )
+        return Speculation(Lookups(), model)
 
     def _progress(self, fraction: float) -> None:
         if fraction - self._fraction >= 0.01:

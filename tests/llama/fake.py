@@ -89,14 +89,18 @@ def reference(prompt: list[int], max_tokens: int) -> list[int]:
 class FakeEngine(FakeMemory):
     """Batches of up to `batch` tokens over `cells` cells. `abort_after`: batches until aborted."""
 
-    def __init__(self, *, cells: int, batch: int, abort_after: int = 1 << 60) -> None:
+    def __init__(
+        self, *, cells: int, batch: int, abort_after: int = 1 << 60, size: int = SIZE
+    ) -> None:
         super().__init__()
+        self.size = size
         self.vocabulary: Vocabulary = FakeVocabulary()
         self.capacity = cells
         self.batch = batch
         self.abort_after = abort_after
+        self.next_token = next_token
         self.batches: list[list[tuple[int, int]]] = []  # (sequence, tokens) of each part
-        self._parts: list[tuple[int, Tokens, int, bool]] = []
+        self._parts: list[tuple[int, Tokens, int, int]] = []
         self._rows: list[int] = []
 
     @property
@@ -107,8 +111,9 @@ class FakeEngine(FakeMemory):
     def aborted(self) -> bool:
         return len(self.batches) >= self.abort_after
 
-    def add(self, sequence: int, tokens: Tokens, position: int, *, output: bool) -> None:
+    def add(self, sequence: int, tokens: Tokens, position: int, *, output: int) -> None:
         assert 0 < len(tokens) <= self.room
+        assert 0 <= output <= len(tokens)
         self._parts.append((sequence, tokens.copy(), position, output))
 
     def decode(self) -> Outcome:
@@ -123,12 +128,13 @@ class FakeEngine(FakeMemory):
             held = self.sequences.setdefault(sequence, [])
             assert len(held) == position, "positions must go on where they ended"
             held.extend([int(token)] for token in tokens)
-            if output:
-                self._rows.append(next_token(self.tokens(sequence)))
+            whole = self.tokens(sequence)
+            for ahead in reversed(range(output)):
+                self._rows.append(self.next_token(whole[: len(whole) - ahead]))
         assert self.cells <= self.capacity
         return Outcome.ABORTED if aborted else Outcome.DONE
 
     def logits(self) -> Logits:
-        rows = np.zeros((len(self._rows), SIZE), np.float32)
+        rows = np.zeros((len(self._rows), self.size), np.float32)
         rows[np.arange(len(self._rows)), self._rows] = 1.0
         return rows

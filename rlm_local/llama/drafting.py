@@ -1,0 +1,73 @@
+"""A draft model beside the model that it guesses for: what must fit, and how it shares memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import zip_longest
+from pathlib import Path
+
+from rlm_local.errors import DraftError
+from rlm_local.llama import gguf
+from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, MemoryPlan, plan
+from rlm_local.llama.modelfile import ModelFile, inspect
+from rlm_local.records import Record
+
+# Vocabularies of one family are filled up to different lengths with tokens that nobody uses.
+PADDING = 128
+_AMPLE = 1 << 62
+
+
+class Draft(Record, frozen=True):
+    """A draft model's file, and what it will take."""
+
+    path: str
+    plan: MemoryPlan
+
+
+def beside(
+    path: Path,
+    model: ModelFile,
+    planned: Callable[[int], MemoryPlan],
+    *,
+    memory_bytes: int,
+) -> tuple[MemoryPlan, Draft]:
+    """The plan of `model` and that of the draft model at `path`, together within `memory_bytes`.
+
+    `planned` plans for `model` within as many bytes as it is given. The draft model has
+    the same window, if it was trained for as much. Raises DraftError if it has other
+    tokens, ModelFileError, and ModelMemoryError if both do not fit.
+    """
+    draft = inspect(path)
+    check_vocabulary(draft, model)
+    least = _plan(draft, SMALLEST_CONTEXT_TOKENS)
+    main = planned(memory_bytes - least.total_bytes)
+    small = _plan(draft, main.context_tokens)
+    if main.total_bytes + small.total_bytes > memory_bytes:
+        main = planned(memory_bytes - small.total_bytes)
+        small = _plan(draft, main.context_tokens)
+    return main, Draft(path=draft.path, plan=small)
+
+
+def check_vocabulary(draft: ModelFile, model: ModelFile) -> None:
+    """Raise DraftError unless both have the same tokens, apart from what fills them up."""
+    tokens = [
+        gguf.read(Path(file.path)).metadata["tokenizer.ggml.tokens"] for file in (draft, model)
+    ]
+    ours, theirs = (list(each) for each in tokens if isinstance(each, list))
+    shared = min(len(ours), len(theirs))
+    different = [at for at, (a, b) in enumerate(zip_longest(ours, theirs)) if a != b]
+    if draft.tokenizer == model.tokenizer and (
+        not different or (different[0] >= shared and len(different) <= PADDING)
+    ):
+        return
+    raise DraftError(
+        f"{draft.name} cannot guess for {model.name}: of {len(ours):,} and {len(theirs):,} tokens "
+        f"{len(different):,} differ",
+        hint="a draft model is a smaller one of the same family",
+    )
+
+
+def _plan(draft: ModelFile, context_tokens: int) -> MemoryPlan:
+    window = max(min(context_tokens, draft.context_tokens), 1)
+    smallest = min(SMALLEST_CONTEXT_TOKENS, draft.context_tokens)
+    return plan(draft, memory_bytes=_AMPLE, context_tokens=max(smallest, window))
