@@ -7,7 +7,8 @@ Methods (`bench.methods`): direct (of a text that does not fit the window its be
 end), compaction (reads window after window and keeps notes), retrieval (BM25, then one reading),
 and the runtime with sub-calls down to depth 0, 1 and 2. Tasks are the held-out ones of
 `models/nano`. Each method has the same time for a task; what it has not answered by then is
-wrong, partial answers are judged as they are.
+wrong, partial answers are judged as they are. Where the column `answered` is below 1, time or
+another limit has decided: give more `--seconds`, or a machine with less to do.
 
 Every result is a line of `bench/out/baselines.jsonl` as soon as it is there, and is not computed
 again for the same weights, window and time. The table has a line for each method and length with
@@ -259,7 +260,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), metavar="CHARS")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--runs", type=int, default=10, help="tasks of each family and length")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for a method and a task")
+    parser.add_argument("--seconds", type=float, default=600.0, help="for a method and a task")
     arguments = parser.parse_args()
     limits = Limits(
         wall_seconds=arguments.seconds,
