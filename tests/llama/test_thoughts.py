@@ -230,6 +230,8 @@ def test_no_budget_no_thought(tmp_path: Path) -> None:
     reply = says(tmp_path, [b"a", b" b"], always, thought_tokens=0)
     assert (reply.thought, reply.text) == ("", "a b")  # it was closed in the prompt
     assert says(tmp_path, [b"a"], always, grammar='root ::= "xy"').text == "xy"
+    chosen = says(tmp_path, [b"a"], always, choices=("b", "a", "c"))
+    assert (chosen.text, chosen.thought, chosen.completion_tokens) == ("a", "", 0)
 
 
 def test_a_model_that_begins_to_think_again_and_again(tmp_path: Path) -> None:
