@@ -24,7 +24,7 @@ VERSION = "0.3.36"  # of llama-cpp-python, as pyproject.toml pins it
 SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 NAME = f"llama_cpp_python-{VERSION}"
 TARGETS = ("llama-batched-bench", "llama-server")
-_NICENESS = 15
+_NICENESS = 10
 # A release as the package's own build makes it. The rest only keeps out what is not needed,
 # and what would be fetched: the server's pages, and TLS.
 _OPTIONS = (

@@ -127,14 +127,15 @@ def test_a_model_by_name_is_loaded_with_the_limits_and_closed(
 
     monkeypatch.setattr(runtime, "load_model", load)
     limits = Limits(model_memory_bytes=12345)
-    with Runtime(model="some", limits=limits, context_tokens=99, threads=3) as session:
+    asked = {"context_tokens": 99, "threads": 3, "kv_type": "q8_0", "gpu_layers": 7}
+    with Runtime(model="some", limits=limits, **asked) as session:  # type: ignore[arg-type]
         assert session.ask("q", "text", mode="rlm").text == "1"
         assert not model.closed
     assert model.closed
     [options] = loaded
     assert callable(options.pop("progress"))
     assert options == {
-        "name": "some", "adapters": (), "memory_bytes": 12345, "context_tokens": 99, "threads": 3,
+        "name": "some", "adapters": (), "memory_bytes": 12345, "gpu_share": 1.0, **asked,
     }  # fmt: skip
 
 

@@ -30,8 +30,11 @@ def small(tiny_path: Path) -> ModelFile:
     return larger(
         inspect(tiny_path),
         weight_bytes=400 * MIB,
-        kv_floats=2 * 16 * 4 * 64,
+        layers=16,
+        layer_bytes=(20 * MIB,) * 16,
+        layer_kv_floats=(2 * 4 * 64,) * 16,
         head_width=64,
+        value_width=64,
         width=1_024,
         kv_width=256,
         feed_forward=2_816,
@@ -54,7 +57,7 @@ def test_with_room_for_all_each_gets_what_it_would_get_alone(
 
 def test_windows_grow_together(large: ModelFile, small: ModelFile) -> None:
     windows = []
-    for memory in (6 * GIB, 7 * GIB, 8 * GIB):
+    for memory in (5 * GIB, 6 * GIB, 7 * GIB):
         plans = divide([Share(large), Share(small)], memory_bytes=memory)
         assert memory - 100 * MIB < total(list(plans)) <= memory
         assert plans[0].context_tokens == plans[1].context_tokens
@@ -81,7 +84,8 @@ def test_a_window_that_is_asked_for(large: ModelFile, small: ModelFile) -> None:
 
 
 def test_at_the_limit_and_below(large: ModelFile, small: ModelFile) -> None:
-    least = total(list(divide([Share(large, 512), Share(small, 512)], memory_bytes=64 * GIB)))
+    smallest = [Share(file, 512, "q8_0") for file in (large, small)]
+    least = total(list(divide(smallest, memory_bytes=64 * GIB)))
     plans = divide([Share(large), Share(small)], memory_bytes=least)
     assert [each.context_tokens for each in plans] == [512, 512]
     with pytest.raises(ModelMemoryError) as caught:
@@ -107,3 +111,20 @@ def test_never_more_than_the_limit(
     for file, each in zip((large, small), plans, strict=True):
         again = plan(file, memory_bytes=each.total_bytes, context_tokens=each.context_tokens)
         assert again.total_bytes == each.total_bytes
+
+
+def test_kv_caches_are_q8_0_where_windows_would_be_cut(large: ModelFile, small: ModelFile) -> None:
+    plain = [Share(large, kv_type="f16"), Share(small, kv_type="f16")]
+    needed = total(list(divide(plain, memory_bytes=64 * GIB)))
+    assert {each.kv_type for each in divide([Share(large), Share(small)], memory_bytes=needed)} == {
+        "f16"
+    }
+    below = divide([Share(large), Share(small)], memory_bytes=needed - 1)
+    assert {each.kv_type for each in below} == {"q8_0"}
+    assert [each.context_tokens for each in below] == [32_768, 32_768]
+    cut = divide(plain, memory_bytes=needed - 1)
+    assert cut[0].context_tokens < 32_768
+    # What each is given is enough for it to come to the same plan by itself.
+    for file, each in zip((large, small), below, strict=True):
+        alone = plan(file, memory_bytes=each.total_bytes, context_tokens=each.context_tokens)
+        assert (alone.kv_type, alone.total_bytes) == ("q8_0", each.total_bytes)
