@@ -109,8 +109,7 @@ class Node:
         state = self.state
         try:
             with self._fork() as repl:
-                facts = self._facts(repl.on_demand)
-                state.messages += dialogue.opening(self._profile, self.question, facts)
+                state.messages += dialogue.opening(self._profile, self.question, self._facts(repl))
                 self._restore(repl)
                 while state.final is None:
                     self._turn(repl)
@@ -359,7 +358,7 @@ class Node:
 
     # -------------------------------------------------------------- wording
 
-    def _facts(self, on_demand: bool) -> dialogue.PromptFacts:
+    def _facts(self, repl: Repl) -> dialogue.PromptFacts:
         return dialogue.PromptFacts(
             documents=len(self.prompt.documents),
             single=self.prompt.single,
@@ -367,7 +366,7 @@ class Node:
             head=self.prompt.preview(self._profile.head_chars),
             call_chars=self._call_chars() if self._may_call else 0,
             children=self.depth + 1 < self._limits.depth,
-            on_demand=on_demand,
+            on_demand=repl.on_demand,
         )
 
     def _call_chars(self) -> int:

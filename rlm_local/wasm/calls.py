@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import msgspec
@@ -87,8 +88,8 @@ class HostCalls:
         self,
         host: HostFunctions,
         functions: frozenset[str],
-        own: Mapping[str, Callable[[list[object]], object]],
-        documents: int,
+        own: Mapping[str, Callable[[list[object]], object]] = MappingProxyType({}),
+        documents: int = 0,
     ) -> None:
         """`own` are those that this package answers itself; they may raise as `host` may.
         `documents`: how many the guest's context has."""

@@ -11,6 +11,8 @@ import ctypes
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,12 +20,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rlm_local.errors import SandboxError
+from rlm_local.prompt import Document, Region
 from rlm_local.sandbox import GuestRaise, GuestText
 from rlm_local.wasm import capi
 from rlm_local.wasm.calls import HostCalls
 from rlm_local.wasm.cell import Cell
 from rlm_local.wasm.instance import GuestFault, Instance
 from rlm_local.wasm.mailbox import Mailbox
+from rlm_local.wasm.mapping import whole_pages
+from rlm_local.wasm.ondemand import OnDemand
 from rlm_local.wasm.repl import CellResult
 from tests.attacks.boundary import IMPORTS, MOST_PAGES, SIZE, Boundary
 
@@ -36,7 +41,7 @@ _boundary = Boundary()
 
 def host(name: str, arguments: list[object]) -> object:
     """Reads what it is given, as a host function may."""
-    return [each.read()[:100] if isinstance(each, GuestText) else each for each in arguments]
+    return [each.read()[:100] if isinstance(each, GuestText) else repr(each) for each in arguments]
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +192,65 @@ def test_guest_raise_is_data() -> None:
     assert json.loads(calls.answer(len(message), lambda: message)) == {
         "error": ["ValueError", "no"]
     }
+
+
+numbers = (
+    st.sampled_from([0, 1, -1, 2**16, 3 * 2**16, 2**31, 2**32, 2**63, 2**64, -(2**16), True])
+    | st.integers(-(2**70), 2**70)
+    | st.integers(-2, 9).map(lambda pages: pages << 16)
+)
+
+
+class Piled:
+    """Files of one to three pages, each of one byte's value."""
+
+    single = False
+
+    def __init__(self, folder: Path) -> None:
+        self.regions = []
+        for number in range(3):
+            path = folder / f"{number}"
+            path.write_bytes(bytes([number + 1]) * ((number + 1) << 16))
+            self.regions.append(Region(path, 0, (number + 1) << 16))
+        self.documents = [Document(f"{n}", n, 0, 9, 1, True) for n in range(3)]
+
+
+@pytest.fixture(scope="module")
+def on_demand(tmp_path_factory: pytest.TempPathFactory) -> OnDemand:
+    """A window of five pages, from the third on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rlm_local.wasm.ondemand.LEAST_WINDOW_BYTES", 5 << 16)
+        prompt: Any = Piled(tmp_path_factory.mktemp("spool"))
+        return OnDemand(prompt, 2 << 16, 1 << 32)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.lists(numbers | st.text(max_size=3), max_size=5), min_size=1, max_size=12))
+@example([[2, 0, 3 << 16, 2 << 16], [0, 0, 1, 3 << 16], [1, 1 << 16, 2**70, 6 << 16]])
+@example([[2, 0, 3 << 16, 4 << 16], [2, 0, 3 << 16, 3 << 16], [2, 0, 3 << 16, 5 << 16]])
+def test_any_wish_for_a_document(on_demand: OnDemand, wishes: list[list[object]]) -> None:
+    """What is mapped is what was wished for; all else of the memory is as it was."""
+    instance = _boundary.instance(cell=Cell(time.monotonic() + 1e6, 1e6))
+    try:
+        memory = instance.memory
+        memory.grow_to(MOST_PAGES << 16)
+        memory.write(0, b"\xff" * (MOST_PAGES << 16))
+        on_demand.begin(memory)
+        memory.map_zeros(2 << 16, 5 << 16)
+        for wish in wishes:
+            calls = [on_demand.functions["map_text"], on_demand.functions["documents"]]
+            for function in calls:
+                with contextlib.suppress(GuestRaise):
+                    function(wish)
+        expected = bytearray(b"\xff" * (MOST_PAGES << 16))
+        expected[2 << 16 : 7 << 16] = bytes(5 << 16)
+        for piece in on_demand.pieces:
+            span = slice(piece.address, whole_pages(piece.address + piece.length))
+            assert not any(expected[span]), "two pieces overlap"
+            assert 2 << 16 <= span.start < span.stop <= 7 << 16
+            # The kernel maps whole pages of its own, and a file ends with one of these.
+            mapped = -(-piece.length // 4096) * 4096
+            expected[piece.address : piece.address + mapped] = bytes([piece.region + 1]) * mapped
+        assert memory.read(0, MOST_PAGES << 16) == bytes(expected)
+    finally:
+        instance.close()
