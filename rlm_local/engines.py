@@ -64,7 +64,7 @@ class Engines:
         """`report` gives what is told of the loading under a heading."""
         self._memory_bytes = memory_bytes
         wanted = [each for each in (model, sub_model) if isinstance(each, Wanted)]
-        self._rooms = _Rooms(wanted, memory_bytes, kv_type)
+        self._rooms = Rooms(wanted, memory_bytes, kv_type)
         self._root = self._begin(model, load, report("loading"))
         self._sub = (
             None
@@ -136,7 +136,7 @@ def _ready(model: Model | Starting[Model]) -> Model:
     return model.result() if isinstance(model, Starting) else model
 
 
-class _Rooms:
+class Rooms:
     """What each of several models may take, reckoned once when the first of them asks."""
 
     def __init__(self, wanted: Sequence[Wanted], memory_bytes: int, kv_type: KvChoice) -> None:

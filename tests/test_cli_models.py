@@ -14,6 +14,7 @@ from rlm_local import cli, runtime
 from rlm_local.llama import Device
 from rlm_local.llama import model as llama_model
 from tests.fakes import FakeSandbox
+from tests.llama import lora
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -81,6 +82,25 @@ def test_plan(run: Run, model: Path):
     assert code == 4
     assert "and the limit is" in err
     assert "raise model_memory_bytes (--memory)" in err
+
+
+def test_plan_of_two_models(run: Run, model: Path, tmp_path: Path):
+    style = lora.write(tmp_path / "style.gguf", lora.matrices(model, ("blk.0.attn_q.weight",)))
+    with_style = json.loads(run("models", "plan", "listed", "--lora", style, "--json")[1])
+    assert with_style["adapter_bytes"] == 4 * (4 * 64 + 64 * 4)
+    options = ("--sub-model", model, "--sub-lora", f"{style}:0.5", "--context-tokens", "512")
+    code, out, _ = run("models", "plan", "listed", *options)
+    assert code == 0
+    assert out.index("for turns") < out.index("512 of 1,024") < out.index("for sub-calls")
+    assert "1,024 of 1,024 tokens" in out
+    assert "both together" in out
+    both = json.loads(run("models", "plan", "listed", "--json", *options)[1])
+    assert (both["model"]["context_tokens"], both["model"]["adapter_bytes"]) == (512, 0)
+    assert both["sub_model"]["adapter_bytes"] == with_style["adapter_bytes"]
+    least = sum(each["total_bytes"] for each in both.values()) - 1
+    code, _, err = run("models", "plan", "listed", "--memory", least // 2, *options)
+    assert code == 4
+    assert "in all, and the limit for both is" in err
 
 
 def test_plan_of_the_kv_cache(run: Run, tmp_path: Path):

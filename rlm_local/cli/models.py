@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlm_local.cli.options import json_option, memory_option, memory_options
+from rlm_local.cli.options import beside_options, json_option, memory_option, memory_options
 from rlm_local.cli.printing import as_object, complain, print_json, print_text
 from rlm_local.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
+    from rlm_local.engines import Room, Wanted
     from rlm_local.llama import MemoryPlan
     from rlm_local.records import KvChoice, LayerChoice
 
@@ -71,51 +72,85 @@ def models_info(model: str, as_json: bool) -> None:
 
 @models.command("plan")
 @click.argument("model")
+@beside_options
 @memory_option
 @memory_options
-@json_option("Print one JSON object.")
+@json_option("Print one JSON object; for two models, one with `model` and `sub_model`.")
 def models_plan(
     model: str,
+    sub_model: str | None,
+    lora: tuple[str, ...],
+    sub_lora: tuple[str, ...],
     model_memory_bytes: int | None,
     context_tokens: int | None,
     kv_type: KvChoice | None,
     gpu_layers: LayerChoice | None,
     as_json: bool,
 ) -> None:
-    """Show the memory that MODEL would take, without loading it."""
-    from rlm_local import catalog
+    """Show the memory that MODEL would take, without loading it.
+
+    With a sub-model, what each would take of the limit, which is for both. One on a
+    server takes nothing here.
+    """
+    from rlm_local.catalog import adapter
+    from rlm_local.engines import Rooms, Wanted
     from rlm_local.limits import Limits
+    from rlm_local.remote import is_url
+
+    limit = Limits().model_memory_bytes if model_memory_bytes is None else model_memory_bytes
+    wanted = [Wanted(model, tuple(map(adapter, lora)), context_tokens)]
+    if sub_lora or not (sub_model is None or is_url(sub_model)):
+        wanted.append(Wanted(sub_model or model, tuple(map(adapter, sub_lora))))
+    rooms = Rooms(wanted, limit, kv_type or "auto")
+    layers = "auto" if gpu_layers is None else gpu_layers
+    plans = [_plan(each, rooms.of(each), kv_type or "auto", layers) for each in wanted]
+    if as_json:
+        printed = [
+            {**as_object(made), "total_bytes": made.total_bytes, "host_bytes": made.host_bytes}
+            for made in plans
+        ]
+        whole = dict(zip(("model", "sub_model"), printed, strict=False))
+        print_json(printed[0] if len(printed) == 1 else whole)
+        return
+    for title, made in zip(("for turns", "for sub-calls"), plans, strict=False):
+        rows = _plan_rows(made)
+        _print_table(rows if len(plans) == 1 else {title: "", **rows})
+    if len(plans) > 1:
+        together = sum(made.host_bytes for made in plans)
+        print_text(f"both together {format_bytes(together)} of {format_bytes(limit)}")
+
+
+def _plan(model: Wanted, room: Room, kv_type: KvChoice, layers: LayerChoice) -> MemoryPlan:
+    """As for the loading of `model` in its `room`."""
+    from rlm_local import catalog
     from rlm_local.llama import inspect, plan
     from rlm_local.llama.model import physical_bytes, usable_gpus
 
-    limit = Limits().model_memory_bytes if model_memory_bytes is None else model_memory_bytes
-    layers = "auto" if gpu_layers is None else gpu_layers
-    made = plan(
-        inspect(catalog.present(model).path),
-        memory_bytes=min(limit, physical_bytes()),
-        context_tokens=context_tokens,
-        kv_type=kv_type or "auto",
-        gpus=usable_gpus(layers, notice=complain),
+    return plan(
+        inspect(catalog.present(model.name).path, model.adapters),
+        memory_bytes=min(room.memory_bytes, physical_bytes()),
+        context_tokens=room.context_tokens,
+        kv_type=kv_type,
+        gpus=[gpu.share(room.gpu_share) for gpu in usable_gpus(layers, notice=complain)],
         gpu_layers=layers,
     )
-    if as_json:
-        sums = {"total_bytes": made.total_bytes, "host_bytes": made.host_bytes}
-        print_json({**as_object(made), **sums})
-        return
-    _print_table(
-        {
-            "weights": format_bytes(made.weight_bytes),
-            "KV cache": f"{format_bytes(made.kv_bytes)} for {made.cells:,} tokens in "
-            + made.kv_type
-            + (f" ({made.kv_reason})" if made.kv_reason else ""),
-            "computing": format_bytes(made.compute_bytes + made.output_bytes),
-            "process": format_bytes(made.process_bytes),
-            "GPU": _on_gpu(made),
-            "in all": f"{format_bytes(made.host_bytes)} of {format_bytes(made.limit_bytes)}",
-            "window": f"{made.context_tokens:,} of {made.trained_tokens:,} tokens",
-            "together": f"up to {made.parallel} sub-calls",
-        }
-    )
+
+
+def _plan_rows(made: MemoryPlan) -> dict[str, object]:
+    adapters = {"adapters": format_bytes(made.adapter_bytes)} if made.adapter_bytes else {}
+    return {
+        "weights": format_bytes(made.weight_bytes),
+        **adapters,
+        "KV cache": f"{format_bytes(made.kv_bytes)} for {made.cells:,} tokens in "
+        + made.kv_type
+        + (f" ({made.kv_reason})" if made.kv_reason else ""),
+        "computing": format_bytes(made.compute_bytes + made.output_bytes),
+        "process": format_bytes(made.process_bytes),
+        "GPU": _on_gpu(made),
+        "in all": f"{format_bytes(made.host_bytes)} of {format_bytes(made.limit_bytes)}",
+        "window": f"{made.context_tokens:,} of {made.trained_tokens:,} tokens",
+        "together": f"up to {made.parallel} sub-calls",
+    }
 
 
 @models.command("verify")

@@ -77,7 +77,16 @@ def limit_options(command: Command) -> Command:
 
 
 def model_options(command: Command) -> Command:
-    """Which models are asked: model, sub_model, lora, sub_lora; no adapters are ()."""
+    """Which models are asked: model, and what `beside_options` are."""
+    return click.option(
+        "--model",
+        "-m",
+        help="A name of `models list`, a GGUF file, or a server: http://host:8000/v1.",
+    )(beside_options(command))
+
+
+def beside_options(command: Command) -> Command:
+    """What goes with a model: sub_model, lora, sub_lora; no adapters are ()."""
     for decorate in (
         click.option(
             "--sub-lora",
@@ -93,11 +102,6 @@ def model_options(command: Command) -> Command:
         ),
         click.option(
             "--sub-model", help="Another model for the sub-calls; --memory holds for both together."
-        ),
-        click.option(
-            "--model",
-            "-m",
-            help="A name of `models list`, a GGUF file, or a server: http://host:8000/v1.",
         ),
     ):
         command = decorate(command)
