@@ -183,7 +183,9 @@ class PrefixCache:
             if mine is not start.source:
                 self._drop(mine)
         if not self._numbers and not self.evict(spare=start.source):
-            raise RuntimeError("all sequences are busy")
+            if not self.evict():
+                raise RuntimeError("all sequences are busy")
+            start = Start()  # what it was to begin with had the last place
         sequence = Sequence(self._numbers.pop(), tokens, room, dialogue=dialogue, node=node)
         self._sequences.append(sequence)
         if start.source is not None:

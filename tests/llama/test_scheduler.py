@@ -291,3 +291,16 @@ def test_replies_do_not_depend_on_what_else_runs(
                     assert expected.startswith(completion.text)
                 else:
                     assert completion.text == expected
+
+
+def test_the_last_place_is_given_up_by_what_a_prompt_would_begin_with() -> None:
+    cache = PrefixCache(FakeEngine(cells=99, batch=9), cells=99, sequences=1)
+    tokens = np.arange(12, dtype=np.int32)
+    first = cache.open(tokens, room=1)
+    cache.grow(first, 11)
+    first.computed = 11
+    cache.close(first)
+    second = cache.open(tokens, room=1)
+    assert (second.computed, second.busy) == (0, True)
+    with pytest.raises(RuntimeError, match="all sequences are busy"):
+        cache.open(tokens, room=1)
