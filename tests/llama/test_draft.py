@@ -265,15 +265,17 @@ def test_both_are_planned_within_the_limit(tiny_path: Path, tmp_path: Path) -> N
     alone = plan(file, memory_bytes=MEMORY)
 
     def planned(memory_bytes: int) -> MemoryPlan:
-        return plan(file, memory_bytes=memory_bytes, kv_type="f16")  # the window is what gives way
+        return plan(file, memory_bytes=memory_bytes)
 
     main, small = beside(draft, file, planned, memory_bytes=MEMORY)
     assert main.context_tokens == alone.context_tokens == small.plan.context_tokens
     both = main.total_bytes + small.plan.total_bytes
+    usual = (main.context_tokens, main.kv_type, main.flash)
     for limit in (both, both - 1, both - 400_000):
         main, small = beside(draft, file, planned, memory_bytes=limit)
         assert main.total_bytes + small.plan.total_bytes <= limit
-        assert (main.context_tokens < 1_024) == (limit < both)
+        given = (main.context_tokens, main.kv_type, main.flash)
+        assert (given == usual) == (limit >= both)  # else one of them gives way
     with pytest.raises(ModelMemoryError):
         beside(draft, file, planned, memory_bytes=main.total_bytes)
 
