@@ -135,7 +135,8 @@ def test_a_model_by_name_is_loaded_with_the_limits_and_closed(
     [options] = loaded
     assert callable(options.pop("progress"))
     assert options == {
-        "name": "some", "adapters": (), "memory_bytes": 12345, "gpu_share": 1.0, **asked,
+        "name": "some", "adapters": (), "memory_bytes": 12345, "gpu_share": 1.0, "draft": None,
+        "speculate": True, **asked,
     }  # fmt: skip
 
 
