@@ -147,7 +147,7 @@ class _Checker:
                 f"{_TEMPLATE_CHARS:,} are allowed"
             )
         return ModelFile(
-            path=str(header.path),
+            path=str(header.path.absolute()),
             name=self._text("general.name", default="") or header.path.stem,
             architecture=self._architecture,
             quantization=types.most_common(1)[0][0],

@@ -144,3 +144,11 @@ def test_any_header_is_taken_or_refused(
         return
     assert 1 <= file.layers <= 1_024
     assert 0 <= file.eos < file.vocabulary
+
+
+def test_a_model_is_known_by_its_whole_path(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may be resumed from another folder."""
+    monkeypatch.chdir(tiny_path.parent)
+    assert inspect(Path(tiny_path.name)).path == str(tiny_path)
