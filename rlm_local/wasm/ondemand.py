@@ -58,7 +58,8 @@ class OnDemand:
         self._documents = prompt.documents
         self._start = whole_pages(start)
         # A longer region is one of many short documents, of which pieces are mapped.
-        longest = max(r.length for r in self._regions if r.length <= whole_pages(STR_BYTES))
+        short = (r.length for r in self._regions if r.length <= whole_pages(STR_BYTES))
+        longest = max(short, default=0)
         least = max(LEAST_WINDOW_BYTES, whole_pages(longest) + 2 * WASM_PAGE)
         room = ADDRESS_SPACE - WASM_PAGE - memory_bytes
         self.end = max(self._start + least, room // WASM_PAGE * WASM_PAGE)
