@@ -50,7 +50,7 @@ class Limits(Record, frozen=True):
     a single cell. A model that thinks before it answers may do so, on top of that,
     for `thought_tokens` in a turn and `sub_call_thought_tokens` in a call; with 0 it
     does not think. `syntax_retries`: how often a turn whose code does not parse is
-    written again from there, before it is run. `guest_memory_bytes` is for each REPL,
+    written again before it is run. `guest_memory_bytes` is for each REPL,
     on top of the mapped prompt. `output_chars` is what one observation shows the model.
     """
 

@@ -1,4 +1,4 @@
-"""Turns whose code does not parse are written again, from where it went wrong.
+"""Turns whose code does not parse are written again, from the beginning of the block.
 
 Code is compiled by a Python of the sandbox that serves for nothing else: it is the
 version that will run it, it leaves no trace in the node's own, and no source can
@@ -12,7 +12,6 @@ import threading
 import time
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -102,8 +101,9 @@ def _nobody(name: str, arguments: list[object]) -> object:
 class RetryingModel(ModelWrapper):
     """A model that writes a turn again if its block does not parse, up to `retries` times.
 
-    It goes on from the beginning of the line at fault, then from the block's. If no
-    attempt parses, the first one is the reply, as without retries.
+    What stood before the code stays. Going on from the line at fault does not help: what
+    led there stands before it. If no attempt parses, the first one is the reply, as
+    without retries.
     """
 
     def __init__(self, model: Model, check: SyntaxCheck, *, retries: int) -> None:
@@ -125,54 +125,45 @@ class RetryingModel(ModelWrapper):
     ) -> Completion:
         """The first attempt that parses, with the tokens of all."""
         attempts = [first]
-        fault = None
+        begun = ""
         try:
             if first.finish == "stop":
-                fault = self._fault(first, deadline)
-            while fault is not None and len(attempts) <= self._retries:
+                begun = self._before_fault(first, deadline)
+            while begun and len(attempts) <= self._retries:
                 left = token_limit - sum(one.work_tokens for one in attempts)
                 if left <= 0:
                     break
-                again = _again(request, fault, attempts)
+                again = _again(request, begun, attempts)
                 attempts += super().complete([again], deadline=deadline, token_limit=left)
                 if attempts[-1].finish in ("deadline", "tokens"):
                     break
                 if attempts[-1].finish == "stop":
-                    fault = self._fault(attempts[-1], deadline)
+                    begun = self._before_fault(attempts[-1], deadline)
         except WindowError:
             pass  # with its beginning the turn leaves no room for the rest
         except KeyboardInterrupt as stop:
             if isinstance(stop, Interrupted):
                 attempts += stop.completions
             raise Interrupted([_summed(first, attempts)]) from stop
-        return _summed(attempts[-1] if fault is None else first, attempts)
+        return _summed(first if begun else attempts[-1], attempts)
 
-    def _fault(self, reply: Completion, deadline: float) -> _Fault | None:
+    def _before_fault(self, reply: Completion, deadline: float) -> str:
+        """The reply up to its code, if that does not parse; else ''."""
         found = blocks(reply.text)
-        line = self._check.bad_line(found[0].code, deadline) if found else 0
-        if not line:
-            return None
+        if not found or not self._check.bad_line(found[0].code, deadline):
+            return ""
         code = reply.text.index("\n", found[0].start) + 1
-        before = "".join(f"{one}\n" for one in found[0].code.split("\n")[: line - 1])
-        begun = reply.thought + reply.text[:code]
-        return _Fault(line=begun + before, block=begun)
+        return reply.thought + reply.text[:code]
 
 
-class _Fault(NamedTuple):
-    """A reply up to the line at which its code does not parse, and up to its code."""
-
-    line: str
-    block: str
-
-
-def _again(request: Request, fault: _Fault, attempts: Sequence[Completion]) -> Request:
-    """What is asked to have `fault` put right: near it first, then all of the block."""
+def _again(request: Request, begun: str, attempts: Sequence[Completion]) -> Request:
+    """What is asked to have other code behind `begun`."""
     attempt = len(attempts)
     most = max(LEAST_TOKENS, 2 * attempts[0].completion_tokens)
     return msgspec.structs.replace(
         request,
         max_tokens=min(request.max_tokens, most),
-        begun=fault.line if attempt == 1 else fault.block,
+        begun=begun,
         temperature=max(request.temperature, min(WARMEST, attempt * WARMER)),
         seed=zlib.crc32(f"{request.seed}:{request.turn}:{attempt}".encode()),
     )

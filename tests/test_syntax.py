@@ -150,10 +150,10 @@ BAD = "I look.\n```repl\na = 1\nb = ?\nc = 3\n```\n"
 BEGUN = "I look.\n```repl\n"
 
 
-def test_from_the_line_at_fault() -> None:
+def test_from_the_beginning_of_the_block() -> None:
     made, asked = written([BAD, "b = 2\n```"])
-    assert made.text == f"{BEGUN}a = 1\nb = 2\n```"
-    assert [request.begun for request in asked] == ["", f"{BEGUN}a = 1\n"]
+    assert made.text == f"{BEGUN}b = 2\n```"
+    assert [request.begun for request in asked] == ["", BEGUN]
     assert [request.max_tokens for request in asked] == [99, 64]
     assert asked[0].temperature == 0 < asked[1].temperature
     assert made.retries == 1
@@ -161,10 +161,10 @@ def test_from_the_line_at_fault() -> None:
     assert made.prompt_tokens == 6
 
 
-def test_then_from_the_beginning_of_the_block() -> None:
+def test_each_attempt_is_warmer_than_the_one_before() -> None:
     made, asked = written([BAD, "b = ??\n```", "x = 1\n```"])
     assert made.text == f"{BEGUN}x = 1\n```"
-    assert [request.begun for request in asked] == ["", f"{BEGUN}a = 1\n", BEGUN]
+    assert [request.begun for request in asked] == ["", BEGUN, BEGUN]
     assert asked[1].temperature < asked[2].temperature <= 1
     assert len({request.seed for request in asked}) == 3
     assert made.retries == 2
@@ -204,8 +204,8 @@ def test_a_thought_stays_before_it() -> None:
     request = Request(messages=(), max_tokens=99, stop="fence", dialogue="0")
     retrying = RetryingModel(model, Python(), retries=1)  # type: ignore[arg-type]
     [made] = retrying.complete([request], deadline=FAR, token_limit=1 << 40)
-    assert model.requests[1].begun == f"<think>Hm.</think>\n{BEGUN}a = 1\n"
-    assert (made.text, made.thought) == (f"{BEGUN}a = 1\nb = 2\n```", "<think>Hm.</think>\n")
+    assert model.requests[1].begun == f"<think>Hm.</think>\n{BEGUN}"
+    assert (made.text, made.thought) == (f"{BEGUN}b = 2\n```", "<think>Hm.</think>\n")
 
 
 def test_a_turn_that_was_cut_is_not_written_again() -> None:
@@ -277,7 +277,7 @@ def ask(
 
 
 def test_a_run_does_not_see_the_first_attempt(sandbox: WasmSandbox, tmp_path: Path) -> None:
-    replies = ["So:\n```repl\nx = 4711\nFINAL(x\n```", "FINAL(x)\n```"]
+    replies = ["So:\n```repl\nx = 4711\nFINAL(x\n```", "x = 4711\nFINAL(x)\n```"]
     answer, events = ask(sandbox, tmp_path, replies, syntax_retries=1)
     assert answer.text == "4711"
     assert answer.usage.turns == 1
