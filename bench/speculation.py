@@ -119,6 +119,7 @@ class Engine:
                 self._cache,
                 places=Places(8, 32),
                 speculator=self.speculator if guessing else None,
+                clock=time.process_time,
             )
             for guessing in (False, True)
         }

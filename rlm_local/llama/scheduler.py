@@ -11,7 +11,7 @@ guessed: those that turn out right are part of the reply, and cells of the rest 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,10 @@ _SHALLOW_TOKENS = 2  # at least
 
 
 class Scheduler:
-    """Runs calls. `places`: how many sequences decode together. `speculator`: guesses tokens."""
+    """Runs calls. `places`: how many sequences decode together. `speculator`: guesses tokens.
+
+    `clock`: what its batches are timed by, in seconds.
+    """
 
     def __init__(
         self,
@@ -48,12 +51,14 @@ class Scheduler:
         *,
         places: Places,
         speculator: Speculator | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._engine = engine
         self._vocabulary = engine.vocabulary
         self._cache = cache
         self._places = places
         self._speculator = speculator
+        self._clock = clock
         self._calls: dict[int, Call] = {}
         self._waiting = Waiting()
         self._active: list[Job] = []
@@ -105,7 +110,7 @@ class Scheduler:
 
     def step(self) -> None:
         """Compute one batch. Raises ModelError: then `reset`."""
-        began = time.perf_counter()
+        began = self._clock()
         for call in list(self._calls.values()):
             if call.tokens_left <= 0:
                 self.end(call.number, "tokens")
@@ -137,7 +142,7 @@ class Scheduler:
                 self._places.measured(rows, seconds)
             if self._speculator is not None:
                 # With what choosing tokens and freeing cells takes: guesses cost that too.
-                self._speculator.measured(rows, time.perf_counter() - began)
+                self._speculator.measured(rows, self._clock() - began)
 
     # ------------------------------------------------------------ admission
 
