@@ -47,12 +47,6 @@ add(PyObject *object, void *argument)
     return 0;
 }
 
-static int
-add_collected(PyObject *object, void *argument)
-{
-    return add(object, argument) == 0;
-}
-
 /* A code object tells the collector nothing of what it holds. */
 static void
 add_parts(PyCodeObject *code, struct pile *pile)
@@ -67,29 +61,44 @@ add_parts(PyCodeObject *code, struct pile *pile)
     }
 }
 
+static void
+follow(PyObject *object, struct pile *pile)
+{
+    traverseproc traverse = Py_TYPE(object)->tp_traverse;
+    pile->with_dicts = PyModule_Check(object) || PyType_Check(object);
+    if (PyCode_Check(object)) {
+        add_parts((PyCodeObject *)object, pile);
+    } else if (traverse != NULL) {
+        traverse(object, add, pile);
+    }
+    if (PyDict_CheckExact(object)) { /* its keys, which it tells only of mixed kinds */
+        PyObject *key, *value;
+        Py_ssize_t place = 0;
+        while (PyDict_Next(object, &place, &key, &value)) {
+            add(key, pile);
+        }
+    }
+    pile->with_dicts = false;
+}
+
+/* The pile is worked off at once, so that it stays small: what it takes of the heap is
+ * part of the snapshot. */
+static int
+add_collected(PyObject *object, void *argument)
+{
+    struct pile *pile = argument;
+    add(object, pile);
+    while (pile->count > 0 && !pile->failed) {
+        follow(pile->objects[--pile->count], pile);
+    }
+    return !pile->failed;
+}
+
 bool
 immortal_make_code(void)
 {
     struct pile pile = {0};
     PyUnstable_GC_VisitObjects(add_collected, &pile);
-    while (pile.count > 0 && !pile.failed) {
-        PyObject *object = pile.objects[--pile.count];
-        traverseproc traverse = Py_TYPE(object)->tp_traverse;
-        pile.with_dicts = PyModule_Check(object) || PyType_Check(object);
-        if (PyCode_Check(object)) {
-            add_parts((PyCodeObject *)object, &pile);
-        } else if (traverse != NULL) {
-            traverse(object, add, &pile);
-        }
-        if (PyDict_CheckExact(object)) { /* its keys, which it tells only of mixed kinds */
-            PyObject *key, *value;
-            Py_ssize_t place = 0;
-            while (PyDict_Next(object, &place, &key, &value)) {
-                add(key, &pile);
-            }
-        }
-        pile.with_dicts = false;
-    }
     PyMem_Free(pile.objects);
     if (pile.failed) {
         PyErr_NoMemory();

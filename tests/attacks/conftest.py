@@ -15,8 +15,8 @@ from tests.sandbox_wasm.conftest import guest_path  # noqa: F401 - a fixture
 from tests.wasm.conftest import Guest
 from tests.wasm.prompts import TextPrompt
 
-#: Little, so that bombs go off soon.
-MEMORY_BYTES = 72 << 20
+#: Little, so that bombs go off soon, but enough for expat to come to its own bounds.
+MEMORY_BYTES = 80 << 20
 
 
 @pytest.fixture(scope="session")
