@@ -40,10 +40,10 @@ def beside(
     draft = inspect(path)
     check_vocabulary(draft, model)
     least = _plan(draft, SMALLEST_CONTEXT_TOKENS)
-    main = planned(memory_bytes - least.total_bytes)
+    main = planned(memory_bytes - least.host_bytes)
     small = _plan(draft, main.context_tokens)
-    if main.total_bytes + small.total_bytes > memory_bytes:
-        main = planned(memory_bytes - small.total_bytes)
+    if main.host_bytes + small.host_bytes > memory_bytes:
+        main = planned(memory_bytes - small.host_bytes)
         small = _plan(draft, main.context_tokens)
     return main, Draft(path=draft.path, plan=small)
 
