@@ -46,7 +46,7 @@ _EVENTS = (
             "On {d}, in {p}, the treaty on {k} got its signature from {a}. Drafted by {b}, it cost "
             "{s} crowns.",
             "{b} was paid {s} crowns to draft the treaty on {k}, which {a} signed on {d} in {p}.",
-            "In {p} {a} put a name under the treaty on {k} on {d}. The draft, by {b}, had cost "
+            "In {p}, {a} put a name under the treaty on {k} on {d}. The draft, by {b}, had cost "
             "{s} crowns.",
             "For the draft of the treaty on {k}, made by {b}, {s} crowns were paid; it was in {p} "
             "on {d} that {a} signed it.",
