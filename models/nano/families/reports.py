@@ -46,7 +46,7 @@ _EVENTS = (
             "On {d}, in {p}, the treaty on {k} got its signature from {a}. Drafted by {b}, it cost "
             "{s} crowns.",
             "{b} was paid {s} crowns to draft the treaty on {k}, which {a} signed on {d} in {p}.",
-            "In {p}, {a} put a name under the treaty on {k} on {d}. The draft, by {b}, had cost "
+            "It was in {p} that {a} put a name under the treaty on {k} on {d}. The draft, by {b}, had cost "
             "{s} crowns.",
             "For the draft of the treaty on {k}, made by {b}, {s} crowns were paid; it was in {p} "
             "on {d} that {a} signed it.",
@@ -91,7 +91,7 @@ _EVENTS = (
             "{k} was sold by {a} to {b} on {d} for {s} crowns. The deed was kept in {p}.",
             "On {d} {b} bought {k} from {a} and paid {s} crowns; the deed is in {p}.",
             "{b} paid {s} crowns for {k} in {p}, and on {d} {a}, the seller, handed it over.",
-            "In {p} on {d}, {k} passed to {b}, the buyer, from {a}, the seller, who got {s} "
+            "At a meeting in {p} on {d}, {k} passed to {b}, the buyer, from {a}, the seller, who got {s} "
             "crowns.",
             "The buyer of {k} was {b}, the seller {a}; {s} crowns were counted out in {p} on {d}.",
             "{s} crowns were what {a} took when selling {k} to {b} in {p} on {d}.",
