@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 class Shape:
     """Sizes of the network. `width` is divided by `heads`; embeddings are tied."""
 
-    vocabulary: int = 2_048
+    vocabulary: int = 2_400
     width: int = 128
     layers: int = 4
     heads: int = 4
