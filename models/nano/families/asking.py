@@ -148,11 +148,14 @@ TOP_HOLDER = Wording(
         "what is the {b} of the (entry|row|record) with the (highest|largest|greatest) {n}{c}?",
         "name the {b} where {n} is at its (maximum|highest) in one row{c}.",
         "the (record|row|line) with the most {n}{c}: what is its {b}?",
-        "(in|under) which {b} does the (highest|largest|biggest|greatest|top) single {n} (occur|appear|show up){c}?",
+        "(in|under) which {b} does the (highest|largest|biggest|greatest|top) single {n} "
+        "(occur|appear|show up){c}?",
         "which {b} is behind the one (largest|highest|top|biggest) {n}{c}?",
         "which {b} holds the record for {n} in one (row|line|record|entry){c}?",
-        "take the one of the {w} with the (maximum|highest|biggest) {n}{c}: what {b} does it (have|give|show)?",
-        "which {b} goes with the (peak|highest|largest|maximum) {n} of any one (row|line|record){c}?",
+        "take the one of the {w} with the (maximum|highest|biggest) {n}{c}: what {b} does it "
+        "(have|give|show)?",
+        "which {b} goes with the (peak|highest|largest|maximum) {n} of any one "
+        "(row|line|record){c}?",
         "what is the {b} in the one of the {w} that has the (biggest|top|greatest) {n}{c}?",
         "sorted by {n}, what {b} is in the (first|top|highest) (row|line){c}?",
         "the (largest|highest|maximum) {n} in any one (row|record|line){c} is of which {b}?",
@@ -172,11 +175,14 @@ LOW_HOLDER = Wording(
         "what is the {b} of the (entry|row|record) with the (lowest|smallest|least) {n}{c}?",
         "name the {b} where {n} is at its (minimum|lowest) in one row{c}.",
         "the (record|row|line) with the least {n}{c}: what is its {b}?",
-        "(in|under) which {b} does the (lowest|smallest|least) single {n} (occur|appear|show up){c}?",
+        "(in|under) which {b} does the (lowest|smallest|least) single {n} (occur|appear|show "
+        "up){c}?",
         "which {b} is behind the one (smallest|lowest|least) {n}{c}?",
         "which {b} holds the lowest {n} in one (row|line|record|entry){c}?",
-        "take the one of the {w} with the (minimum|lowest|smallest) {n}{c}: what {b} does it (have|give|show)?",
-        "which {b} goes with the (bottom|lowest|smallest|minimum) {n} of any one (row|line|record){c}?",
+        "take the one of the {w} with the (minimum|lowest|smallest) {n}{c}: what {b} does it "
+        "(have|give|show)?",
+        "which {b} goes with the (bottom|lowest|smallest|minimum) {n} of any one "
+        "(row|line|record){c}?",
         "what is the {b} in the one of the {w} that has the (smallest|least|lowest) {n}{c}?",
         "sorted by {n}, what {b} is in the (last|bottom|lowest) (row|line){c}?",
         "the (smallest|lowest|minimum) {n} in any one (row|record|line){c} is of which {b}?",
@@ -198,9 +204,11 @@ DISTINCT = Wording(
         "what is the number of (unique|distinct) {b} values{c}?",
         "how many {b}s are there (in all|altogether|overall){c}?",
         "(number|count) of (distinct|different|unique) {b}s{c}, please.",
-        "how many {b}s (occur|exist|are seen|come up){c}, (each counted once|not counting repeats|duplicates left out)?",
+        "how many {b}s (occur|exist|are seen|come up){c}, (each counted once|not counting "
+        "repeats|duplicates left out)?",
         "how many (kinds|sorts|types) of {b} (are there|occur|exist){c}?",
-        "(state|find|report|tell me) the number of {b}s (without duplicates|that are different){c}.",
+        "(state|find|report|tell me) the number of {b}s (without duplicates|that are "
+        "different){c}.",
         "among how many {b}s are the {w} (spread|divided|shared){c}?",
         "ignoring repeats, what is the number of {b}s{c}?",
         "how many separate {b}s can be (seen|found|told apart){c}?",
@@ -229,9 +237,11 @@ MOST = Wording(
         "what {b} do we (see|meet|find) (most often|most|more than the rest){c}?",
         "no {b} has more {w} than which{c}?",
         "count the {w} by {b}{c}: which comes (first|out on top)?",
-        "which {b} has (a greater|a larger|a higher) (number|count) of {w} than (the rest|every other){c}?",
+        "which {b} has (a greater|a larger|a higher) (number|count) of {w} than (the rest|every "
+        "other){c}?",
         "rank the {b}s by number of {w}{c}; what is (at the top|first|number one)?",
-        "(report|find|tell me) the {b} that (occurs|appears|is found) (most|the most|most frequently){c}.",
+        "(report|find|tell me) the {b} that (occurs|appears|is found) (most|the most|most "
+        "frequently){c}.",
         "which {b} is in (the lead|first place) (by count|by frequency){c}?",
     ),
     (
@@ -248,11 +258,13 @@ SECOND = Wording(
         "what is the second most (common|frequent) {b}{c}?",
         "which {b} (occurs|appears|comes) second most often{c}?",
         "name the {b} in second place by number of {w}{c}.",
-        "which {b} (comes|is|follows) (right|directly|just) (after|behind) the (first|top one|most common one) by number of {w}{c}?",
+        "which {b} (comes|is|follows) (right|directly|just) (after|behind) the (first|top "
+        "one|most common one) by number of {w}{c}?",
         "rank the {b}s by number of {w}{c}; what is (second|number two|in place two)?",
         "(second most common|second most frequent) {b}{c}, please.",
         "which {b} is only beaten by one other in (count|number of {w}){c}?",
-        "(find|report|tell me) the {b} with the second (largest|highest|greatest|biggest) (number|count) of {w}{c}.",
+        "(find|report|tell me) the {b} with the second (largest|highest|greatest|biggest) "
+        "(number|count) of {w}{c}.",
         "which {b} is (number two|the next after the most common one) by (count|frequency){c}?",
         "count the {w} by {b}{c}: which comes second?",
         "the (one|single) most common {b} left out, which {b} has the most {w}{c}?",
@@ -274,7 +286,8 @@ LEAST = Wording(
         "name the {b} with the (smallest|lowest) number of {w}{c}.",
         "what is the rarest {b}{c}?",
         "which {b} is (the rarest|the least frequent|least common){c}?",
-        "which {b} (appears|is found|is listed|is named) in the (fewest|least|smallest number of) {w}{c}?",
+        "which {b} (appears|is found|is listed|is named) in the (fewest|least|smallest number "
+        "of) {w}{c}?",
         "to which {b} do the (fewest|smallest number|least) of the {w} belong{c}?",
         "(least frequent|rarest|least common) {b}{c}, please.",
         "which {b} is (behind|below) (the rest|every other one) in number of {w}{c}?",
@@ -283,7 +296,8 @@ LEAST = Wording(
         "count the {w} by {b}{c}: which comes (last|out at the bottom)?",
         "which {b} has (a lower|a smaller) (number|count) of {w} than (the rest|every other){c}?",
         "rank the {b}s by number of {w}{c}; what is (at the bottom|last|at the end)?",
-        "(report|find|tell me) the {b} that (occurs|appears|is found) (least|the least|least frequently){c}.",
+        "(report|find|tell me) the {b} that (occurs|appears|is found) (least|the least|least "
+        "frequently){c}.",
         "which {b} is in last place (by count|by frequency){c}?",
     ),
     (
@@ -301,11 +315,15 @@ MOST_TOTAL = Wording(
         "by total {n}, which {b} (is first|comes first|leads){c}?",
         "summed up, which {b} has the greatest {n}{c}?",
         "sum {n} (by|per|for each) {b}{c}: which is (highest|largest|first|top|greatest)?",
-        "which {b} (made|got|reached|brought) the (largest|greatest|biggest|highest) (sum|total|overall amount) of {n}{c}?",
-        "with all {w} (added|taken|put) together, which {b} has the (most|highest|greatest) {n}{c}?",
-        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (first|at the top|number one)?",
+        "which {b} (made|got|reached|brought) the (largest|greatest|biggest|highest) "
+        "(sum|total|overall amount) of {n}{c}?",
+        "with all {w} (added|taken|put) together, which {b} has the (most|highest|greatest) "
+        "{n}{c}?",
+        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (first|at the "
+        "top|number one)?",
         "the {n} of which {b} (adds up|comes|amounts) to the most{c}?",
-        "(find|report|tell me) the {b} with the (largest|highest|most) (combined|total|overall|accumulated) {n}{c}.",
+        "(find|report|tell me) the {b} with the (largest|highest|most) "
+        "(combined|total|overall|accumulated) {n}{c}.",
         "which {b} (accounts|stands) for the most {n} (overall|in total|in sum){c}?",
         "for which {b} is the (sum|total) of {n} (highest|greatest|largest|at the top){c}?",
         "totalling {n} by {b}{c}, which one (leads|wins|is ahead|comes first)?",
@@ -324,12 +342,16 @@ SECOND_TOTAL = Wording(
         "by total {n}, which {b} is second{c}?",
         "summed up, which {b} has the second most {n}{c}?",
         "which {b} is in second place by {n} in total{c}?",
-        "sum {n} (by|per|for each) {b}{c}: which is (second|second highest|second largest|number two)?",
-        "which {b} (made|got|reached|brought) the second (largest|greatest|biggest|highest) (sum|total|overall amount) of {n}{c}?",
+        "sum {n} (by|per|for each) {b}{c}: which is (second|second highest|second largest|number "
+        "two)?",
+        "which {b} (made|got|reached|brought) the second (largest|greatest|biggest|highest) "
+        "(sum|total|overall amount) of {n}{c}?",
         "with all {w} (added|taken|put) together, which {b} has the second (most|highest) {n}{c}?",
-        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (second|number two|next to the top)?",
+        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (second|number "
+        "two|next to the top)?",
         "the {n} of which {b} (adds up|comes|amounts) to the second most{c}?",
-        "(find|report|tell me) the {b} with the second (largest|highest|most) (combined|total|accumulated) {n}{c}.",
+        "(find|report|tell me) the {b} with the second (largest|highest|most) "
+        "(combined|total|accumulated) {n}{c}.",
         "in total {n}, which {b} is (only beaten by one other|right behind the first){c}?",
         "for which {b} is the (sum|total) of {n} (second highest|second largest){c}?",
         "totalling {n} by {b}{c}, which one comes (second|after the first)?",
@@ -349,11 +371,15 @@ LEAST_TOTAL = Wording(
         "by total {n}, which {b} (is last|comes last){c}?",
         "summed up, which {b} has the smallest {n}{c}?",
         "sum {n} (by|per|for each) {b}{c}: which is (lowest|smallest|last|least)?",
-        "which {b} (made|got|reached|brought) the (lowest|smallest|least) (sum|total|overall amount) of {n}{c}?",
-        "with all {w} (added|taken|put) together, which {b} has the (least|lowest|smallest) {n}{c}?",
-        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (last|at the bottom|at the end)?",
+        "which {b} (made|got|reached|brought) the (lowest|smallest|least) (sum|total|overall "
+        "amount) of {n}{c}?",
+        "with all {w} (added|taken|put) together, which {b} has the (least|lowest|smallest) "
+        "{n}{c}?",
+        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (last|at the "
+        "bottom|at the end)?",
         "the {n} of which {b} (adds up|comes|amounts) to the least{c}?",
-        "(find|report|tell me) the {b} with the (smallest|lowest|least) (combined|total|overall|accumulated) {n}{c}.",
+        "(find|report|tell me) the {b} with the (smallest|lowest|least) "
+        "(combined|total|overall|accumulated) {n}{c}.",
         "which {b} (accounts|stands) for the least {n} (overall|in total|in sum){c}?",
         "for which {b} is the (sum|total) of {n} (lowest|smallest|at the bottom){c}?",
         "totalling {n} by {b}{c}, which one (trails|loses|is behind|comes last)?",
@@ -372,7 +398,8 @@ MOST_MEAN = Wording(
         "on average, which {b} has the most {n}{c}?",
         "by (mean|average) {n}, which {b} (is first|leads){c}?",
         "average {n} (by|per|for each) {b}{c}: which is (highest|largest|first|top|greatest)?",
-        "which {b} (made|got|reached) the (largest|greatest|biggest|highest) (average|mean) of {n}{c}?",
+        "which {b} (made|got|reached) the (largest|greatest|biggest|highest) (average|mean) of "
+        "{n}{c}?",
         "rank the {b}s by (average|mean) {n}{c}; which is (first|at the top|number one)?",
         "the {n} of which {b} is highest (on average|in the mean){c}?",
         "(find|report|tell me) the {b} with the (largest|highest|best) (average|mean) {n}{c}.",
@@ -446,7 +473,8 @@ MORE = Wording(
         "{x} or {y}: which (has|is in|comes with) more {w}{c}?",
         "(compare|take) {x} and {y}: which has (more|the most) {w}{c}?",
         "of the two, {x} and {y}, which is (more common|more frequent|on top){c}?",
-        "(between|out of) {x} and {y}, which (leads|has the higher count|has the greater number of {w}){c}?",
+        "(between|out of) {x} and {y}, which (leads|has the higher count|has the greater number "
+        "of {w}){c}?",
         "which of the two is (more frequent|commoner|ahead){c}: {x} or {y}?",
         "does {x} (beat|exceed|outnumber) {y} in number of {w}{c}, or {y} {x}?",
         "who or what has the (higher|larger|bigger) number of {w}{c}, {x} or {y}?",
@@ -465,12 +493,15 @@ GAP = Wording(
         "what is the difference (in number|in count) between {x} and {y}{c}?",
         "by how many {w} do {x} and {y} differ{c}?",
         "{x} and {y}: how large is the difference in {w}{c}?",
-        "by (how much|how many) does {x} (exceed|beat|lead|outnumber) {y} in number of {w}{c}, or the other way round?",
-        "what is the (distance|margin|gap|difference) between {x} and {y} (in number of {w}|by count){c}?",
+        "by (how much|how many) does {x} (exceed|beat|lead|outnumber) {y} in number of {w}{c}, "
+        "or the other way round?",
+        "what is the (distance|margin|gap|difference) between {x} and {y} (in number of {w}|by "
+        "count){c}?",
         "take the {w} of {x} and those of {y}{c}: what is the difference?",
         "how many {w} (separate|lie between) {x} and {y}{c}?",
         "{x} minus {y} in number of {w}{c}: how many?",
-        "(compute|work out|find|report) the difference (in|in the number of) {w} between {x} and {y}{c}.",
+        "(compute|work out|find|report) the difference (in|in the number of) {w} between {x} and "
+        "{y}{c}.",
         "how (much|far) does {x} lead over {y} in {w}{c}, or {y} over {x}?",
         "how unequal are {x} and {y} in number of {w}{c}?",
         "if the (count|number) of {y} is taken away from that of {x}{c}, what (remains|is over)?",

@@ -52,8 +52,10 @@ _LAST = Wording(
         "who or what is the end of the {r} line of {k}?",
         "{k}: which one (ends|closes) its chain?",
         "trace {k} as far as it goes. Where do you (stop|arrive)?",
-        "(where|at which one) do you (arrive|end up|get to|come out) if you follow {k} (to the end|all along|until nothing follows)?",
-        "(give|report|tell me) the (last|final|end) (one|member|point|station) of the chain of {k}.",
+        "(where|at which one) do you (arrive|end up|get to|come out) if you follow {k} (to the "
+        "end|all along|until nothing follows)?",
+        "(give|report|tell me) the (last|final|end) (one|member|point|station) of the chain of "
+        "{k}.",
         "{k} leads on and on. What (is|comes) last?",
         "go on from {k} as long as (you can|it goes). What is the (last|final) one?",
         "from {k}, (keep going|walk on|move on) to the (last|final) {r}. Which is it?",
@@ -79,7 +81,8 @@ _VALUE = Wording(
         "{k} leads to a {a} in the end. Which (one|is it)?",
         "trace {k} to the end of its (chain|path) and read the {a} there.",
         "the {a} that (stands|lies) at the end of the trail of {k} is what?",
-        "(give|report|tell me|find) the {a} at the (end|close|last point) of the (chain|path|line) of {k}.",
+        "(give|report|tell me|find) the {a} at the (end|close|last point) of the "
+        "(chain|path|line) of {k}.",
         "(starting|setting out) from {k}, go to the last one; what {a} does it (have|hold|carry)?",
         "what is the {a} of the (last|final) one that {k} leads to?",
         "(walk|go|move) from {k} to the end, where there is a {a}. What is it?",
@@ -129,7 +132,8 @@ _ALL = Wording(
         "name everything that follows from {k}, (in order|one after the other).",
         "return the (whole|full) chain of {k}.",
         "list each {r} that comes after {k}, to the end.",
-        "(give|report|write|name) (all|every one|each) of the chain that {k} (begins|starts), in order.",
+        "(give|report|write|name) (all|every one|each) of the chain that {k} (begins|starts), in "
+        "order.",
         "what comes after {k}? (List|Name|Give) all, to the end.",
         "which ones (follow|come after|are behind) {k}? All of them.",
         "what are all the (names|variables|entries) that (get|have|share) the value {k}?",

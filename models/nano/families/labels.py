@@ -137,7 +137,8 @@ _MORE = Wording(
         "{x} or {y}: which (has|gets) more {w}{c}?",
         "(compare|take) {x} and {y}: which has (more|the most) {w}{c}?",
         "of the two, {x} and {y}, which is (more common|more frequent|on top){c}?",
-        "(between|out of) {x} and {y}, which (leads|has the higher count|has the greater number){c}?",
+        "(between|out of) {x} and {y}, which (leads|has the higher count|has the greater "
+        "number){c}?",
         "does {x} (beat|exceed|outnumber) {y}{c}, or {y} {x}?",
         "is the (class|label) {x} or {y} the (bigger|larger|greater) one{c}?",
     ),
@@ -156,7 +157,8 @@ _GAP = Wording(
         "by how many {w} do {x} and {y} differ{c}?",
         "how large is the difference between {x} and {y}{c}?",
         "by (how much|how many) does {x} (exceed|beat|outnumber) {y}{c}, or the other way round?",
-        "what is the (distance|margin|gap|difference) between the (counts|numbers) of {x} and {y}{c}?",
+        "what is the (distance|margin|gap|difference) between the (counts|numbers) of {x} and "
+        "{y}{c}?",
         "take the {w} that are {x} and those that are {y}{c}: what is the difference?",
         "how many {w} (separate|lie between) {x} and {y}{c}?",
         "{x} minus {y} in number of {w}{c}: how many?",

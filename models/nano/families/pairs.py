@@ -61,8 +61,10 @@ _CROSS = Wording(
         "list the pairs: two {b}s, (one|the one) with {x}, the other with {y}.",
         "match the {b}s that have {x} with those that have {y}. Which pairs (come of it|result)?",
         "(report|write|show) all (pairs|couples) of {b}s where one has {x} and the other {y}.",
-        "which {b}s can be (paired|joined|combined), one having {x}, the other {y}? Give every pair.",
-        "a {b} with {x} and (a different|another) {b} with {y} make a pair. (List|Name|Give) them all.",
+        "which {b}s can be (paired|joined|combined), one having {x}, the other {y}? Give every "
+        "pair.",
+        "a {b} with {x} and (a different|another) {b} with {y} make a pair. (List|Name|Give) "
+        "them all.",
         "(make|build|form) all pairs of {b}s: one from those with {x}, one from those with {y}.",
         "pairs of {b}s, {x} for one and {y} for the other: (list|give|name) all.",
     ),

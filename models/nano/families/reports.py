@@ -46,8 +46,8 @@ _EVENTS = (
             "On {d}, in {p}, the treaty on {k} got its signature from {a}. Drafted by {b}, it cost "
             "{s} crowns.",
             "{b} was paid {s} crowns to draft the treaty on {k}, which {a} signed on {d} in {p}.",
-            "It was in {p} that {a} put a name under the treaty on {k} on {d}. The draft, by {b}, had cost "
-            "{s} crowns.",
+            "It was in {p} that {a} put a name under the treaty on {k} on {d}. The draft, by {b}, "
+            "had cost {s} crowns.",
             "For the draft of the treaty on {k}, made by {b}, {s} crowns were paid; it was in {p} "
             "on {d} that {a} signed it.",
             "The treaty on {k}: draft by {b}, signature by {a}, done in {p} on {d}, cost {s} "
@@ -91,9 +91,9 @@ _EVENTS = (
             "{k} was sold by {a} to {b} on {d} for {s} crowns. The deed was kept in {p}.",
             "On {d} {b} bought {k} from {a} and paid {s} crowns; the deed is in {p}.",
             "{b} paid {s} crowns for {k} in {p}, and on {d} {a}, the seller, handed it over.",
-            "At a meeting in {p} on {d}, {k} passed to {b}, the buyer, from {a}, the seller, who got {s} "
-            "crowns.",
-            "The buyer of {k} was {b}, the seller {a}; {s} crowns were counted out in {p} on {d}.",
+            "At a meeting in {p} on {d}, {k} passed to {b}, the buyer, from {a}, the seller, who "
+            "got {s} crowns.",
+            "It was {b} who bought {k}, and {a} who sold it; {s} crowns went over in {p} on {d}.",
             "{s} crowns were what {a} took when selling {k} to {b} in {p} on {d}.",
         ),
         ("For {s} crowns {k} went from {a}, who sold it, to {b}, who bought it, on {d} in {p}.",),
