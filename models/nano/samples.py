@@ -15,11 +15,13 @@ from torch import Tensor
 
 from models.nano import chat
 
-#: Cells are few and soon known by heart: which one comes counts more than its inside.
-INSIDE_WEIGHT = 0.2
+#: Cells are few and soon known by heart: it is which one comes that counts.
+INSIDE_WEIGHT = 0.02
 #: Tokens of a cell's turn that tell it from the others, its fence and its first line: they have
 #: full weight.
 TOLD = 3
+#: How many tokens stay at each end of a shortened cell.
+KEPT = 5
 
 
 class Row(NamedTuple):
@@ -101,17 +103,30 @@ def role(messages: Sequence[dict[str, object]]) -> str:
     return "read" if prompt.endswith("Which number?") else "spell"
 
 
-def batch(rows: Sequence[Row]) -> Batch:
-    """The rows side by side, padded to the longest."""
-    length = max(len(item.tokens) for item in rows) - 1
+def shortened(item: Row) -> np.ndarray:
+    """The places of the row's tokens less the insides of its cells. What follows a gap keeps its
+    position, so that all distances are those of the whole dialogue."""
+    keep = np.ones(len(item.tokens), bool)
+    for start, end in item.cells:
+        keep[start + KEPT : max(start + KEPT, end - KEPT)] = False
+    return np.flatnonzero(keep)
+
+
+def batch(rows: Sequence[Row], *, short: bool = False) -> Batch:
+    """The rows side by side, padded to the longest; their cells shortened if `short`. Nothing
+    is learned over a gap."""
+    picked = [shortened(item) if short else np.arange(len(item.tokens)) for item in rows]
+    length = max(map(len, picked)) - 1
     tokens = np.zeros((len(rows), length), np.int64)
-    positions = np.broadcast_to(np.arange(length), tokens.shape).copy()
+    positions = np.zeros_like(tokens)
     targets = np.zeros_like(tokens)
     weights = np.zeros(tokens.shape, np.float32)
-    for n, item in enumerate(rows):
-        size = len(item.tokens) - 1
-        tokens[n, :size], targets[n, :size] = item.tokens[:-1], item.tokens[1:]
-        weights[n, :size] = item.weight[1:]
+    for n, (item, places) in enumerate(zip(rows, picked, strict=True)):
+        inputs, following = places[:-1], places[1:]
+        size = len(inputs)
+        tokens[n, :size], positions[n, :size] = item.tokens[inputs], inputs
+        targets[n, :size] = item.tokens[following]
+        weights[n, :size] = np.where(following == inputs + 1, item.weight[following], 0.0)
     return Batch(*map(torch.from_numpy, (tokens, positions, targets, weights)))
 
 
@@ -155,23 +170,6 @@ def noisy(item: Row, vocabulary: int, rng: random.Random, share: float) -> Row:
         if rng.random() < share:
             tokens[at] = rng.randrange(FIRST_PLAIN, vocabulary)
     return item._replace(tokens=tokens)
-
-
-class Pool:
-    """Rows in the order of their lengths, to draw batches of like length from.
-
-    A draw depends on its random numbers alone, so that a run goes on exactly where it stopped.
-    """
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = sorted(rows, key=lambda item: len(item.tokens))
-
-    def draw(self, count: int, rng: random.Random) -> list[Row]:
-        """`count` different rows (or all) out of neighbouring ones, an eighth of all."""
-        span = min(len(self.rows), max(count, len(self.rows) // 8))
-        start = rng.randint(-span // 2, len(self.rows) - span // 2)  # the ends as often as the rest
-        start = min(max(start, 0), len(self.rows) - span)
-        return [self.rows[n] for n in rng.sample(range(start, start + span), min(count, span))]
 
 
 def inside(item: Row) -> np.ndarray:
