@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
 from models.nano.cells.table import TABLE
-from models.nano.families import asking, catalog, chains, labels, needles, pairs, parts
+from models.nano.families import asking, catalog, chains, labels, needles, pairs, parts, ranking
 from models.nano.families.stage import Stage
 from models.nano.families.task import Task, score
 from models.nano.families.wording import Wording
@@ -99,7 +99,7 @@ def test_scores() -> None:
     assert score("A", "a", "exact") == 0.0
 
 
-@pytest.mark.parametrize("module", [asking, chains, labels, needles, pairs, parts])
+@pytest.mark.parametrize("module", [asking, ranking, chains, labels, needles, pairs, parts])
 def test_families_have_many_wordings_and_hold_some_out(module: ModuleType) -> None:
     wordings = [value for value in vars(module).values() if isinstance(value, Wording)]
     assert sum(wording.variants() for wording in wordings) >= 20
