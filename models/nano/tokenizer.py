@@ -1,6 +1,6 @@
-"""Step 2: a byte-level BPE of 2,048 tokens, and a token for each line of the cells.
+"""Step 2: a byte-level BPE of 4,096 tokens, and a token for each line of the cells.
 
-    python -m models.nano.tokenizer --data models/nano/work/families-1.kept.jsonl
+    python -m models.nano.tokenizer
 
 Digits stand alone, so that numbers of any length look alike; the split into words is
 llama.cpp's pre-tokenizer "smollm". Special tokens have the first ids. The last ones are whole
@@ -23,9 +23,12 @@ from models.nano import chat
 from models.nano.folders import DIALOGUES, TOKENIZER
 
 #: Tokens besides those of lines.
-VOCABULARY = 2_048
+VOCABULARY = 4_096
 #: Shorter lines are left to the BPE: they might stand in any text.
 SHORTEST_LINE = 8
+#: Questions are short beside what programs print, but it is their words that decide: how
+#: often each counts.
+QUESTIONS = 5
 PRE_TOKENIZER = "smollm"
 
 
@@ -70,7 +73,10 @@ def contents(path: Path, count: int) -> tuple[list[str], list[str]]:
     cells: dict[str, None] = {}
     with path.open() as file:
         for line in islice(file, count):
-            for message in json.loads(line)["messages"]:
+            sample = json.loads(line)
+            if sample["role"] == "root":
+                texts += [sample["messages"][0]["content"]] * (QUESTIONS - 1)
+            for message in sample["messages"]:
                 if message.get("constant"):
                     cells[message["content"]] = None
                 else:
@@ -84,7 +90,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=DIALOGUES)
     parser.add_argument("--out", type=Path, default=TOKENIZER)
-    parser.add_argument("--count", type=int, default=5_000, help="dialogues to read")
+    parser.add_argument("--count", type=int, default=50_000, help="dialogues to read")
     arguments = parser.parse_args()
     tokenizer = train(*contents(arguments.data, arguments.count))
     tokenizer.save(str(arguments.out))
