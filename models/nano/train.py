@@ -49,9 +49,9 @@ class Plan:
     """All that decides what a run does. Rates are peaks; they rise, stay and fall to 0."""
 
     seed: int = 1
-    steps: int = 2_300
+    steps: int = 1_900
     rows: int = 16  # root dialogues in a step
-    workers: int = 32  # sub-calls in a step
+    workers: int = 40  # sub-calls in a step
     muon_rate: float = 0.01
     adam_rate: float = 0.003
     decay: float = 0.05
