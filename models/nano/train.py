@@ -49,7 +49,7 @@ class Plan:
     """All that decides what a run does. Rates are peaks; they rise, stay and fall to 0."""
 
     seed: int = 1
-    steps: int = 1_900
+    steps: int = 2_250
     rows: int = 16  # root dialogues in a step
     workers: int = 40  # sub-calls in a step
     muon_rate: float = 0.01
