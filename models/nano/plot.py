@@ -53,15 +53,14 @@ def draw(panels: dict[str, dict[str, list[tuple[int, float]]]], out: Path) -> No
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(len(panels), 1, figsize=(8, 4 * len(panels)), squeeze=False)
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=(9, 4 * len(panels)), squeeze=False)
     for (title, lines), axis in zip(panels.items(), axes[:, 0], strict=True):
-        for name, points in lines.items():
-            axis.plot(
-                *zip(*points, strict=True), label=name, marker="." if "right" in title else ""
-            )
+        for number, (name, points) in enumerate(lines.items()):
+            look = {"linestyle": "-" if number < 10 else "--", "color": f"C{number % 10}"}
+            axis.plot(*zip(*points, strict=True), label=name, **look)
         axis.set(title=title, xlabel="step", yscale="log" if title == "loss" else "linear")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize="small", ncols=2)
+        axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(out, dpi=100)
 

@@ -260,7 +260,8 @@ def train(
         losses.append(run.advance(batches))
         now = time.monotonic()
         run.seconds += now - began
-        if first and run.step % LOG_EVERY == 0:
+        ended = run.step == run.plan.steps
+        if first and (run.step % LOG_EVERY == 0 or ended):
             entry: dict[str, object] = {
                 "step": run.step,
                 "losses": [
@@ -269,8 +270,8 @@ def train(
                 "tokens": run.tokens,
                 "seconds": round(run.seconds, 1),
             }
-            pace = LOG_EVERY / (now - logged)
-            if probes and (run.step % PROBE_EVERY == 0 or run.step == run.plan.steps):
+            pace = len(losses) / (now - logged)
+            if probes and (run.step % PROBE_EVERY == 0 or ended):
                 entry["probes"] = {name: probe(run, rows) for name, rows in probes.items()}
             with (folder / "loss.jsonl").open("a") as file:
                 file.write(json.dumps(entry) + "\n")
