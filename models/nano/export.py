@@ -82,14 +82,19 @@ def write(path: Path, network: Network, tokenizer: Tokenizer, provenance: dict[s
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     model = json.loads(tokenizer.to_str())["model"]
-    vocabulary = sorted(model["vocab"], key=model["vocab"].get)
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    vocabulary = sorted(ids, key=ids.__getitem__)
     merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(PRE_TOKENIZER)
     writer.add_token_list(vocabulary)
     writer.add_token_types(
         [
-            gguf.TokenType.CONTROL if token in chat.SPECIAL_TOKENS else gguf.TokenType.NORMAL
+            gguf.TokenType.CONTROL
+            if token in chat.SPECIAL_TOKENS
+            else gguf.TokenType.NORMAL
+            if token in model["vocab"]
+            else gguf.TokenType.USER_DEFINED
             for token in vocabulary
         ]
     )

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 class Shape:
     """Sizes of the network. `width` is divided by `heads`; embeddings are tied."""
 
-    vocabulary: int = 2_048
+    vocabulary: int = 4_389  # a run takes that of its tokenizer
     width: int = 128
     layers: int = 4
     heads: int = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,19 +13,30 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.nano import chat, programs
+from models.nano import chat
+
+#: Cells are few and soon known by heart: it is which one comes that counts.
+INSIDE_WEIGHT = 0.02
+#: Tokens of a cell's turn that tell it from the others, its fence and its first line: they have
+#: full weight.
+TOLD = 3
+#: How many tokens stay at each end of a shortened cell.
+KEPT = 5
 
 
 class Row(NamedTuple):
     """One dialogue. `weight` is each token's part in the loss, 0 for what is only read.
 
-    `question` and `cell` are the spans of the question and of the first cell, which
-    is always the same."""
+    `question` is the span of the question, `cells` the spans of the cells that are the same
+    in every dialogue that has them. `name` says what it is a sample of: its family (`tables`)
+    or, for a sub-call, its role (`workers label`).
+    """
 
     tokens: np.ndarray  # (length,) int64
     weight: np.ndarray  # (length,) float32
     question: tuple[int, int]
-    cell: tuple[int, int]
+    cells: tuple[tuple[int, int], ...] = ()
+    name: str = ""
 
 
 class Batch(NamedTuple):
@@ -37,29 +48,34 @@ class Batch(NamedTuple):
     weights: Tensor
 
 
-def row(messages: Sequence[dict[str, object]], tokenizer: Tokenizer) -> Row:
+def row(messages: Sequence[dict[str, object]], tokenizer: Tokenizer, name: str = "") -> Row:
     """The row of a dialogue. Its text is what the chat template writes."""
     tokens: list[int] = []
     weights: list[float] = []
+    cells = []
     question = str(messages[0]["content"]).rpartition("\n")[0]
     asked = (1, 1 + len(tokenizer.encode(question, add_special_tokens=False).ids))
-    cell = (0, 0)
     end = tokenizer.token_to_id(chat.END)
     for message in messages:
         content = str(message["content"])
         ids = tokenizer.encode(content, add_special_tokens=False).ids
-        if content == _FIRST:
-            cell = (len(tokens) + 1, len(tokens) + 1 + len(ids))
+        told = len(ids) + 1
+        if message.get("constant"):
+            cells.append((len(tokens) + 1, len(tokens) + 1 + len(ids)))
+            told = min(TOLD, told)
         tokens += [tokenizer.token_to_id(chat.opening(str(message["role"]))), *ids, end]
-        weight = float(bool(message["learn"])) * (FIRST_WEIGHT if content == _FIRST else 1.0)
-        weights += [0.0, *[weight] * (len(ids) + 1)]
-    return Row(np.array(tokens, np.int64), np.array(weights, np.float32), asked, cell)
-
-
-_FIRST = programs.turn(programs.LOCATE)
-_KEPT = 24  # tokens of the first cell that stay at both ends of a shortened one
-#: The first cell is long and soon known by heart: the choices after it count more.
-FIRST_WEIGHT = 0.2
+        learned = np.full(len(ids) + 1, INSIDE_WEIGHT)
+        learned[:told] = 1.0
+        if len(messages) == 2:  # a sub-call: all replies count the same, long or short
+            learned *= 2 / len(learned)
+        weights += [0.0, *(learned * bool(message["learn"]))]
+    return Row(
+        np.array(tokens, np.int64),
+        np.array(weights, np.float32),
+        asked,
+        tuple(cells),
+        name,
+    )
 
 
 def read(paths: Sequence[Path], tokenizer: Tokenizer, window: int) -> list[Row]:
@@ -69,21 +85,37 @@ def read(paths: Sequence[Path], tokenizer: Tokenizer, window: int) -> list[Row]:
         with path.open() as file:
             for line in file:
                 sample = json.loads(line)
-                if sample:
-                    rows.append(row(sample["messages"], tokenizer))
+                task = sample["task"]
+                name = str(task["family"])
+                if sample["role"] == "worker":
+                    name = f"workers {role(sample['messages'])}"
+                rows.append(row(sample["messages"], tokenizer, name))
     return [r for r in rows if len(r.tokens) <= window]
 
 
-def batch(rows: Sequence[Row], *, short: bool) -> Batch:
-    """The rows side by side. Where `short`, the inside of the first cell is left out: the
-    tokens after it keep their positions, so that all distances are those of the whole
-    dialogue."""
-    picked = []
-    for item in rows:
-        places = np.arange(len(item.tokens))
-        if short and item.cell[1] - item.cell[0] > 2 * _KEPT:
-            places = np.delete(places, slice(item.cell[0] + _KEPT, item.cell[1] - _KEPT))
-        picked.append(places)
+def role(messages: Sequence[dict[str, object]]) -> str:
+    """What a sub-call asks for, by the words that its prompt has."""
+    prompt = str(messages[0]["content"])
+    if prompt.startswith("Which fits?"):
+        return "label"
+    if prompt.startswith("Does "):
+        return "yes-no"
+    return "read" if prompt.endswith("Which number?") else "spell"
+
+
+def shortened(item: Row) -> np.ndarray:
+    """The places of the row's tokens less the insides of its cells. What follows a gap keeps its
+    position, so that all distances are those of the whole dialogue."""
+    keep = np.ones(len(item.tokens), bool)
+    for start, end in item.cells:
+        keep[start + KEPT : max(start + KEPT, end - KEPT)] = False
+    return np.flatnonzero(keep)
+
+
+def batch(rows: Sequence[Row], *, short: bool = False) -> Batch:
+    """The rows side by side, padded to the longest; their cells shortened if `short`. Nothing
+    is learned over a gap."""
+    picked = [shortened(item) if short else np.arange(len(item.tokens)) for item in rows]
     length = max(map(len, picked)) - 1
     tokens = np.zeros((len(rows), length), np.int64)
     positions = np.zeros_like(tokens)
@@ -99,24 +131,30 @@ def batch(rows: Sequence[Row], *, short: bool) -> Batch:
 
 
 def garbled(item: Row, vocabulary: int, rng: random.Random) -> Row:
-    """The row up to the end of its first cell, asked nonsense: any tokens, mixed with pieces
-    of the cell itself. The cell must come whatever the question is."""
+    """The row up to the end of its last cell, asked nonsense: any tokens, mixed with lines of
+    the cells. Which cell comes is not learned then, but each goes on as ever, whatever the
+    question is, and the first one always comes."""
     start, end = item.question
     size, asked = rng.randint(4, 60), []
-    inside = item.tokens[item.cell[0] : item.cell[1]]
     while len(asked) < size:
         if rng.random() < 0.5:
-            at = rng.randrange(len(inside))
-            asked += inside[at : at + rng.randint(1, 6)].tolist()
+            cell = rng.choice(item.cells)
+            at = rng.randrange(*cell)
+            asked += item.tokens[at : min(cell[1], at + rng.randint(1, 6))].tolist()
         else:
             asked += [rng.randrange(FIRST_PLAIN, vocabulary) for _ in range(rng.randint(1, 6))]
-    stop = min(item.cell[1] + 1, len(item.tokens))
-    tokens = np.concatenate((item.tokens[:start], asked, item.tokens[end:stop]))
-    weight = np.concatenate((item.weight[:start], np.zeros(len(asked)), item.weight[end:stop]))
+    weight = item.weight.copy()
+    for cell in item.cells[1:]:
+        weight[cell[0] : cell[0] + TOLD] = 0.0
+    stop = min(item.cells[-1][1] + 1, len(item.tokens))
     shift = len(asked) - (end - start)
-    cell = (item.cell[0] + shift, item.cell[1] + shift)
-    return Row(
-        tokens.astype(np.int64), weight.astype(np.float32), (start, start + len(asked)), cell
+    return item._replace(
+        tokens=np.concatenate((item.tokens[:start], asked, item.tokens[end:stop])).astype(np.int64),
+        weight=np.concatenate((weight[:start], np.zeros(len(asked)), weight[end:stop])).astype(
+            np.float32
+        ),
+        question=(start, start + len(asked)),
+        cells=tuple((a + shift, b + shift) for a, b in item.cells),
     )
 
 
@@ -124,17 +162,19 @@ def garbled(item: Row, vocabulary: int, rng: random.Random) -> Row:
 FIRST_PLAIN = len(chat.SPECIAL_TOKENS)
 
 
-def order(rows: Sequence[Row], size: int, seed: int) -> Iterator[list[int]]:
-    """Batches of row numbers without end: each epoch shuffled, rows of like length together."""
-    epoch = 0
-    while True:
-        rng = random.Random(f"{seed}-{epoch}")
-        numbers = list(range(len(rows)))
-        rng.shuffle(numbers)
-        batches = []
-        for start in range(0, len(numbers) - len(numbers) % size, size * 32):
-            pool = sorted(numbers[start : start + size * 32], key=lambda n: len(rows[n].tokens))
-            batches += [pool[n : n + size] for n in range(0, len(pool) - size + 1, size)]
-        rng.shuffle(batches)
-        yield from batches
-        epoch += 1
+def noisy(item: Row, vocabulary: int, rng: random.Random, share: float) -> Row:
+    """The row with some tokens of its question replaced by any others: held-out questions
+    have words that training never had, and those must not decide."""
+    tokens = item.tokens.copy()
+    for at in range(*item.question):
+        if rng.random() < share:
+            tokens[at] = rng.randrange(FIRST_PLAIN, vocabulary)
+    return item._replace(tokens=tokens)
+
+
+def inside(item: Row) -> np.ndarray:
+    """Which tokens are of a cell's inside, where there is nothing to choose."""
+    found = np.zeros(len(item.tokens), bool)
+    for start, end in item.cells:
+        found[start + TOLD : end + 1] = True
+    return found

@@ -1,29 +1,16 @@
-"""Where dialogues are played: a task's prompt, spooled, in a fork of the real sandbox."""
+"""The sandbox that dialogues are played in, prompts spooled for it, how a dialogue opens."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
-from models.nano.tasks import Task
-from models.nano.teacher import Ending
 from rlm_local import dialogue
-from rlm_local.limits import MIB
 from rlm_local.prompt import Prompt, prompt_from_text, prompt_from_texts
 from rlm_local.records import Message
-from rlm_local.sandbox import Repl, Sandbox
-
-
-class Scene(NamedTuple):
-    """A task ready to be played: the first messages, a REPL, and what FINAL hands over."""
-
-    opening: tuple[Message, ...]
-    repl: Repl
-    ending: Ending
+from rlm_local.sandbox import Sandbox
 
 
 class Texts(Protocol):
@@ -71,26 +58,6 @@ class SandboxStage:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class Stage(SandboxStage):
-    """Sets up one scene after the other in the same sandbox."""
-
-    @contextmanager
-    def scene(self, task: Task) -> Iterator[Scene]:
-        ending = Ending()
-        with (
-            self.prompt(task) as prompt,
-            self._sandbox.repl(
-                prompt,
-                question=task.question,
-                host=ending,
-                functions=(),
-                memory_bytes=512 * MIB,
-                output_chars=20_000,
-            ) as repl,
-        ):
-            yield Scene(first_messages(task.question, prompt), repl, ending)
 
 
 def first_messages(question: str, prompt: Prompt) -> tuple[Message, ...]:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 pytest.importorskip("gguf")
 tokenizers = pytest.importorskip("tokenizers")
 
-from models.nano import chat, export  # noqa: E402
+from models.nano import chat, export, programs  # noqa: E402
 from models.nano.folders import TOKENIZER  # noqa: E402
 from models.nano.network import Network, Shape  # noqa: E402
 from rlm_local.records import Message  # noqa: E402
@@ -27,16 +27,16 @@ TEXT = chat.render(
         Message(
             "user", "What is the code for Amber-9?\ncontext: str, 40182 chars\nThe old café is"
         ),
-        Message("assistant", "```repl\nhits = locate()\nprint(hits[0])\n```"),
+        Message("assistant", programs.turn(programs.LOCATE)),
         Message("user", "0 'the code for ' [Amber-9] ' is 4819203.\\nIt rained\\t'"),
     ]
 )
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network(tokenizer: object) -> Network:
     torch.manual_seed(7)
-    network = Network(Shape())
+    network = Network(Shape(vocabulary=tokenizer.get_vocab_size()))
     with torch.no_grad():
         for block in network.blocks:  # zero at the start of training
             block.attention.out.weight.normal_(std=0.1)

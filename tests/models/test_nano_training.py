@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +13,41 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 tokenizers = pytest.importorskip("tokenizers")
 
 from models.nano import chat, programs, samples  # noqa: E402
+from models.nano.cells.profile import PROFILE  # noqa: E402
 from models.nano.folders import TOKENIZER  # noqa: E402
 from models.nano.muon import orthogonal  # noqa: E402
 from models.nano.network import Network, Shape  # noqa: E402
-from models.nano.train import Plan, Run, train  # noqa: E402
+from models.nano.plot import curves  # noqa: E402
+from models.nano.programs import LOCATE  # noqa: E402
+from models.nano.tokenizer import lines  # noqa: E402
+from models.nano.train import Plan, Run, batches_at, probe, train  # noqa: E402
 from rlm_local.records import Message  # noqa: E402
 
 SMALL = Shape(width=32, layers=1, heads=2, hidden=32)
+QUESTION = "What is the pin of K?"
 DIALOGUE = [
-    {"role": "user", "content": "What is the pin of K?\ncontext: str", "learn": False},
-    {"role": "assistant", "content": programs.turn(programs.LOCATE), "learn": True},
+    {"role": "user", "content": f"{QUESTION}\ncontext: str", "learn": False},
+    {
+        "role": "assistant",
+        "content": programs.turn(PROFILE),
+        "learn": True,
+        "constant": True,
+    },
+    {"role": "user", "content": "text\nnamed", "learn": False},
+    {
+        "role": "assistant",
+        "content": programs.turn(programs.LOCATE),
+        "learn": True,
+        "constant": True,
+    },
     {"role": "user", "content": "0 '' [K] ' 4819203'", "learn": False},
     {"role": "assistant", "content": programs.turn("FINAL(0)"), "learn": False},
     {"role": "user", "content": "(no output)", "learn": False},
     {"role": "assistant", "content": programs.turn("FINAL(1)"), "learn": True},
+]
+CALL = [
+    {"role": "user", "content": "Does food fit? yes or no\nthe soup", "learn": False},
+    {"role": "assistant", "content": "yes", "learn": True},
 ]
 
 
@@ -41,44 +63,73 @@ def test_a_rows_text_is_what_the_template_writes(tokenizer: object) -> None:
     assert tokenizer.encode(text, add_special_tokens=False).ids == row.tokens.tolist()
 
 
-def test_only_learned_turns_have_weight(tokenizer: object) -> None:
+def test_choices_have_full_weight_and_the_insides_of_cells_little(tokenizer: object) -> None:
     row = samples.row(DIALOGUE, tokenizer)
-    learned = tokenizer.decode(row.tokens[row.weight == 1.0].tolist(), skip_special_tokens=False)
-    assert learned == programs.turn("FINAL(1)") + chat.END
-    first = tokenizer.decode(row.tokens[(row.weight > 0) & (row.weight < 1)].tolist())
-    assert first == programs.turn(programs.LOCATE)
+    chosen = tokenizer.decode(row.tokens[row.weight == 1.0].tolist(), skip_special_tokens=False)
+    first = [programs.turn(cell).splitlines(keepends=True)[1] for cell in (PROFILE, LOCATE)]
+    assert chosen.endswith(programs.turn("FINAL(1)") + chat.END)
+    assert all(line in chosen for line in first)
+    insides = row.tokens[(row.weight > 0) & (row.weight < 1)]
+    assert programs.LOCATE.splitlines()[-1] in tokenizer.decode(insides.tolist())
+    assert "FINAL(0)" not in tokenizer.decode(row.tokens[row.weight > 0].tolist())
 
 
-def test_a_short_row_keeps_positions_and_never_predicts_over_the_gap(tokenizer: object) -> None:
+def test_replies_to_sub_calls_count_the_same_long_or_short(tokenizer: object) -> None:
+    for reply in ("yes", "Albert Walsh the Younger"):
+        row = samples.row([CALL[0], {**CALL[1], "content": reply}], tokenizer)
+        assert row.weight.sum() == pytest.approx(2.0)
+        assert samples.role([CALL[0]]) == "yes-no"
+
+
+def test_lines_of_cells_are_tokens(tokenizer: object) -> None:
     row = samples.row(DIALOGUE, tokenizer)
+    for (start, end), cell in zip(row.cells, (PROFILE, LOCATE), strict=True):
+        assert tokenizer.decode(row.tokens[start:end].tolist()) == programs.turn(cell)
+        assert end - start < 1.5 * len(cell.splitlines()) + 12
+
+
+def test_a_tokenizer_has_each_line_once_and_no_short_ones() -> None:
+    assert lines(["first line\n  }\nsecond line\nlast", "second line\nthird line\n"]) == [
+        "first line\n",
+        "second line\n",
+        "third line\n",
+    ]
+
+
+def test_a_short_row_keeps_positions_and_learns_nothing_over_a_gap(tokenizer: object) -> None:
+    row = samples.row(DIALOGUE, tokenizer)
+    places = samples.shortened(row)
     batch = samples.batch([row], short=True)
-    start, end = row.cell[0] + 24, row.cell[1] - 24
-    kept = np.r_[0:start, end : len(row.tokens) - 1]
-    assert batch.positions[0].tolist() == kept.tolist()
-    assert batch.weights[0, start - 1] == 0.0
-    whole = samples.batch([row], short=False)
-    assert whole.tokens.shape[1] == len(row.tokens) - 1
+    assert batch.positions[0].tolist() == places[:-1].tolist()
+    start, end = row.cells[1]
+    gap = places.tolist().index(start + samples.KEPT - 1)
+    assert places[gap + 1] == end - samples.KEPT
+    assert batch.weights[0, gap] == 0.0
+    assert samples.batch([row]).tokens.shape[1] == len(row.tokens) - 1
 
 
-def test_a_garbled_row_keeps_all_but_the_question_up_to_its_first_cell(tokenizer: object) -> None:
+def test_a_garbled_row_asks_nonsense_and_learns_cells_only(tokenizer: object) -> None:
     row = samples.row(DIALOGUE, tokenizer)
-    asked = "What is the pin of K?"
-    assert tokenizer.decode(row.tokens[slice(*row.question)].tolist()) == asked
+    assert tokenizer.decode(row.tokens[slice(*row.question)].tolist()) == QUESTION
     for seed in range(20):
         garbled = samples.garbled(row, 2_048, random.Random(seed))
         text = tokenizer.decode(garbled.tokens.tolist(), skip_special_tokens=False)
-        assert asked not in text
-        assert text.endswith(
-            "\ncontext: str"
-            + chat.END
-            + chat.opening("assistant")
-            + programs.turn(programs.LOCATE)
-            + chat.END
-        )
+        assert QUESTION not in text
+        assert text.endswith(programs.turn(programs.LOCATE) + chat.END)
         nonsense = garbled.tokens[slice(*garbled.question)]
         assert nonsense.min() >= len(chat.SPECIAL_TOKENS)
-        assert (garbled.weight > 0).sum() == garbled.cell[1] - garbled.cell[0] + 1
-        assert (garbled.weight[slice(*garbled.cell)] > 0).all()
+        first, second = garbled.cells
+        assert (garbled.weight[slice(*first)] > 0).all()
+        assert not garbled.weight[second[0] : second[0] + samples.TOLD].any()
+        assert (garbled.weight[second[0] + samples.TOLD : second[1]] > 0).all()
+
+
+def test_noise_changes_nothing_but_the_question(tokenizer: object) -> None:
+    row = samples.row(DIALOGUE, tokenizer)
+    noisy = samples.noisy(row, 2_048, random.Random(1), 1.0)
+    changed = np.flatnonzero(noisy.tokens != row.tokens)
+    assert changed.size
+    assert row.question[0] <= changed.min() <= changed.max() < row.question[1]
 
 
 def test_muons_update_is_nearly_orthogonal() -> None:
@@ -89,21 +140,39 @@ def test_muons_update_is_nearly_orthogonal() -> None:
 
 
 def test_a_resumed_run_is_the_same_run(tokenizer: object, tmp_path: Path) -> None:
-    rows = [samples.row(DIALOGUE, tokenizer)] * 6
-    plan = Plan(rows=2, steps=6, warm=2)
-    whole = Run(plan, SMALL)
-    train(whole, rows, [], tmp_path)
-    stopped = Run(plan, SMALL)
-    for step, numbers in zip(range(3), samples.order(rows, 2, plan.seed), strict=False):
-        assert step == stopped.step
-        from models.nano.train import batch_at
-
-        stopped.advance(batch_at(rows, numbers, plan, step))
+    rows = [samples.row(DIALOGUE, tokenizer), samples.row(CALL, tokenizer, "workers yes-no")] * 3
+    plan = Plan(rows=2, workers=2, steps=6, warm=2)
+    shape = replace(SMALL, vocabulary=tokenizer.get_vocab_size())
+    whole = Run(plan, shape)
+    train(whole, rows, {}, tmp_path)
+    stopped = Run(plan, shape)
+    for step in range(3):
+        stopped.advance(batches_at(rows[::2], rows[1::2], plan, shape.vocabulary, step))
     stopped.save(tmp_path / "half.pt")
     resumed = Run.load(tmp_path / "half.pt")
-    train(resumed, rows, [], tmp_path)
+    assert resumed.plan == plan
+    train(resumed, rows, {}, tmp_path)
     for ours, theirs in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_probe_tells_choices_from_cells(tokenizer: object) -> None:
+    rows = [samples.row(DIALOGUE, tokenizer, "needle"), samples.row(CALL, tokenizer, "workers")]
+    run = Run(Plan(), replace(SMALL, vocabulary=tokenizer.get_vocab_size()))
+    found = probe(run, rows)
+    assert set(found) == {"needle", "workers", "insides of cells"}
+    assert set(found.values()) == {0.0}
+
+
+def test_curves_have_a_panel_for_the_loss_and_one_a_probe() -> None:
+    log = [
+        {"step": 20, "losses": [2.0, 1.0]},
+        {"step": 40, "losses": [1.0, 0.5], "probes": {"held": {"tables": 0.5}}},
+    ]
+    assert curves(log) == {
+        "loss": {"root dialogues": [(20, 2.0), (40, 1.0)], "sub-calls": [(20, 1.0), (40, 0.5)]},
+        "right: held": {"tables": [(40, 0.5)]},
+    }
 
 
 def test_a_network_sees_nothing_that_comes_later() -> None:

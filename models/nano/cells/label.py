@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-#: Asks about the longest text of each row which of the question's labels fits, by number, and
-#: makes the reply a field; the table program goes on from there.
+#: Asks about the longest text of each row which of the question's labels fits, and makes the
+#: reply a field; the table program goes on from there.
 LABEL = r"""body = max(head, key=lambda c: sum(len(r[c]) for r in sample))
 named = [c for c in named if c != body]
-menu = "; ".join(f"{n} {label}" for n, label in enumerate(labels, 1))
+menu = "; ".join(labels)
 some = [dict(r) for r in rows() if all(r[c] in asked[c] for c in asked)]
 replies = llm_query_batched([f"Which fits? {menu}\n{r[body]}" for r in some])
 for r, reply in zip(some, replies):
-    r["label"] = dict(enumerate(labels, 1)).get(int(reply) if reply.isdigit() else 0, "")
+    r["label"] = reply if reply in labels else ""
 rest = question.replace(items[0], "")
 wanted = {p for p in labels if re.search(rf"\b{p}\b", rest)}
 rows, head = lambda: some, [*head, "label"]

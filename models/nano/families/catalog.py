@@ -21,7 +21,11 @@ FAMILIES: dict[str, Maker] = {
     "tables": tables.task,
 }
 
+#: Families of which only training has tasks of their own: the evaluation of a single needle is
+#: `models.nano.evaluate`.
+_TRAINED = {"needle": needles.single}
+
 
 def task(family: str, seed: int, split: Split, chars: int) -> Task:
     """The task of that family and seed, about `chars` characters long."""
-    return FAMILIES[family](seed, split, chars)
+    return (FAMILIES | _TRAINED)[family](seed, split, chars)

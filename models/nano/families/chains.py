@@ -52,6 +52,16 @@ _LAST = Wording(
         "who or what is the end of the {r} line of {k}?",
         "{k}: which one (ends|closes) its chain?",
         "trace {k} as far as it goes. Where do you (stop|arrive)?",
+        "(where|at which one) do you (arrive|end up|get to|come out) if you follow {k} (to the "
+        "end|all along|until nothing follows)?",
+        "(give|report|tell me) the (last|final|end) (one|member|point|station) of the chain of "
+        "{k}.",
+        "{k} leads on and on. What (is|comes) last?",
+        "go on from {k} as long as (you can|it goes). What is the (last|final) one?",
+        "from {k}, (keep going|walk on|move on) to the (last|final) {r}. Which is it?",
+        "what does the (chain|line|path|trail) from {k} (end with|finish with|come to at last)?",
+        "in the end, {k} (leads|brings you|goes) where?",
+        "(find|name) the one that nothing follows, starting (from|with|at) {k}.",
     ),
     (
         "if I set out at {k} and keep going, at which one do I finish?",
@@ -71,6 +81,13 @@ _VALUE = Wording(
         "{k} leads to a {a} in the end. Which (one|is it)?",
         "trace {k} to the end of its (chain|path) and read the {a} there.",
         "the {a} that (stands|lies) at the end of the trail of {k} is what?",
+        "(give|report|tell me|find) the {a} at the (end|close|last point) of the "
+        "(chain|path|line) of {k}.",
+        "(starting|setting out) from {k}, go to the last one; what {a} does it (have|hold|carry)?",
+        "what is the {a} of the (last|final) one that {k} leads to?",
+        "(walk|go|move) from {k} to the end, where there is a {a}. What is it?",
+        "at the end of what {k} begins, which {a} (is there|stands|is found)?",
+        "through all the (steps|links) from {k} one comes to a {a}. Which?",
     ),
     (
         "walk the chain from {k}; what is the {a} of its last member?",
@@ -90,6 +107,12 @@ _NTH = Wording(
         "going {s} from {k} (leads|brings us) to what?",
         "follow {k} for {s} only. What is (there|found)?",
         "which is {s} away from {k}?",
+        "(give|report|tell me|find) the one (reached|that comes) {s} (after|from|past) {k}.",
+        "{s} after {k}, (where are we|which one is there|what do we meet)?",
+        "(moving|walking|going on) {s} from {k}, where do (you|we|I) (arrive|come to|end up)?",
+        "which one do you (find|reach|get to) if you (take|go|make) {s} from {k}?",
+        "beginning with {k}, (go|take|make) {s}; which {r} is that?",
+        "where is one {s} (down the line|down the chain|later) from {k}?",
     ),
     (
         "if you go {s} along the chain of {k}, what do you find?",
@@ -109,6 +132,14 @@ _ALL = Wording(
         "name everything that follows from {k}, (in order|one after the other).",
         "return the (whole|full) chain of {k}.",
         "list each {r} that comes after {k}, to the end.",
+        "(give|report|write|name) (all|every one|each) of the chain that {k} (begins|starts), in "
+        "order.",
+        "what comes after {k}? (List|Name|Give) all, to the end.",
+        "which ones (follow|come after|are behind) {k}? All of them.",
+        "what are all the (names|variables|entries) that (get|have|share) the value {k}?",
+        "list the (whole|full|complete) (path|line|chain) from {k} on.",
+        "(all|everything) that {k} leads to, (one by one|in order), please.",
+        "follow {k} and write down (all|each one|everything) on the way.",
     ),
     (
         "what are all the stations after {k}?",
@@ -128,6 +159,13 @@ _COUNT = Wording(
         "how often can you go on from {k}?",
         "in how many steps does {k} reach its end?",
         "count all that follow {k}.",
+        "(give|report|tell me|find) the number of (steps|links|hops) from {k} to the end.",
+        "how many (links|hops|moves) (follow|come) after {k}?",
+        "how many (names|variables|entries) (get|have|share) the value {k}?",
+        "how (far|many steps) is the end from {k}?",
+        "how many are (behind|beyond|after) {k} in the (chain|path|line)?",
+        "what is the (count|number) of all that {k} leads to?",
+        "(starting|setting out) at {k}, how many (steps|moves) until the end?",
     ),
     (
         "how many others does the chain from {k} contain?",

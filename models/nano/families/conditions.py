@@ -78,6 +78,13 @@ _FILTERS = (
     " having {f} = {v}",
     " among those with {v}",
     " if {f} equals {v}",
+    ", taking just {v}",
+    " (only {v})",
+    " where the {f} is {v}",
+    " under {v}",
+    " belonging to {f} {v}",
+    " that show {v} for {f}",
+    " which have {f} {v}",
 )
 _HELD_FILTERS = [" in which {f} says {v}", " given {v}", " marked {v}", " limited to {f} {v}"]
 
@@ -92,10 +99,25 @@ def _filter(rng: random.Random, split: Split, column: Column) -> Condition:
     )
 
 
-_AFTER = [" after {x}", " later than {x}", " since after {x}", " following {x}"]
+_AFTER = [" after {x}", " later than {x}", " since after {x}", " following {x}", " newer than {x}"]
+_AFTER += [" more recent than {x}", " past {x}", " (only after {x})", " on days later than {x}"]
+_AFTER += [" when {x} had passed", " in the time that followed {x}", " with a date after {x}"]
 _BEFORE = [" before {x}", " earlier than {x}", " up to but not on {x}", " until before {x}"]
+_BEFORE += [" older than {x}", " preceding {x}", " (only before {x})", " on days earlier than {x}"]
+_BEFORE += [
+    " until the day before {x}",
+    " in the time that led up to {x}",
+    " with a date before {x}",
+]
 _WITHIN = [" between {x} and {y}", " from {x} to {y}", " from {x} until {y}", " {x} to {y}"]
-_IN = [" in {x}", " during {x}", " dated {x}", " in the month {x}"]
+_WITHIN += [
+    " from {x} through {y}",
+    " in the time {x} to {y}",
+    " no earlier than {x}, no later than {y}",
+]
+_WITHIN += [" dated {x} to {y}", " (between {x} and {y})", " in the days from {x} up to {y}"]
+_IN = [" in {x}", " during {x}", " dated {x}", " in the month {x}", " of {x}", " for {x}"]
+_IN += [" (only {x})", " that fall in {x}", " in the course of {x}", " with a date in {x}"]
 _HELD_AFTER = [" once {x} was over", " from the time after {x}"]
 _HELD_BEFORE = [" prior to {x}", " ahead of {x}"]
 _HELD_WITHIN = [" starting {x} and ending {y}", " within {x} and {y}"]
@@ -126,7 +148,11 @@ def _dates(rng: random.Random, split: Split, data: Sheet) -> Condition:
 
 
 _OVER = [" with {f} over {x}", " where {f} is more than {x}", " with {f} above {x}"]
+_OVER += [" with more {f} than {x}", " where {f} > {x}", " with {f} higher than {x}"]
+_OVER += [" (only {f} above {x})", " where {f} is larger than {x}", " exceeding {x} in {f}"]
 _UNDER = [" with {f} under {x}", " where {f} is less than {x}", " with {f} below {x}"]
+_UNDER += [" with less {f} than {x}", " where {f} < {x}", " with {f} lower than {x}"]
+_UNDER += [" (only {f} below {x})", " where {f} is lower than {x}", " not reaching {x} in {f}"]
 _HELD_OVER = [" whose {f} exceeds {x}", " that have a {f} greater than {x}"]
 _HELD_UNDER = [" whose {f} stays beneath {x}", " that have a {f} smaller than {x}"]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import sys
 import time
@@ -22,12 +23,23 @@ from models.nano.families import catalog
 from models.nano.families.stage import Episode, Stage
 from models.nano.families.workers import Worker, worker
 from models.nano.folders import WORK
-from models.nano.generate import _whole_lines, length
 from models.nano.lexicon import Split
 from rlm_local import dialogue
 
+#: Lengths in characters, and how often: a screenful to millions.
+_LENGTHS = (
+    (600, 4_000, 0.55),
+    (4_000, 60_000, 0.42),
+    (60_000, 2_000_000, 0.029),
+    (4_000_000, 42_000_000, 0.001),
+)
 #: The name of the family of sub-calls that belong to no run.
 WORKERS = "workers"
+#: The families of the recipe, in turn: as often as there is to choose in them.
+MIX = (
+    "needle tables chains needles labels tables needle parts tables pairs needle tables chains "
+    "labels needle tables needles reports tables needle chains labels parts tables needle needles"
+)
 #: Of an episode's sub-calls, as many are kept.
 CALLS_KEPT = 4
 
@@ -116,20 +128,43 @@ def generate(
     return tally
 
 
+def length(rng: random.Random) -> int:
+    """A prompt's length in characters: log-uniform within a band."""
+    low, high, _ = rng.choices(_LENGTHS, [share for _, _, share in _LENGTHS])[0]
+    return round(math.exp(rng.uniform(math.log(low), math.log(high))))
+
+
+def _whole_lines(path: Path) -> int:
+    """How many lines the file has, once a last one that was cut short is taken off."""
+    if not path.exists():
+        return 0
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        with path.open("r+b") as file:
+            file.truncate(end)
+    return content.count(b"\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--families", nargs="+", default=[*sorted(catalog.FAMILIES), WORKERS])
-    parser.add_argument("--count", type=int, default=4_000)
+    parser.add_argument(
+        "--families", nargs="+", default=["mix"], help="in turn; mix: as in the recipe"
+    )
+    parser.add_argument("--count", type=int, default=3_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--split", choices=("train", "held"), default="train")
     parser.add_argument("--out", type=Path, default=WORK / "families.jsonl")
     arguments = parser.parse_args()
+    families = [
+        f for name in arguments.families for f in (MIX.split() if name == "mix" else [name])
+    ]
     with Stage.real() as stage:
         tally = generate(
             arguments.out,
-            arguments.families,
+            families,
             arguments.count,
             arguments.seed,
             stage,

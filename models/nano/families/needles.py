@@ -30,6 +30,12 @@ _VALUES = Wording(
         "{k} has several {a}s. Which?",
         "what are the {a}s of {k}? There are several.",
         "collect (all|the) {a}s recorded for {k}.",
+        "(report|show|tell me|write) (all|every one of|each of) the {a}s of {k}.",
+        "{k}: (list|give|find) all (its|the) {a}s.",
+        "what {a}s (does {k} have|has {k}|are there for {k})? (All of them|Name all|Every one).",
+        "there are several {a}s for {k}. (List|Find|Name) them.",
+        "which are all the {a}s that the text (has|gives|mentions) for {k}?",
+        "for {k} there is more than one {a}. What are they?",
     ),
     (
         "name the full set of {a}s noted for {k}.",
@@ -49,6 +55,12 @@ _QUERIES = Wording(
         "look up {k} and list their {a}s.",
         "which {a}s belong to {k}?",
         "I need the {a}s of the following: {k}.",
+        "(report|show|tell me|write) the {a}s of {k}, one (for|of) each.",
+        "{k}: what is the {a} (of each|of every one)?",
+        "what are the {a}s that (go with|belong to|were given to) {k}?",
+        "(find|list|collect) the {a}s for {k}.",
+        "(please|now) look for the {a}s of all of these: {k}.",
+        "what {a} does each of {k} have?",
     ),
     (
         "report the {a} of every one of {k}.",
@@ -65,7 +77,7 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
     rng = random.Random(f"needles-{split}-{seed}")
     sort = rng.choice(("one", "values", "queries"))
     if sort == "one":
-        return _single(seed, split, chars, unique_chars)
+        return single(seed, split, chars, unique_chars=unique_chars)
     kind = rng.choice(values.KINDS)
     name = questions.attribute(kind, rng, split)
     keys = _keys(rng, split, rng.randint(2, 4))
@@ -106,7 +118,8 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
     )
 
 
-def _single(seed: int, split: Split, chars: int, unique_chars: int) -> Task:
+def single(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> Task:
+    """The task of `models.nano.tasks` as one of this family: one value of one key."""
     found = needle_task(seed, split, chars, unique_chars=unique_chars)
     return Task(
         family="needles",

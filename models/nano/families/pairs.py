@@ -36,6 +36,11 @@ _BOTH = Wording(
         "for every two {b}s that both have {w} {c}, write a line with the pair.",
         "list the pairs: two {b}s, both with (some|at least one) of the {w} {c}.",
         "take the {b}s that have {w} {c}. Which pairs (can be made|are there) of them?",
+        "(report|write|show) all (pairs|couples) of {b}s where each of the two has {w} {c}.",
+        "which {b}s can be (paired|joined|combined), both having {w} {c}? Give every pair.",
+        "{b}s that have {w} {c}: (list|give|name) all pairs of them.",
+        "any two {b}s with {w} {c} make a pair. (List|Name|Give) them all.",
+        "(make|build|form) all pairs of {b}s from those that have {w} {c}.",
     ),
     (
         "enumerate each pair of {b}s of which both own {w} {c}.",
@@ -55,6 +60,13 @@ _CROSS = Wording(
         "for every two {b}s, one of {x} and one of {y}, write a line with the pair.",
         "list the pairs: two {b}s, (one|the one) with {x}, the other with {y}.",
         "match the {b}s that have {x} with those that have {y}. Which pairs (come of it|result)?",
+        "(report|write|show) all (pairs|couples) of {b}s where one has {x} and the other {y}.",
+        "which {b}s can be (paired|joined|combined), one having {x}, the other {y}? Give every "
+        "pair.",
+        "a {b} with {x} and (a different|another) {b} with {y} make a pair. (List|Name|Give) "
+        "them all.",
+        "(make|build|form) all pairs of {b}s: one from those with {x}, one from those with {y}.",
+        "pairs of {b}s, {x} for one and {y} for the other: (list|give|name) all.",
     ),
     (
         "enumerate the pairs of {b}s that bring {x} and {y} together, one each.",

@@ -45,6 +45,13 @@ _EVENTS = (
             "{a} signed the treaty on {k} on {d} in {p}, {b} drafted it, and it cost {s} crowns.",
             "On {d}, in {p}, the treaty on {k} got its signature from {a}. Drafted by {b}, it cost "
             "{s} crowns.",
+            "{b} was paid {s} crowns to draft the treaty on {k}, which {a} signed on {d} in {p}.",
+            "It was in {p} that {a} put a name under the treaty on {k} on {d}. The draft, by {b}, "
+            "had cost {s} crowns.",
+            "For the draft of the treaty on {k}, made by {b}, {s} crowns were paid; it was in {p} "
+            "on {d} that {a} signed it.",
+            "The treaty on {k}: draft by {b}, signature by {a}, done in {p} on {d}, cost {s} "
+            "crowns.",
         ),
         ("Drafted by {b} for {s} crowns, the treaty on {k} was signed in {p} by {a} on {d}.",),
         {
@@ -55,6 +62,9 @@ _EVENTS = (
                         "who (signed|put a signature under) the treaty on {k}?",
                         "by whom was the treaty on {k} signed?",
                         "whose signature is under the treaty on {k}?",
+                        "(find|tell me) who signed the treaty on {k}.",
+                        "the treaty on {k} (was signed by|bears the name of) whom?",
+                        "which (person|one) (signed|was the signer of) the treaty on {k}?",
                     ),
                     ("name the one who signed the treaty on {k}.", "the signer of {k} was who?"),
                 ),
@@ -66,6 +76,9 @@ _EVENTS = (
                         "who (drafted|made the draft of) the treaty on {k}?",
                         "by whom was the treaty on {k} drafted?",
                         "from whom is the draft of the treaty on {k}?",
+                        "(find|tell me) who drafted the treaty on {k}.",
+                        "the treaty on {k} (was drafted by|goes back to a draft of) whom?",
+                        "which (person|one) (drafted|wrote the draft of) the treaty on {k}?",
                     ),
                     ("name the one who drafted the treaty on {k}.", "the draft on {k} is whose?"),
                 ),
@@ -77,20 +90,39 @@ _EVENTS = (
             "{a} sold {k} to {b} for {s} crowns on {d}, and the deed was kept in {p}.",
             "{k} was sold by {a} to {b} on {d} for {s} crowns. The deed was kept in {p}.",
             "On {d} {b} bought {k} from {a} and paid {s} crowns; the deed is in {p}.",
+            "{b} paid {s} crowns for {k} in {p}, and on {d} {a}, the seller, handed it over.",
+            "At a meeting in {p} on {d}, {k} passed to {b}, the buyer, from {a}, the seller, who "
+            "got {s} crowns.",
+            "It was {b} who bought {k}, and {a} who sold it; {s} crowns went over in {p} on {d}.",
+            "{s} crowns were what {a} took when selling {k} to {b} in {p} on {d}.",
         ),
         ("For {s} crowns {k} went from {a}, who sold it, to {b}, who bought it, on {d} in {p}.",),
         {
             "a": (
                 _PERSON,
                 Wording(
-                    ("who sold {k}?", "by whom was {k} sold?", "who was the seller of {k}?"),
+                    (
+                        "who sold {k}?",
+                        "by whom was {k} sold?",
+                        "who was the seller of {k}?",
+                        "(find|tell me) who sold {k}.",
+                        "which (person|one) (sold|gave away) {k}?",
+                        "from whom was {k} bought?",
+                    ),
                     ("name the seller of {k}.", "from whose hands did {k} come when sold?"),
                 ),
             ),
             "b": (
                 _PERSON,
                 Wording(
-                    ("who bought {k}?", "to whom was {k} sold?", "who was the buyer of {k}?"),
+                    (
+                        "who bought {k}?",
+                        "to whom was {k} sold?",
+                        "who was the buyer of {k}?",
+                        "(find|tell me) who bought {k}.",
+                        "which (person|one) (bought|paid for) {k}?",
+                        "to whom did {k} pass in the end?",
+                    ),
                     ("name the buyer of {k}.", "whose is {k} after it was bought?"),
                 ),
             ),
@@ -106,6 +138,8 @@ _COMMON: dict[str, tuple[str, Wording]] = {
                 "which (city|place) is named in the report on {k}?",
                 "in what place is the matter of {k} set?",
                 "the report on {k}: which city?",
+                "(find|tell me) the (place|city|town) of what is told of {k}.",
+                "where was it, in the matter of {k}?",
             ),
             ("which town does the note on {k} name?", "name the city in the affair of {k}."),
         ),
@@ -118,6 +152,8 @@ _COMMON: dict[str, tuple[str, Wording]] = {
                 "when was the matter of {k}?",
                 "what is the date in the report on {k}?",
                 "which date is given for {k}?",
+                "(find|tell me) the (day|date) of what is told of {k}.",
+                "what day was it, in the matter of {k}?",
             ),
             ("give the date of the affair of {k}.", "what day does the note on {k} name?"),
         ),
@@ -130,6 +166,8 @@ _COMMON: dict[str, tuple[str, Wording]] = {
                 "what was the price in the matter of {k}?",
                 "how much money is named in the report on {k}?",
                 "what sum was paid for {k}?",
+                "(find|tell me) the (sum|price|cost) of what is told of {k}.",
+                "how many crowns was it, in the matter of {k}?",
             ),
             ("how expensive was the affair of {k}?", "give the price noted for {k}."),
         ),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from models.nano.cells.table import TABLE
-from models.nano.families import asking
+from models.nano.families import asking, ranking
 from models.nano.families.conditions import clear, plain
 from models.nano.families.conditions import conditions as conditions_of
 from models.nano.families.sheets import Row, sheet
@@ -109,23 +109,23 @@ KINDS = {
         "b",
         "number",
     ),
-    "most": _Kind(asking.MOST, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "b"),
-    "second": _Kind(asking.SECOND, 'FINAL(rank("count")[1])', lambda f: f.place("count", 1), "b"),
-    "least": _Kind(asking.LEAST, 'FINAL(rank("count")[-1])', lambda f: f.place("count", -1), "b"),
+    "most": _Kind(ranking.MOST, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "b"),
+    "second": _Kind(ranking.SECOND, 'FINAL(rank("count")[1])', lambda f: f.place("count", 1), "b"),
+    "least": _Kind(ranking.LEAST, 'FINAL(rank("count")[-1])', lambda f: f.place("count", -1), "b"),
     "most-total": _Kind(
-        asking.MOST_TOTAL, 'FINAL(rank("total")[0])', lambda f: f.place("total", 0), "bn"
+        ranking.MOST_TOTAL, 'FINAL(rank("total")[0])', lambda f: f.place("total", 0), "bn"
     ),
     "second-total": _Kind(
-        asking.SECOND_TOTAL, 'FINAL(rank("total")[1])', lambda f: f.place("total", 1), "bn"
+        ranking.SECOND_TOTAL, 'FINAL(rank("total")[1])', lambda f: f.place("total", 1), "bn"
     ),
     "least-total": _Kind(
-        asking.LEAST_TOTAL, 'FINAL(rank("total")[-1])', lambda f: f.place("total", -1), "bn"
+        ranking.LEAST_TOTAL, 'FINAL(rank("total")[-1])', lambda f: f.place("total", -1), "bn"
     ),
     "most-mean": _Kind(
-        asking.MOST_MEAN, 'FINAL(rank("mean")[0])', lambda f: f.place("mean", 0), "bn"
+        ranking.MOST_MEAN, 'FINAL(rank("mean")[0])', lambda f: f.place("mean", 0), "bn"
     ),
     "least-mean": _Kind(
-        asking.LEAST_MEAN, 'FINAL(rank("mean")[-1])', lambda f: f.place("mean", -1), "bn"
+        ranking.LEAST_MEAN, 'FINAL(rank("mean")[-1])', lambda f: f.place("mean", -1), "bn"
     ),
     "names": _Kind(
         asking.NAMES,
@@ -134,9 +134,9 @@ KINDS = {
         "b",
         "set",
     ),
-    "more": _Kind(asking.MORE, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "v"),
+    "more": _Kind(ranking.MORE, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "v"),
     "gap": _Kind(
-        asking.GAP,
+        ranking.GAP,
         "FINAL(gap())",
         lambda f: f.gap(),
         "v",

@@ -129,12 +129,12 @@ _CLUES = {
 
 
 def reply(prompt: str) -> str:
-    """What a perfect worker says to a labelling prompt: the number of the label, or ''."""
+    """What a perfect worker says to a labelling prompt: the label that fits, or ''."""
     found = _MENU.match(prompt)
     if not found:
         return ""
-    menu: dict[str, str] = dict(re.findall(r"(\d+) ([\w -]+)", found[1]))
+    menu = found[1].split("; ")
     for clue, (_, label) in _CLUES.items():
-        if label in menu.values() and re.search(rf"\b{clue}\b", found[2]):
-            return next(number for number, name in menu.items() if name == label)
+        if label in menu and re.search(rf"\b{clue}\b", found[2]):
+            return label
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,12 +49,14 @@ class Wording:
         """A question with these fields. `plain_lead`: nothing stands before it; `tail`:
         something may stand after it."""
         core = rng.choice(self.held if split == "held" else self.cores)
+        if split == "train":
+            core = turned(rng, core, str(fields.get("c", "")))
         while "|" in core:
             start = core.rindex("(", 0, core.index("|"))
             end = core.index(")", start)
             choice = rng.choice(core[start + 1 : end].split("|"))
             core = core[:start] + choice + core[end + 1 :]
-        text = core.format(**fields)
+        text = core.format(**fields).lstrip(" ,")
         leads, tails = (_HELD_LEADS, _HELD_TAILS) if split == "held" else (_LEADS, _TAILS)
         lead, last = rng.choice(leads), rng.choice(tails) if tail else ""
         if plain_lead:
@@ -76,6 +79,30 @@ class Wording:
                 rest = rest[:start] + rest[end + 1 :]
             total += ways
         return total
+
+
+#: What a question may be wrapped into, where it begins with a word like "which".
+_WRAPS = (
+    "tell me {}",
+    "I want to know {}",
+    "can you say {}",
+    "please find out {}",
+    "do you know {}",
+    "it is asked {}",
+    "we would like to see {}",
+)
+
+
+_ASKS = re.compile(r"(?:in |to |by |for )?(?:which|what|how|who|where|whose)\b")
+
+
+def turned(rng: random.Random, core: str, condition: str) -> str:
+    """A core, now and then wrapped into a request, or with its condition put first."""
+    if rng.random() < 0.15 and _ASKS.match(core):
+        core = rng.choice(_WRAPS).format(core)
+    if condition and "{c}" in core and " {c}" not in core and rng.random() < 0.12:
+        core = "{c}, " + core.replace("{c}", "")
+    return core
 
 
 def aside(rng: random.Random) -> str:

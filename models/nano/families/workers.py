@@ -1,7 +1,8 @@
 """Family g: what sub-calls are asked to do: label a text, read a value, say yes or no.
 
-Labels and readings are answered by a number, so that nothing need be spelled; a part of
-the readings asks for the value itself, so that spelling grows with the model.
+A label is answered by its name, which training knows; a reading by a number, so that nothing
+need be spelled; a part of the readings asks for the value itself, so that spelling grows with
+the model.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ def worker(seed: int, split: Split, role: str | None = None) -> Worker:
     label = rng.choice(labels.names)
     text = labels.text(rng, split, label)
     if role == "label":
-        menu = "; ".join(f"{n} {name}" for n, name in enumerate(labels.names, 1))
-        prompt = f"Which fits? {menu}\n{text}"
+        prompt = f"Which fits? {'; '.join(labels.names)}\n{text}"
         return Worker(role, seed, prompt, topics.reply(prompt), 1 / len(labels.names))
     asked = label if rng.random() < 0.5 else rng.choice([n for n in labels.names if n != label])
     return Worker(
