@@ -134,6 +134,7 @@ class _Checker:
         even = max(1, width // max(heads))
         key_width = self._dimension("attention.key_length", 1, _WIDTH, default=even)
         value_width = self._dimension("attention.value_length", 1, _WIDTH, default=even)
+        self._check_rotation(key_width)
         tokens = self._tokens()
         self._check_tensors(layers, width, len(tokens))
         types = Counter[str]()
@@ -304,6 +305,13 @@ class _Checker:
         if type(value) not in (int, float):
             raise self._absent_or_wrong(key, value, "a number")
         return float(value)  # type: ignore[arg-type]
+
+    def _check_rotation(self, key_width: int) -> None:
+        """A rotation that does not fit the heads may end llama.cpp's process."""
+        rotated = self._dimension("rope.dimension_count", 0, key_width, default=key_width)
+        if rotated % 2:
+            key = f"{self._architecture}.rope.dimension_count"
+            raise self._refusal(f"{key!r} is {rotated:,}, which is odd")
 
     def _dimension(self, name: str, lowest: int, highest: int, default: int | None = None) -> int:
         key = f"{self._architecture}.{name}"

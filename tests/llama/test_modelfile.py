@@ -65,6 +65,11 @@ BAD: dict[str, tuple[dict[str, build.Entry | None], str]] = {
     ),
     "no feed-forward": ({"feed_forward_length": None}, "lack 'llama.feed_forward_length'"),
     "no epsilon": ({"epsilon": None}, "lack 'llama.attention.layer_norm_rms_epsilon'"),
+    "more rotated than there is": (
+        {"pre": ("llama.rope.dimension_count", U32, 18)},
+        "dimension_count' is 18, not 0 to 16",
+    ),
+    "an odd rotation": ({"pre": ("llama.rope.dimension_count", U32, 15)}, "is 15, which is odd"),
     "no context": ({"context_length": ("llama.context_length", U32, 0)}, "is 0, not 1 to"),
     "no tokenizer": ({"model": None}, "lack 'tokenizer.ggml.model'"),
     "no tokens": ({"tokens": None}, "lack 'tokenizer.ggml.tokens'"),
