@@ -188,7 +188,7 @@ class Node:
             depth=self.depth,
             turn=self.state.turn,
         )
-        most = most_tokens(request, model.info)
+        most = most_tokens(request, model.info) * (1 + (limits.syntax_retries if code else 0))
         with self.budget.grant(most) as grant, self.tree.busy(self.budget):
             try:
                 [completion] = model.complete(

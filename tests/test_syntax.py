@@ -259,14 +259,18 @@ def test_batches_and_plain_calls_are_passed_on() -> None:
 
 
 def ask(
-    sandbox: WasmSandbox, tmp_path: Path, replies: list[str], **limits: int
+    sandbox: WasmSandbox,
+    tmp_path: Path,
+    replies: list[str],
+    context_tokens: int = 32_768,
+    **limits: int,
 ) -> tuple[Answer, list[Event]]:
     events: list[Event] = []
     with prompt_from_text("The gate code is 4711.", folder=tmp_path) as prompt:
         answer = controller.answer(
             "What is it?",
             prompt,
-            model=ScriptedModel(replies),
+            model=ScriptedModel(replies, context_tokens=context_tokens),
             sandbox=sandbox,
             limits=Limits(**limits),  # type: ignore[arg-type]
             run_id="test",
@@ -285,6 +289,15 @@ def test_a_run_does_not_see_the_first_attempt(sandbox: WasmSandbox, tmp_path: Pa
     assert reply.text == "So:\n```repl\nx = 4711\nFINAL(x)\n```"
     assert reply.completion.retries == 1
     assert answer.usage.completion_tokens == sum(len(text.split()) for text in replies)
+
+
+def test_each_attempt_may_use_the_window(sandbox: WasmSandbox, tmp_path: Path) -> None:
+    """Also where the first one has used most of it."""
+    code = "x = 4711\n" * 400
+    replies = [f"So:\n```repl\n{code}FINAL(x\n```", f"{code}FINAL(x)\n```"]
+    answer, _ = ask(sandbox, tmp_path, replies, context_tokens=2_000, syntax_retries=1)
+    assert (answer.text, answer.usage.turns) == ("4711", 1)
+    assert answer.usage.work_tokens > 2_000
 
 
 def test_without_retries_the_model_reads_its_error(sandbox: WasmSandbox, tmp_path: Path) -> None:
