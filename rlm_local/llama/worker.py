@@ -110,6 +110,8 @@ class Worker:
             threads=load.threads,
             flash=plan.flash,
             mapped=plan.mapped,
+            kv_type=plan.kv_type,
+            gpu_layers=plan.gpu_layers,
         )
         native = Native(Path(load.draft.path), how, beside=self.native)
         model = DraftModel(
