@@ -2,7 +2,8 @@
 
     model = "rlm-nano"          # a catalogue name, a path, or the URL of a server
     sub_model = "small.gguf"    # for the sub-calls; by default the same
-    lora = ["style.gguf:0.5"]   # LoRA adapters for the model; sub_lora: for the sub-model
+    lora = ["style.gguf:0.5"]   # LoRA adapters for the model
+    sub_lora = []               # and for the sub-model
     mode = "auto"               # auto, direct or rlm
     turn_form = "auto"          # auto, free or block
     seed = 0
@@ -10,6 +11,10 @@
     speculate = true            # tokens are guessed where that is faster
     draft_model = "tiny.gguf"   # a small model that guesses those of the model
     replace_bad_bytes = false
+    context_tokens = 8192       # the model's window; by default as it fits
+    threads = 4                 # that each model computes with
+    kv_type = "auto"            # auto, f16 or q8_0
+    gpu_layers = "auto"         # auto, or a number
 
     [limits]
     wall_seconds = "10m"        # a number of seconds, or a time with units

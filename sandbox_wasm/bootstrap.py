@@ -199,6 +199,7 @@ class Session:
             value = run(compile(expression, filename, "eval", AWAIT), self.variables)
         answer = self.variables.get("answer")
         if isinstance(answer, dict) and answer.get("ready"):
+            answer["ready"] = answer.get("content", "") is not None  # else it is an error once
             self._hand_over(_as_text(answer.get("content", "")))
         return None if value is None else shown(value, self.output_chars)
 
@@ -277,7 +278,12 @@ class Stream(io.TextIOBase):
 
 
 def _as_text(value: object) -> str:
-    """The text of an answer: a match gives its last group, or all of it if it has none."""
+    """The text of an answer: a match gives its last group, or all of it if it has none.
+
+    None is what code that finds nothing gives: no answer, but an error to learn from.
+    """
+    if value is None:
+        raise ValueError("the answer is None: nothing was found; look in another way")
     if isinstance(value, re.Match):
         found = value[value.re.groups]
         return "" if found is None else str(found)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from rlm_local.paths import cache_folder
+
 # Examples are not timed: these machines are shared, and time is the benchmarks' matter.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
@@ -18,9 +20,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: Caches that are shared with the user's: they take long to make, or are only read.
+_SHARED = ("guest", "compiled", "snapshot", "rivals")
+
+
 @pytest.fixture(autouse=True, scope="session")
-def private_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Runs of the tests are not the user's runs."""
+def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests' runs, spools and stored prompts are not the user's."""
+    cache = tmp_path_factory.mktemp("cache")
+    for name in _SHARED:
+        (cache / name).symlink_to(cache_folder(name))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RLM_LOCAL_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("RLM_LOCAL_CACHE", str(cache))
         yield

@@ -118,6 +118,25 @@ def test_final_hands_over_and_ends_the_cell(start: Start) -> None:
     assert session.calls == [("final", ["3.5"])]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "FINAL(None)",
+        "import re; FINAL(re.search('a', 'b'))",
+        "x = None; FINAL_VAR('x')",
+        "answer['content'] = None; answer['ready'] = True",
+    ],
+)
+def test_none_is_no_answer(start: Start, code: str) -> None:
+    session = start()
+    error = session.run(code)["error"]
+    assert (error["type"], error["message"][:18]) == ("ValueError", "the answer is None")
+    assert session.run("1")["value"] == "1"
+    assert session.calls == []
+    session.run("FINAL('None')")
+    assert session.calls == [("final", ["None"])]
+
+
 def test_a_refused_final_is_an_ordinary_error(start: Start) -> None:
     def refuse(name: str, arguments: list[object]) -> object:
         raise GuestRaise("ValueError", "too long")
