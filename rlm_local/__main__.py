@@ -6,7 +6,7 @@ traceback, also while the rest of it is still being imported.
 
 from __future__ import annotations
 
-import sys
+import os
 from typing import NoReturn
 
 
@@ -15,7 +15,7 @@ def main() -> NoReturn:
     try:
         from rlm_local.cli import main as run
     except KeyboardInterrupt:
-        sys.exit(130)
+        os._exit(130)  # not `sys.exit`: see `rlm_local.cli.leave`
     run()
 
 

@@ -9,6 +9,7 @@ when the script's turn is "hang".
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 try:
@@ -16,7 +17,7 @@ try:
     from rlm_local.__main__ import main
     from tests.fakes import FakeSandbox, HangingModel
 except KeyboardInterrupt:  # as `rlm_local.__main__` does for its own imports
-    sys.exit(130)
+    os._exit(130)
 
 
 def say_hanging() -> None:

@@ -210,6 +210,20 @@ def test_no_process_is_left_behind(model: Path, text: str, number: signal.Signal
         assert ended(run_id).answer.stop is StopReason.INTERRUPTED
 
 
+def test_ctrl_c_inside_of_an_eval_is_exit_130_too():
+    """Python ends itself by the signal after such an interrupt, even one that was handled."""
+    code = (
+        "import os, signal, sys, rlm_local.cli as cli\n"
+        "def run(*_, **__):\n"
+        "    try: eval('os.kill(os.getpid(), signal.SIGINT)')\n"
+        "    except KeyboardInterrupt: return 130\n"
+        "cli.run = run\n"
+        "cli.main([])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+    assert done.returncode == 130
+
+
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment(text: str):
     """Random moments of a run of about a second; the seed is printed on failure."""

@@ -7,6 +7,7 @@ else to stderr. What only one command needs is imported in it: `--help` is insta
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -47,7 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # All is said and recorded: there is nothing left to break off.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + received[0] if received and code == INTERRUPTED else code)
+    if code == INTERRUPTED:
+        leave(128 + received[0] if received else code)
+    sys.exit(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Exit after Ctrl-C, for sure with `code`.
+
+    Where it came inside of an `eval`, such as namedtuple's, Python remembers that, and
+    at its own exit ends itself by the signal, although the interrupt was handled.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: Sequence[str] | None = None, *, confined: bool = False) -> int:
