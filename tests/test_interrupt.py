@@ -210,18 +210,22 @@ def test_no_process_is_left_behind(model: Path, text: str, number: signal.Signal
         assert ended(run_id).answer.stop is StopReason.INTERRUPTED
 
 
-def test_ctrl_c_inside_of_an_eval_is_exit_130_too():
-    """Python ends itself by the signal after such an interrupt, even one that was handled."""
-    code = (
+def test_ctrl_c_inside_of_an_eval_is_exit_130_too(tmp_path: Path):
+    """`python -m` ends itself by the signal after such an interrupt, even a handled one."""
+    (tmp_path / "interrupted.py").write_text(
         "import os, signal, sys, rlm_local.cli as cli\n"
         "def run(*_, **__):\n"
         "    try: eval('os.kill(os.getpid(), signal.SIGINT)')\n"
         "    except KeyboardInterrupt: return 130\n"
         "cli.run = run\n"
-        "cli.main([])"
+        "sys.exit(run()) if sys.argv[1:] else cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
-    assert done.returncode == 130
+    command = [sys.executable, "-m", "interrupted"]
+    ended = [
+        subprocess.run([*command, *more], check=False, cwd=tmp_path).returncode
+        for more in (["plainly"], [])
+    ]
+    assert ended == [-signal.SIGINT, 130]
 
 
 @pytest.mark.slow

@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def leave(code: int) -> NoReturn:
     """Exit after Ctrl-C, for sure with `code`.
 
-    Where it came inside of an `eval`, such as namedtuple's, Python remembers that, and
-    at its own exit ends itself by the signal, although the interrupt was handled.
+    Where it came inside of an `eval`, such as namedtuple's, `python -m` remembers that, and
+    at its exit ends itself by the signal, although the interrupt was handled.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
