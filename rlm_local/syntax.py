@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rlm_local.errors import SandboxError, WindowError
+from rlm_local.errors import ModelError, SandboxError
 from rlm_local.fences import blocks
 from rlm_local.model import Interrupted, Model, ModelWrapper
 from rlm_local.prompt import Prompt
@@ -102,8 +102,8 @@ class RetryingModel(ModelWrapper):
     """A model that writes a turn again if its block does not parse, up to `retries` times.
 
     What stood before the code stays. Going on from the line at fault does not help: what
-    led there stands before it. If no attempt parses, the first one is the reply, as
-    without retries.
+    led there stands before it. If no attempt parses, or one cannot be made, the first one
+    is the reply, as without retries.
     """
 
     def __init__(self, model: Model, check: SyntaxCheck, *, retries: int) -> None:
@@ -139,8 +139,8 @@ class RetryingModel(ModelWrapper):
                     break
                 if attempts[-1].finish == "stop":
                     begun = self._before_fault(attempts[-1], deadline)
-        except WindowError:
-            pass  # with its beginning the turn leaves no room for the rest
+        except ModelError:
+            pass  # no room for the rest, a server that takes no beginning: the first one stands
         except KeyboardInterrupt as stop:
             if isinstance(stop, Interrupted):
                 attempts += stop.completions

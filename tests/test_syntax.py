@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_local import controller
-from rlm_local.errors import WindowError
+from rlm_local.errors import ModelError, WindowError
 from rlm_local.limits import MIB, Limits
+from rlm_local.llama.stream import TextStream
+from rlm_local.llama.thoughts import KNOWN, Thoughts
 from rlm_local.model import Interrupted, ScriptedModel
 from rlm_local.prompt import prompt_from_text
 from rlm_local.records import Answer, Completion, Event, Message, Ran, Replied, Request
+from rlm_local.remote.reply import Reply
+from rlm_local.remote.wire import Piece
 from rlm_local.syntax import MOST_CHARS, RetryingModel, SyntaxCheck
 from rlm_local.wasm import WasmSandbox
 
@@ -193,19 +197,40 @@ def test_what_is_not_code_is_not_looked_at(reply: str) -> None:
     assert (made.text, made.retries, len(asked)) == (reply, 0, 1)
 
 
-def test_a_thought_stays_before_it() -> None:
+THOUGHT = "<think>\nMaybe ```repl\nx = ?\n``` so.\n</think>\n\n"
+
+
+def written_here(reply: str, begun: str) -> tuple[str, str]:
+    """The thought and the text as our own engine tells them apart."""
+    stream = TextStream(fence=True, thoughts=Thoughts(KNOWN[0]), begun=begun)
+    for letter in reply:
+        if stream.feed(letter.encode()):
+            break
+    return stream.thought, stream.finish()
+
+
+def written_there(reply: str, begun: str) -> tuple[str, str]:
+    """As they are told apart in what a server sends."""
+    growing = Reply(99, fence=True, begun=begun)
+    growing.feed(Piece(text=reply, written=True, finish="stop"))
+    return growing.thought, growing.text
+
+
+@pytest.mark.parametrize("tells_apart", [written_here, written_there])
+def test_a_thought_stays_before_it(tells_apart: Callable[[str, str], tuple[str, str]]) -> None:
     class Thinking(ScriptedModel):
         def _complete(self, request: Request) -> Completion:
             made = super()._complete(request)
-            text = made.text.removeprefix("<think>Hm.</think>\n")
-            return msgspec.structs.replace(made, text=text, thought="<think>Hm.</think>\n")
+            reply = made.text.removeprefix(request.begun)
+            thought, text = tells_apart(reply, request.begun)
+            return msgspec.structs.replace(made, text=text, thought=thought)
 
-    model = Thinking([BAD, "b = 2\n```"])
+    model = Thinking([THOUGHT + BAD, "b = ??\n```", "b = 2\n```"])
     request = Request(messages=(), max_tokens=99, stop="fence", dialogue="0")
-    retrying = RetryingModel(model, Python(), retries=1)  # type: ignore[arg-type]
+    retrying = RetryingModel(model, Python(), retries=2)  # type: ignore[arg-type]
     [made] = retrying.complete([request], deadline=FAR, token_limit=1 << 40)
-    assert model.requests[1].begun == f"<think>Hm.</think>\n{BEGUN}"
-    assert (made.text, made.thought) == (f"{BEGUN}b = 2\n```", "<think>Hm.</think>\n")
+    assert [asked.begun for asked in model.requests[1:]] == [THOUGHT + BEGUN] * 2
+    assert (made.text, made.thought) == (f"{BEGUN}b = 2\n```", THOUGHT)
 
 
 def test_a_turn_that_was_cut_is_not_written_again() -> None:
@@ -223,14 +248,32 @@ def test_no_tokens_left_for_another_attempt(extra: int) -> None:
     assert len(asked) == (1 if extra == 0 else 2)
 
 
-def test_no_window_left_for_another_attempt() -> None:
+@pytest.mark.parametrize(
+    "error", [WindowError(100, 90), ModelError("the model's server refused (400)")]
+)
+def test_a_model_that_does_not_go_on(error: ModelError) -> None:
+    """No window is left, or it takes no beginning: the first attempt stands, and is paid for."""
+
     def replies(request: Request) -> str:
         if request.begun:
-            raise WindowError(100, 90)
+            raise error
         return BAD
 
-    made, _ = written(replies)
-    assert (made.text, made.retries) == (BAD, 0)
+    made, asked = written(replies)
+    assert (made.text, made.finish, made.retries, len(asked)) == (BAD, "stop", 0, 2)
+    assert made.completion_tokens == len(BAD.split())
+
+
+def test_what_went_before_a_failed_attempt_is_paid_for() -> None:
+    """The script ends: `ScriptedModel` raises ModelError."""
+    made, asked = written([BAD, "b = ??\n```"])
+    assert (made.text, made.retries, len(asked)) == (BAD, 1, 3)
+    assert made.completion_tokens == len(BAD.split()) + 4
+
+
+def test_a_first_attempt_that_fails() -> None:
+    with pytest.raises(ModelError, match="no more replies"):
+        written([])
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, lambda: Interrupted([])])
@@ -261,7 +304,7 @@ def test_batches_and_plain_calls_are_passed_on() -> None:
 def ask(
     sandbox: WasmSandbox,
     tmp_path: Path,
-    replies: list[str],
+    replies: list[str] | Callable[[Request], str],
     context_tokens: int = 32_768,
     **limits: int,
 ) -> tuple[Answer, list[Event]]:
@@ -298,6 +341,22 @@ def test_each_attempt_may_use_the_window(sandbox: WasmSandbox, tmp_path: Path) -
     answer, _ = ask(sandbox, tmp_path, replies, context_tokens=2_000, syntax_retries=1)
     assert (answer.text, answer.usage.turns) == ("4711", 1)
     assert answer.usage.work_tokens > 2_000
+
+
+def test_a_run_goes_on_with_the_first_attempt(sandbox: WasmSandbox, tmp_path: Path) -> None:
+    """Where no other can be had, as of a server that takes no beginning."""
+
+    def replies(request: Request) -> str:
+        if request.begun:
+            raise ModelError("the model's server refused (400)")
+        return "So:\n```repl\nFINAL(4711" + (")" if len(request.messages) > 2 else "") + "\n```"
+
+    answer, events = ask(sandbox, tmp_path, replies, syntax_retries=1)
+    assert (answer.text, answer.usage.turns) == ("4711", 2)
+    first, second = [event for event in events if isinstance(event, Replied)]
+    assert (first.text, first.completion.retries) == ("So:\n```repl\nFINAL(4711\n```", 0)
+    tokens = first.completion.completion_tokens + second.completion.completion_tokens
+    assert answer.usage.completion_tokens == tokens
 
 
 def test_without_retries_the_model_reads_its_error(sandbox: WasmSandbox, tmp_path: Path) -> None:

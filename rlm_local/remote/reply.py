@@ -24,8 +24,6 @@ class Reply:
     """
 
     def __init__(self, most: int, *, fence: bool, begun: str = "") -> None:
-        self.text = begun
-        self.thought = ""
         self.pieces = 0  # with a token at least
         self.thought_pieces = 0
         self.used: Used | None = None
@@ -33,8 +31,10 @@ class Reply:
         self._most = most
         self._most_chars = len(begun) + MOST_CHARS_PER_TOKEN * most
         self._fence = fence
-        self._start: str | None = None if begun else ""  # as long as it may yet be a mark
+        self._start: str | None = ""  # as long as it may yet be a mark
         self._marked: Thoughts | None = None
+        self.thought = ""
+        self.text = self._without_thought(begun, last=False)
 
     def feed(self, piece: Piece) -> None:
         """Add a piece; `finish` is set once the reply has ended. Raises ValueError."""

@@ -122,8 +122,11 @@ def body_of(request: Request, server: Server, *, most: int, grammar: str) -> dic
             body |= {"top_k": request.top_k, "min_p": request.min_p, "timings_per_token": True}
         case "llama-cpp-python":
             body |= {"top_k": request.top_k, "min_p": request.min_p, "repeat_penalty": 1.0}
-    if begun(request, server) and server.kind == "vllm":  # llama.cpp does so by itself
-        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    if begun(request, server):
+        # Its thought is over: llama.cpp takes no beginning of one who may still think.
+        body["chat_template_kwargs"] = {"enable_thinking": False}
+        if server.kind == "vllm":  # llama.cpp does so by itself
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
     schema = request.schema
     if grammar:
         body["grammar"] = grammar

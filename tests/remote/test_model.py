@@ -14,6 +14,7 @@ from rlm_local.records import Message, Request
 from rlm_local.remote.model import RemoteModel
 from tests.remote.conftest import Serve
 from tests.remote.fake import (
+    Answer,
     Fake,
     Handler,
     delta,
@@ -275,18 +276,35 @@ def test_thoughts_in_their_marks(serve: Serve, pieces: list[str], thought: str, 
     assert (done.thought_tokens > 0) == bool(thought)
 
 
-def test_a_reply_that_has_begun(serve: Serve) -> None:
+def goes_on(answer: Answer) -> Answer:
+    """As llama.cpp's server does with a model that thinks: not from a beginning of its reply."""
+
+    def goes(handler: Handler) -> None:
+        begun = handler.body["messages"][-1]["role"] == "assistant"
+        thinks = handler.body.get("chat_template_kwargs", {}).get("enable_thinking", True)
+        why = "Assistant response prefill is incompatible with enable_thinking."
+        (status(400, {"error": {"message": why}}) if begun and thinks else answer)(handler)
+
+    return goes
+
+
+@pytest.mark.parametrize("thought", ["", "<think>\nMaybe ```repl\nbad(\n``` so.\n</think>\n\n"])
+def test_a_reply_that_has_begun(serve: Serve, thought: str) -> None:
     """Servers that can are given its beginning; of others all of it is asked for anew."""
     begun = "I look.\n```repl\n"
     for kind in KINDS:
-        goes_on = kind in ("vllm", "llama.cpp")
-        model, fake = serve(says("print(1)\n```" if goes_on else f"{begun}2\n```"), kind)
+        can = kind in ("vllm", "llama.cpp")
+        whole = f"{thought}{begun}print(1)\n```"
+        model, fake = serve(goes_on(says("print", "(1)\n```") if can else says(whole)), kind)
         [done] = model.complete(
-            [request(stop="fence", begun=begun)], deadline=soon(), token_limit=AMPLE
+            [request(stop="fence", begun=thought + begun)], deadline=soon(), token_limit=AMPLE
         )
-        assert done.text == begun + ("print(1)\n```" if goes_on else "2\n```")
+        assert (done.thought, done.text) == (thought, f"{begun}print(1)\n```")
+        assert done.finish == "stop"
+        if can:
+            assert (done.completion_tokens, done.thought_tokens) == (2, 0)
         last = fake.chats[0]["messages"][-1]
-        assert (last == {"role": "assistant", "content": begun}) == goes_on
+        assert (last == {"role": "assistant", "content": thought + begun}) == can
         assert fake.chats[0].get("continue_final_message", False) == (kind == "vllm")
 
 
