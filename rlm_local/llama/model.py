@@ -17,7 +17,7 @@ from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
 from rlm_local.llama.devices import Device
 from rlm_local.llama.devices import find as find_gpus
 from rlm_local.llama.drafting import Draft, beside
-from rlm_local.llama.identity import identity
+from rlm_local.llama.identity import identity, reply_identity
 from rlm_local.llama.memory import MemoryPlan, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.outgoing import encodable, outgoing
@@ -105,6 +105,7 @@ class LlamaModel:
         self._closed = False
         self._restart_lock = threading.Lock()
         self._restarts_left = 1
+        self._identity = identity(path, adapters)
         self._info = ModelInfo(
             name="+".join([self._file.name, *map(_label, adapters)]),
             path=self._file.path,
@@ -114,7 +115,12 @@ class LlamaModel:
             file_bytes=self._file.file_bytes,
             thinks=thinks(self._file),
             adapters=tuple(adapters),
-            identity=identity(path, adapters),
+            identity=reply_identity(
+                self._identity,
+                kv_type=self._plan.kv_type,
+                flash=self._plan.flash,
+                gpu_layers=self._plan.gpu_layers,
+            ),
         )
         self._worker = self._start()
 
@@ -277,7 +283,7 @@ class LlamaModel:
             self._plan,
             self.threads,
             progress=self._progress,
-            identity=self._info.identity,
+            identity=self._identity,
             states=self._states,
             speculate=self._speculate,
             draft=self._draft,
