@@ -309,8 +309,6 @@ class Runtime:
                 sub_model=MemoModel(
                     self.sub_model,
                     past=journal.past.events.values(),
-                    sub_call_tokens=limits.sub_call_tokens,
-                    thought_tokens=limits.sub_call_thought_tokens,
                     kept=kept,
                 ),
                 sandbox=self.sandbox,
