@@ -77,7 +77,7 @@ class Config(Record, frozen=True):
     @property
     def models(self) -> tuple[str, ...]:
         """The names of the models that are asked, and of what guesses for them."""
-        names = (self.model, self.sub_model, self.draft_model)
+        names = (self.model, self.sub_model, self.draft_model if self.speculate else None)
         return tuple(name for name in names if name is not None)
 
     @property

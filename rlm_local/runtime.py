@@ -118,7 +118,7 @@ class Runtime:
         with, `kv_type` how its KV cache is stored, `gpu_layers` how many of its layers
         are on a GPU; None and "auto" leave it to the engine. `speculate`: guess tokens
         where that is faster; `draft_model`, a small one with the same tokens, guesses those
-        of `model` too. A model or `sandbox` that is handed over ready stays its owner's to
+        of `model` too, and is left alone without `speculate`. A model or `sandbox` that is handed over ready stays its owner's to
         close.
         """
         self.limits = limits if limits is not None else Limits()
@@ -128,14 +128,14 @@ class Runtime:
         self._kv_type = kv_type
         self._gpu_layers = gpu_layers
         self._speculate = speculate
-        self._draft_model = draft_model
+        self._draft_model = draft_model if speculate else None
         self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
         if sub_model is None and sub_lora:
             sub_model = model
         self._engines = Engines(
-            wanted(model, lora, context_tokens, draft_model),
+            wanted(model, lora, context_tokens, self._draft_model),
             None if sub_model is None else wanted(sub_model, sub_lora),
             self._load,
             memory_bytes=self.limits.model_memory_bytes,

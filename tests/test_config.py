@@ -59,6 +59,7 @@ def test_every_key(tmp_path: Path):
 def test_the_models_of_a_run():
     assert Config(model="a", sub_model="b", draft_model="c").models == ("a", "b", "c")
     assert Config(model="a").models == ("a",)
+    assert Config(model="a", draft_model="c", speculate=False).models == ("a",)
 
 
 @pytest.mark.parametrize(

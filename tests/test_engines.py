@@ -247,8 +247,29 @@ def test_a_draft_model_that_does_not_fit_its_model(paths: list[Path], tmp_path: 
         pytest.raises(DraftError, match="cannot guess for"),
     ):
         _ = made.model
-    with Runtime(model=paths[0], draft_model=other, speculate=False, sandbox=FakeSandbox()) as made:
-        assert made.model.info.path
+
+
+def test_a_draft_model_that_is_not_to_guess_is_left_alone(
+    paths: list[Path], tmp_path: Path
+) -> None:
+    """It takes no room, no file is opened, and no name is resolved."""
+    with (
+        Runtime(
+            model=paths[0],
+            sub_model=paths[1],
+            draft_model=tmp_path / "none.gguf",
+            speculate=False,
+            sandbox=FakeSandbox(),
+            store=RunStore(tmp_path / "runs"),
+        ) as made,
+        made.open("a text") as prompt,
+        made.begin(prompt) as run,
+    ):
+        assert made.store.setup(run.run_id).draft_model is None
+    with Runtime(
+        model=ScriptedModel(), draft_model="small.gguf", speculate=False, sandbox=FakeSandbox()
+    ) as made:
+        assert made.model
 
 
 def test_a_run_is_taken_up_again_with_its_draft_model(
