@@ -333,7 +333,7 @@ class Runtime:
             return
         from rlm_local.replies import ReplyStore
 
-        store = ReplyStore(cache_folder("replies"), notice=lambda text: self._report(text)(0, 0))
+        store = ReplyStore(cache_folder("replies"), notice=self._notice)
         with closing(store):
             yield store
 
@@ -350,7 +350,12 @@ class Runtime:
             speculate=self._speculate,
             draft=model.draft,
             progress=report,
+            notice=self._notice,
         )
+
+    def _notice(self, text: str) -> None:
+        """Tell of what has come about, beside what was asked for."""
+        self._report(text)(0, 0)
 
     def _report(self, stage: str) -> Callable[[int, int], None]:
         def report(done: int, total: int) -> None:
@@ -391,12 +396,14 @@ def load_model(
     speculate: bool = True,
     draft: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Model:
     """The model `name` with LoRA `adapters`, checked against the catalogue and loaded; or the
     one on the server that `name` is the URL of.
 
-    `draft` guesses for it, if `speculate`: a name or a path too. Here, and nowhere else,
-    a name becomes a Model. Raises ConfigError, ModelError.
+    `draft` guesses for it, if `speculate`: a name or a path too. `notice` is told what it
+    does without, and when its worker has died. Here, and nowhere else, a name becomes a
+    Model. Raises ConfigError, ModelError.
     """
     if is_url(name):
         if adapters:
@@ -423,6 +430,7 @@ def load_model(
         speculate=speculate,
         draft=verified(draft).path if draft is not None and speculate else None,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
+        notice=notice,
         states=cache_folder("prefixes"),
     )
 
