@@ -6,9 +6,11 @@ from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
-from rlm_local.errors import DraftError
+from msgspec.structs import replace
+
+from rlm_local.errors import DraftError, ModelMemoryError
 from rlm_local.llama import gguf
-from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, MemoryPlan, plan
+from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, MemoryPlan, in_mib, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.records import Record
 
@@ -39,13 +41,30 @@ def beside(
     """
     draft = inspect(path)
     check_vocabulary(draft, model)
-    least = _plan(draft, SMALLEST_CONTEXT_TOKENS)
-    main = planned(memory_bytes - least.host_bytes)
+
+    def leaving(small: MemoryPlan) -> MemoryPlan:
+        try:
+            return planned(memory_bytes - small.host_bytes)
+        except ModelMemoryError as error:
+            planned(memory_bytes)  # raises what is so without a draft model, too
+            both = error.least_bytes + small.host_bytes
+            raise ModelMemoryError(
+                f"{model.name} needs {in_mib(error.least_bytes)} and its draft model {draft.name} "
+                f"{in_mib(small.host_bytes)}, {in_mib(both)} in all, and the limit for both is "
+                f"{in_mib(memory_bytes)}",
+                hint="leave the draft model out, or raise model_memory_bytes",
+                least_bytes=both,
+            ) from None
+
+    main = leaving(_plan(draft, SMALLEST_CONTEXT_TOKENS))
     small = _plan(draft, main.context_tokens)
     if main.host_bytes + small.host_bytes > memory_bytes:
-        main = planned(memory_bytes - small.host_bytes)
+        main = leaving(small)
         small = _plan(draft, main.context_tokens)
-    return main, Draft(path=draft.path, plan=small)
+    return (
+        replace(main, limit_bytes=memory_bytes),
+        Draft(path=draft.path, plan=replace(small, limit_bytes=memory_bytes)),
+    )
 
 
 def check_vocabulary(draft: ModelFile, model: ModelFile) -> None:

@@ -351,4 +351,5 @@ def _too_large(least: MemoryPlan, advice: str) -> ModelMemoryError:
     return ModelMemoryError(
         f"the model needs {needs(least)}, and the limit is {in_mib(least.limit_bytes)}",
         hint=f"{advice}, or raise model_memory_bytes",
+        least_bytes=least.host_bytes,
     )
