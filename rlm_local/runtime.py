@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
 
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, find, verified
-from rlm_local.engines import Engines, Lora, Report, Room, Wanted, wanted
-from rlm_local.errors import ConfigError, UsageError
+from rlm_local.engines import Engines, Lora, Report, Room, Wanted, check_remote, wanted
+from rlm_local.errors import UsageError
 from rlm_local.eventfile import RunWriter, sync_files
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
@@ -116,10 +116,10 @@ class Runtime:
         `sub_lora` without a `sub_model` makes one of `model`, in a worker of its own.
         `context_tokens` is the window to give `model`, `threads` what each computes
         with, `kv_type` how its KV cache is stored, `gpu_layers` how many of its layers
-        are on a GPU; None and "auto" leave it to the engine. `speculate`: guess tokens
-        where that is faster; `draft_model`, a small one with the same tokens, guesses those
-        of `model` too, and is left alone without `speculate`. A model or `sandbox` that is handed over ready stays its owner's to
-        close.
+        are on a GPU, and of a sub-model's, if it has as many, else all; None and "auto"
+        leave it to the engine. `speculate`: guess tokens where that is faster;
+        `draft_model`, a small one with the same tokens, guesses those of `model` then,
+        too. A model or `sandbox` that is handed over ready stays its owner's to close.
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
@@ -140,6 +140,7 @@ class Runtime:
             self._load,
             memory_bytes=self.limits.model_memory_bytes,
             kv_type=kv_type,
+            gpu_layers=gpu_layers,
             report=self._report,
         )
         self._sandbox = sandbox
@@ -345,7 +346,7 @@ class Runtime:
             context_tokens=room.context_tokens,
             threads=self._threads,
             kv_type=self._kv_type,
-            gpu_layers=self._gpu_layers,
+            gpu_layers=room.gpu_layers,
             gpu_share=room.gpu_share,
             speculate=self._speculate,
             draft=model.draft,
@@ -406,11 +407,7 @@ def load_model(
     Model. Raises ConfigError, ModelError.
     """
     if is_url(name):
-        if adapters:
-            raise ConfigError(
-                f"LoRA adapters were given for a model on a server, {name}",
-                hint="load them there, under a name of their own",
-            )
+        check_remote(name, adapters)
         from rlm_local.remote.model import RemoteModel
 
         return RemoteModel(str(name), context_tokens=context_tokens)

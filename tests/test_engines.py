@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import models
 from rlm_local import catalog, runtime
-from rlm_local.engines import Engines, Room, Wanted, wanted
+from rlm_local.engines import Engines, Room, Rooms, Wanted, wanted
 from rlm_local.errors import (
     AdapterError,
     ConfigError,
@@ -115,6 +116,31 @@ def test_a_model_on_another_machine_takes_none_of_the_memory(
     assert made.sub_model.info.name == "http://elsewhere:8000/m"
     assert loader.rooms[str(paths[0])] == Room(1024 * MIB, None)
     made.close()
+
+
+def test_a_sub_model_with_fewer_layers_is_on_the_gpu_as_a_whole(
+    loader: Loader, paths: list[Path], tmp_path: Path
+) -> None:
+    shape = replace(models.SHAPES["tiny"], layers=5)
+    deep = models.write(shape, tmp_path / "deep.gguf")
+    for model, sub_model, layers in ((deep, paths[0], [4, 3]), (paths[0], deep, [4, 4])):
+        made = Engines(
+            Wanted(model),
+            Wanted(sub_model),
+            loader,
+            memory_bytes=1024 * MIB,
+            gpu_layers=4,
+            report=lambda stage: lambda *_: None,
+        )
+        assert made.model and made.sub_model  # noqa: PT018
+        assert [loader.rooms[str(each)].gpu_layers for each in (model, sub_model)] == layers
+        made.close()
+    # One that is alone here is a sub-model still.
+    alone = Rooms(Wanted("http://box/v1"), sub := Wanted(paths[0]), 1024 * MIB, "auto", 4)
+    assert alone.of(sub).gpu_layers == 3
+    for asked in ("auto", 0, 2):
+        rooms = Rooms(Wanted("http://box/v1"), sub, 1024 * MIB, "auto", asked)  # type: ignore[arg-type]
+        assert rooms.of(sub).gpu_layers == asked
 
 
 def test_models_handed_over_stay_open(loader: Loader) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from rlm_local.errors import DraftError, ModelMemoryError
 from rlm_local.llama import gguf
+from rlm_local.llama.devices import Device
 from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, MemoryPlan, in_mib, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
-from rlm_local.records import Record
+from rlm_local.records import KvChoice, LayerChoice, Record
 
 # Vocabularies of one family are filled up to different lengths with tokens that nobody uses.
 PADDING = 128
@@ -24,6 +25,33 @@ class Draft(Record, frozen=True):
 
     path: str
     plan: MemoryPlan
+
+
+def plan_with(
+    model: ModelFile,
+    draft: Path | None,
+    *,
+    memory_bytes: int,
+    context_tokens: int | None = None,
+    kv_type: KvChoice = "auto",
+    gpus: Sequence[Device] = (),
+    gpu_layers: LayerChoice = "auto",
+) -> tuple[MemoryPlan, Draft | None]:
+    """The plan of `model`, see `plan`, and that of the draft model at `draft`, if there is one."""
+
+    def planned(memory_bytes: int) -> MemoryPlan:
+        return plan(
+            model,
+            memory_bytes=memory_bytes,
+            context_tokens=context_tokens,
+            kv_type=kv_type,
+            gpus=gpus,
+            gpu_layers=gpu_layers,
+        )
+
+    if draft is None:
+        return planned(memory_bytes), None
+    return beside(draft, model, planned, memory_bytes=memory_bytes)
 
 
 def beside(
