@@ -176,7 +176,8 @@ def test_plan_with_a_gpu(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch)
         assert run("models", "plan", "listed", "--gpu-layers", wrong)[0] == 2
     code, _, err = run("models", "plan", "listed", "--gpu-layers", "4")
     assert code == 2
-    assert "this model has 2, and its output as one more" in err
+    assert "has 2, and its output as one more" in err
+    assert "lower gpu_layers (--gpu-layers) to 3" in err
 
 
 def test_verify(run: Run, model: Path):
