@@ -72,12 +72,15 @@ class Config(Record, frozen=True):
         for name, least in (("context_tokens", 1), ("threads", 1), ("gpu_layers", 0)):
             value = getattr(self, name)
             if isinstance(value, int) and value < least:
-                raise ConfigError(f"{name} is {value}; it must be at least {least}")
+                raise ConfigError(
+                    f"{name} is {value}; it must be at least {least}",
+                    hint=f"raise {name}, or leave it out: then it is chosen as suits the machine",
+                )
 
     @property
     def models(self) -> tuple[str, ...]:
         """The names of the models that are asked, and of what guesses for them."""
-        names = (self.model, self.sub_model, self.draft_model)
+        names = (self.model, self.sub_model, self.draft_model if self.speculate else None)
         return tuple(name for name in names if name is not None)
 
     @property

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlm_local import catalog
-from rlm_local.errors import UsageError
+from rlm_local.errors import ConfigError, UsageError
 from rlm_local.model import Model
-from rlm_local.records import Adapter, KvChoice
+from rlm_local.records import Adapter, KvChoice, LayerChoice
 from rlm_local.remote import is_url
 from rlm_local.starting import Starting
 
@@ -37,11 +37,12 @@ class Wanted(NamedTuple):
 
 class Room(NamedTuple):
     """What a model may take of the machine: `context_tokens` is None where it is left to it,
-    `gpu_share` its part of what is free on GPUs."""
+    `gpu_share` its part of what is free on GPUs, `gpu_layers` what of it is to be there."""
 
     memory_bytes: int
     context_tokens: int | None
     gpu_share: float = 1.0
+    gpu_layers: LayerChoice = "auto"
 
 
 #: Loads a model.
@@ -59,12 +60,11 @@ class Engines:
         *,
         memory_bytes: int,
         kv_type: KvChoice = "auto",
+        gpu_layers: LayerChoice = "auto",
         report: Callable[[str], Report],
     ) -> None:
         """`report` gives what is told of the loading under a heading."""
-        self._memory_bytes = memory_bytes
-        wanted = [each for each in (model, sub_model) if isinstance(each, Wanted)]
-        self._rooms = Rooms(wanted, memory_bytes, kv_type)
+        self._rooms = Rooms(model, sub_model, memory_bytes, kv_type, gpu_layers)
         self._root = self._begin(model, load, report("loading"))
         self._sub = (
             None
@@ -132,30 +132,65 @@ def wanted(
     return model
 
 
+def check_remote(name: str | Path, adapters: Sequence[Adapter]) -> None:
+    """Raise ConfigError for `adapters` to the model on the server `name`."""
+    if adapters:
+        raise ConfigError(
+            f"LoRA adapters were given for a model on a server, {name}",
+            hint="load them there, under a name of their own",
+        )
+
+
 def _ready(model: Model | Starting[Model]) -> Model:
     return model.result() if isinstance(model, Starting) else model
 
 
 class Rooms:
-    """What each of several models may take, reckoned once when the first of them asks."""
+    """What each of two models may take, reckoned once when the first of them asks."""
 
-    def __init__(self, wanted: Sequence[Wanted], memory_bytes: int, kv_type: KvChoice) -> None:
-        # A model on another machine takes no memory of this one.
-        self._local = [each for each in wanted if not is_url(each.name)]
+    def __init__(
+        self,
+        model: Wanted | Model,
+        sub_model: Wanted | Model | None,
+        memory_bytes: int,
+        kv_type: KvChoice,
+        gpu_layers: LayerChoice,
+    ) -> None:
+        #: Those that take memory of this machine, and are not loaded yet.
+        self.local = [
+            each
+            for each in (model, sub_model)
+            if isinstance(each, Wanted) and not is_url(each.name)
+        ]
+        self._sub_model = sub_model
         self._memory_bytes = memory_bytes
         self._kv_type = kv_type
+        self._gpu_layers = gpu_layers
         self._lock = threading.Lock()
         self._reckoned: list[Room] | None = None
 
     def of(self, wanted: Wanted) -> Room:
         """Raises ModelError, ConfigError: of any of them, since they are to fit together."""
-        if len(self._local) < 2 or wanted not in self._local:
+        room = self._part(wanted)
+        return room._replace(gpu_layers=self._layers(wanted))
+
+    def _layers(self, wanted: Wanted) -> LayerChoice:
+        """As many as were asked for; all of a sub-model that has fewer."""
+        if wanted is not self._sub_model or self._gpu_layers in ("auto", 0) or is_url(wanted.name):
+            return self._gpu_layers
+        from rlm_local.llama import inspect
+
+        file = inspect(catalog.present(wanted.name).path)
+        return min(self._gpu_layers, file.layers + 1)
+
+    def _part(self, wanted: Wanted) -> Room:
+        if len(self.local) < 2 or wanted not in self.local:
             return Room(self._memory_bytes, wanted.context_tokens)
         with self._lock:
             if self._reckoned is None:
                 self._reckoned = self._reckon()
         return next(
-            room for each, room in zip(self._local, self._reckoned, strict=True) if each is wanted
+            room for each, room in zip(self.local, self._reckoned, strict=True) if each is wanted
         )
 
     def _reckon(self) -> list[Room]:
@@ -169,19 +204,19 @@ class Rooms:
                 each.context_tokens,
                 self._kv_type,
             )
-            for each in self._local
+            for each in self.local
         ]
         # What guesses for a model is in its worker, so in its room.
-        drafts = [each for each in self._local if each.draft is not None]
+        drafts = [each for each in self.local if each.draft is not None]
         shares += [Share(inspect(catalog.present(each.draft or "").path)) for each in drafts]
         plans = divide(shares, memory_bytes=min(self._memory_bytes, physical_bytes()))
-        beside = dict(zip(map(id, drafts), plans[len(self._local) :], strict=True))
+        beside = dict(zip(map(id, drafts), plans[len(self.local) :], strict=True))
         # They load side by side, so none sees what the others take of a GPU.
         return [
             Room(
                 plan.total_bytes + (beside[id(each)].total_bytes if id(each) in beside else 0),
                 plan.context_tokens,
-                1 / len(self._local),
+                1 / len(self.local),
             )
-            for each, plan in zip(self._local, plans, strict=False)
+            for each, plan in zip(self.local, plans, strict=False)
         ]

@@ -86,7 +86,11 @@ class AdapterError(ModelFileError):
 
 
 class ModelMemoryError(ModelError):
-    pass
+    """`least_bytes`: what the model takes of the machine's memory at the least; 0: not known."""
+
+    def __init__(self, message: str, *, hint: str = "", least_bytes: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.least_bytes = least_bytes
 
 
 class DraftError(ModelError):

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class MemoModel(ModelWrapper):
     """`model`, and what it has said to greedy one-off requests. For one run.
 
-    `past` is the record of what the run has done before, if it goes on. Replies to
-    plain calls could be `sub_call_tokens` long in it, and `thought_tokens` more. `kept`
-    has what was said in other runs; it is used for a model of known identity.
+    `past` is the record of what the run has done before, if it goes on, under limits that
+    may have been others. `kept` has what was said in other runs; it is used for a model of
+    known identity.
     """
 
     def __init__(
@@ -37,8 +37,6 @@ class MemoModel(ModelWrapper):
         model: Model,
         *,
         past: Iterable[Event] = (),
-        sub_call_tokens: int = 0,
-        thought_tokens: int = 0,
         kept: ReplyStore | None = None,
     ) -> None:
         super().__init__(model)
@@ -49,16 +47,18 @@ class MemoModel(ModelWrapper):
         self._said: dict[bytes, Completion] = {}
         self._lock = threading.Lock()
         of_this_model = False
+        limits: dict[str, object] = {}
         for event in past:
             if isinstance(event, RunStarted):
                 # Else it is a fork to another.
                 of_this_model = (event.sub_model or event.model) == model.info.name
+                limits = event.limits
             elif isinstance(event, SubCalled) and of_this_model:
                 for prompt, completion in zip(event.prompts, event.completions, strict=False):
                     request = Request(
                         messages=dialogue.sub_call(prompt),
-                        max_tokens=sub_call_tokens,
-                        thought_tokens=thought_tokens,
+                        max_tokens=_limit(limits, "sub_call_tokens"),
+                        thought_tokens=_limit(limits, "sub_call_thought_tokens"),
                         choices=event.choices,
                         schema=event.schema,
                     )
@@ -113,6 +113,12 @@ class MemoModel(ModelWrapper):
     def _name(self, key: bytes) -> bytes:
         """The key of a reply among those of all models."""
         return hashlib.blake2b(self._whose + key, digest_size=16).digest()
+
+
+def _limit(limits: dict[str, object], name: str) -> int:
+    """A limit as it is on record; 0, which nothing is asked with, if it is not."""
+    value = limits.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _is_whole(key: bytes, completion: Completion) -> bool:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
 
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, find, verified
-from rlm_local.engines import Engines, Lora, Report, Room, Wanted, wanted
-from rlm_local.errors import ConfigError, UsageError
+from rlm_local.engines import Engines, Lora, Report, Room, Wanted, check_remote, wanted
+from rlm_local.errors import UsageError
 from rlm_local.eventfile import RunWriter, sync_files
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
@@ -116,10 +116,10 @@ class Runtime:
         `sub_lora` without a `sub_model` makes one of `model`, in a worker of its own.
         `context_tokens` is the window to give `model`, `threads` what each computes
         with, `kv_type` how its KV cache is stored, `gpu_layers` how many of its layers
-        are on a GPU; None and "auto" leave it to the engine. `speculate`: guess tokens
-        where that is faster; `draft_model`, a small one with the same tokens, guesses those
-        of `model` too. A model or `sandbox` that is handed over ready stays its owner's to
-        close.
+        are on a GPU, and of a sub-model's, if it has as many, else all; None and "auto"
+        leave it to the engine. `speculate`: guess tokens where that is faster;
+        `draft_model`, a small one with the same tokens, guesses those of `model` then,
+        too. A model or `sandbox` that is handed over ready stays its owner's to close.
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
@@ -128,18 +128,19 @@ class Runtime:
         self._kv_type = kv_type
         self._gpu_layers = gpu_layers
         self._speculate = speculate
-        self._draft_model = draft_model
+        self._draft_model = draft_model if speculate else None
         self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
         if sub_model is None and sub_lora:
             sub_model = model
         self._engines = Engines(
-            wanted(model, lora, context_tokens, draft_model),
+            wanted(model, lora, context_tokens, self._draft_model),
             None if sub_model is None else wanted(sub_model, sub_lora),
             self._load,
             memory_bytes=self.limits.model_memory_bytes,
             kv_type=kv_type,
+            gpu_layers=gpu_layers,
             report=self._report,
         )
         self._sandbox = sandbox
@@ -309,8 +310,6 @@ class Runtime:
                 sub_model=MemoModel(
                     self.sub_model,
                     past=journal.past.events.values(),
-                    sub_call_tokens=limits.sub_call_tokens,
-                    thought_tokens=limits.sub_call_thought_tokens,
                     kept=kept,
                 ),
                 sandbox=self.sandbox,
@@ -335,7 +334,7 @@ class Runtime:
             return
         from rlm_local.replies import ReplyStore
 
-        store = ReplyStore(cache_folder("replies"), notice=lambda text: self._report(text)(0, 0))
+        store = ReplyStore(cache_folder("replies"), notice=self._notice)
         with closing(store):
             yield store
 
@@ -347,12 +346,17 @@ class Runtime:
             context_tokens=room.context_tokens,
             threads=self._threads,
             kv_type=self._kv_type,
-            gpu_layers=self._gpu_layers,
+            gpu_layers=room.gpu_layers,
             gpu_share=room.gpu_share,
             speculate=self._speculate,
             draft=model.draft,
             progress=report,
+            notice=self._notice,
         )
+
+    def _notice(self, text: str) -> None:
+        """Tell of what has come about, beside what was asked for."""
+        self._report(text)(0, 0)
 
     def _report(self, stage: str) -> Callable[[int, int], None]:
         def report(done: int, total: int) -> None:
@@ -393,19 +397,17 @@ def load_model(
     speculate: bool = True,
     draft: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Model:
     """The model `name` with LoRA `adapters`, checked against the catalogue and loaded; or the
     one on the server that `name` is the URL of.
 
-    `draft` guesses for it, if `speculate`: a name or a path too. Here, and nowhere else,
-    a name becomes a Model. Raises ConfigError, ModelError.
+    `draft` guesses for it, if `speculate`: a name or a path too. `notice` is told what it
+    does without, and when its worker has died. Here, and nowhere else, a name becomes a
+    Model. Raises ConfigError, ModelError.
     """
     if is_url(name):
-        if adapters:
-            raise ConfigError(
-                f"LoRA adapters were given for a model on a server, {name}",
-                hint="load them there, under a name of their own",
-            )
+        check_remote(name, adapters)
         from rlm_local.remote.model import RemoteModel
 
         return RemoteModel(str(name), context_tokens=context_tokens)
@@ -425,6 +427,7 @@ def load_model(
         speculate=speculate,
         draft=verified(draft).path if draft is not None and speculate else None,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
+        notice=notice,
         states=cache_folder("prefixes"),
     )
 

@@ -44,6 +44,7 @@ def put_up(
     What the kernel lacks is told by what it returns, and what is wrong with the paths
     by whoever uses them. Raises ConfigError if our own folders cannot be used.
     """
+    models = tuple(models)
     readable = [*_prompt_files(prompts), *catalog.folders(), *_model_files(models)]
     readable += [Path(adapter.path) for adapter in adapters]
     readable += [cache_folder(name) for name in READ_CACHES]

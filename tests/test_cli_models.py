@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,47 @@ def test_plan_of_two_models(run: Run, model: Path, tmp_path: Path):
     assert "in all, and the limit for both is" in err
 
 
+def test_plan_with_a_draft_model(run: Run, model: Path, tmp_path: Path):
+    """As `ask` would load it: both within the limit."""
+    draft = models.write(replace(models.SHAPES["tiny"], width=32), tmp_path / "draft.gguf")
+    code, out, _ = run("models", "plan", "listed", "--draft-model", draft)
+    assert code == 0
+    assert out.index("for turns") < out.index("for guesses") < out.index("both together")
+    made = json.loads(run("models", "plan", "listed", "--draft-model", draft, "--json")[1])
+    small = made["draft_model"]
+    assert small["context_tokens"] == made["context_tokens"] == 1_024
+    assert 0 < small["weight_bytes"] < made["weight_bytes"]
+    least = made["host_bytes"] // 2 + small["host_bytes"] // 2
+    code, _, err = run("models", "plan", "listed", "--draft-model", draft, "--memory", least)
+    assert code == 4
+    assert "leave the draft model out, or raise model_memory_bytes (--memory)" in err
+    options = ("--draft-model", draft, "--sub-model", model)
+    out = run("models", "plan", "listed", *options)[1]
+    assert out.index("for guesses") < out.index("for sub-calls") < out.index("all together")
+    both = json.loads(run("models", "plan", "listed", *options, "--json")[1])
+    assert "draft_model" in both["model"]
+    assert "draft_model" not in both["sub_model"]
+
+
+def test_plan_beside_a_server(run: Run, model: Path, tmp_path: Path):
+    """What is on another machine takes nothing here."""
+    server = "http://127.0.0.1:1/v1"
+    alone = json.loads(run("models", "plan", "listed", "--json")[1])
+    made = json.loads(run("models", "plan", server, "--sub-model", model, "--json")[1])
+    assert made == {"sub_model": alone}
+    code, out, _ = run("models", "plan", server, "--sub-model", model)
+    assert (code, "for sub-calls" in out, "for turns" in out) == (0, True, False)
+    assert json.loads(run("models", "plan", model, "--sub-model", server, "--json")[1]) == alone
+    code, out, err = run("models", "plan", server)
+    assert (code, out) == (2, "")
+    assert "is on another machine, and takes no memory of this one\nhint: name a model" in err
+    assert run("models", "plan", server, "--draft-model", model)[0] == 2
+    style = ("--sub-lora", tmp_path / "style.gguf")
+    code, _, err = run("models", "plan", model, "--sub-model", server, *style)
+    assert code == 2
+    assert "LoRA adapters were given for a model on a server" in err
+
+
 def test_plan_of_the_kv_cache(run: Run, tmp_path: Path):
     shape = models.Shape("wide", 64, 1, 2, 1, 128, 1_024, 1_024, models.F16)
     wide = models.write(shape, tmp_path / "wide.gguf")
@@ -134,7 +176,8 @@ def test_plan_with_a_gpu(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch)
         assert run("models", "plan", "listed", "--gpu-layers", wrong)[0] == 2
     code, _, err = run("models", "plan", "listed", "--gpu-layers", "4")
     assert code == 2
-    assert "this model has 2, and its output as one more" in err
+    assert "has 2, and its output as one more" in err
+    assert "lower gpu_layers (--gpu-layers) to 3" in err
 
 
 def test_verify(run: Run, model: Path):

@@ -145,6 +145,28 @@ def test_fork_asks_anew_from_a_turn_on(run: Run, text: str, asked: list[Request]
     assert "there is no turn 9" in err
 
 
+@pytest.mark.parametrize(
+    ("options", "kept"), [(["--lora", "style.gguf"], True), (["--model", "other.gguf"], False)]
+)
+def test_what_was_set_for_a_model_stays_with_it(
+    options: list[str], kept: bool, run: Run, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    """An adapter does not make another model of it, for which window and draft would be others."""
+    loaded: list[tuple[object, object]] = []
+
+    def load(name: object, *, context_tokens: object, draft: object, **_: object) -> ScriptedModel:
+        loaded.append((context_tokens, draft))
+        return ScriptedModel(lambda request: TURNS[request.turn - 1], ["said"])
+
+    monkeypatch.setattr(runtime, "load_model", load)
+    draft = Path(text).with_name("draft.gguf")
+    draft.touch()
+    given = ("--context-tokens", "4000", "--draft-model", str(draft))
+    assert run("ask", "how many?", text, "--mode", "rlm", *given)[0] == 0
+    assert run("runs", "fork", "last", "--turn", "1", *options)[0] == 0
+    assert loaded == [(4000, str(draft)), (4000, str(draft)) if kept else (None, None)]
+
+
 def test_gc_removes_what_only_serves_to_go_on(killed: str, run: Run, text: str):
     run("ask", "how many?", text, "--mode", "rlm")
     ended = RunStore().ids()[-1]

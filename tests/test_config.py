@@ -59,6 +59,7 @@ def test_every_key(tmp_path: Path):
 def test_the_models_of_a_run():
     assert Config(model="a", sub_model="b", draft_model="c").models == ("a", "b", "c")
     assert Config(model="a").models == ("a",)
+    assert Config(model="a", draft_model="c", speculate=False).models == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_the_models_of_a_run():
         ("[limits]\nwall_seconds = nan", "the limit wall_seconds is nan", ""),
         ('[limits]\nwall_seconds = "soon"', "'soon' is not a time", "90s"),
         ('[limits]\nguest_memory_bytes = "lots"', "'lots' is not a size", "512MiB"),
-        ("threads = 0", "threads is 0", ""),
+        ("threads = 0", "threads is 0", "raise threads, or leave it out"),
         ("x = [", "is not TOML", ""),
     ],
 )

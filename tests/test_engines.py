@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import models
 from rlm_local import catalog, runtime
-from rlm_local.engines import Engines, Room, Wanted, wanted
+from rlm_local.engines import Engines, Room, Rooms, Wanted, wanted
 from rlm_local.errors import (
     AdapterError,
     ConfigError,
@@ -115,6 +116,31 @@ def test_a_model_on_another_machine_takes_none_of_the_memory(
     assert made.sub_model.info.name == "http://elsewhere:8000/m"
     assert loader.rooms[str(paths[0])] == Room(1024 * MIB, None)
     made.close()
+
+
+def test_a_sub_model_with_fewer_layers_is_on_the_gpu_as_a_whole(
+    loader: Loader, paths: list[Path], tmp_path: Path
+) -> None:
+    shape = replace(models.SHAPES["tiny"], layers=5)
+    deep = models.write(shape, tmp_path / "deep.gguf")
+    for model, sub_model, layers in ((deep, paths[0], [4, 3]), (paths[0], deep, [4, 4])):
+        made = Engines(
+            Wanted(model),
+            Wanted(sub_model),
+            loader,
+            memory_bytes=1024 * MIB,
+            gpu_layers=4,
+            report=lambda stage: lambda *_: None,
+        )
+        assert made.model and made.sub_model  # noqa: PT018
+        assert [loader.rooms[str(each)].gpu_layers for each in (model, sub_model)] == layers
+        made.close()
+    # One that is alone here is a sub-model still.
+    alone = Rooms(Wanted("http://box/v1"), sub := Wanted(paths[0]), 1024 * MIB, "auto", 4)
+    assert alone.of(sub).gpu_layers == 3
+    for asked in ("auto", 0, 2):
+        rooms = Rooms(Wanted("http://box/v1"), sub, 1024 * MIB, "auto", asked)  # type: ignore[arg-type]
+        assert rooms.of(sub).gpu_layers == asked
 
 
 def test_models_handed_over_stay_open(loader: Loader) -> None:
@@ -247,8 +273,29 @@ def test_a_draft_model_that_does_not_fit_its_model(paths: list[Path], tmp_path: 
         pytest.raises(DraftError, match="cannot guess for"),
     ):
         _ = made.model
-    with Runtime(model=paths[0], draft_model=other, speculate=False, sandbox=FakeSandbox()) as made:
-        assert made.model.info.path
+
+
+def test_a_draft_model_that_is_not_to_guess_is_left_alone(
+    paths: list[Path], tmp_path: Path
+) -> None:
+    """It takes no room, no file is opened, and no name is resolved."""
+    with (
+        Runtime(
+            model=paths[0],
+            sub_model=paths[1],
+            draft_model=tmp_path / "none.gguf",
+            speculate=False,
+            sandbox=FakeSandbox(),
+            store=RunStore(tmp_path / "runs"),
+        ) as made,
+        made.open("a text") as prompt,
+        made.begin(prompt) as run,
+    ):
+        assert made.store.setup(run.run_id).draft_model is None
+    with Runtime(
+        model=ScriptedModel(), draft_model="small.gguf", speculate=False, sandbox=FakeSandbox()
+    ) as made:
+        assert made.model
 
 
 def test_a_run_is_taken_up_again_with_its_draft_model(

@@ -103,9 +103,10 @@ def test_nothing_at_all(model: MemoModel) -> None:
     assert complete(model) == []
 
 
-def started(model: str = "scripted") -> RunStarted:
+def started(model: str = "scripted", **limits: object) -> RunStarted:
+    limits = {"sub_call_tokens": 9, "sub_call_thought_tokens": 0, **limits}
     return RunStarted(
-        run_id="r", time=0.0, question="q", model=model, mode="rlm", prompt={}, limits={}
+        run_id="r", time=0.0, question="q", model=model, mode="rlm", prompt={}, limits=limits
     )
 
 
@@ -119,11 +120,19 @@ def called(prompts: tuple[str, ...], completions: list[Completion]) -> SubCalled
 def test_a_run_that_goes_on_knows_what_was_said(scripted: ScriptedModel) -> None:
     said = complete(MemoModel(scripted), ask("x"), ask("y"))
     past: list[Event] = [started(), called(("x", "y"), said)]
-    model = MemoModel(scripted, past=past, sub_call_tokens=9)
+    model = MemoModel(scripted, past=past)
     assert [one.text for one in complete(model, ask("y"), ask("x"))] == ["reply 1", "reply 0"]
     # Nothing of it holds for another model.
-    other = MemoModel(scripted, past=[started("another"), *past[1:]], sub_call_tokens=9)
+    other = MemoModel(scripted, past=[started("another"), *past[1:]])
     assert complete(other, ask("x"))[0].text == "reply 2"
+
+
+@pytest.mark.parametrize("limit", ["sub_call_tokens", "sub_call_thought_tokens"])
+def test_a_past_under_other_limits_says_nothing(scripted: ScriptedModel, limit: str) -> None:
+    """A fork may allow longer replies than the run that it begins with had."""
+    said = complete(MemoModel(scripted), ask("x"))
+    past: list[Event] = [started(**{limit: 5}), called(("x",), said)]
+    assert complete(MemoModel(scripted, past=past), ask("x"))[0].text == "reply 1"
 
 
 def test_the_plain_calls_of_a_run_are_known_by_their_record() -> None:
@@ -144,5 +153,5 @@ def test_the_plain_calls_of_a_run_are_known_by_their_record() -> None:
             record=events.append,
         )
     asked = [one for one in model.requests if not one.dialogue]
-    memo = MemoModel(model, past=events, sub_call_tokens=limits.sub_call_tokens)
+    memo = MemoModel(model, past=events)
     assert [one.text for one in complete(memo, *asked)] == ["yes", "free"]

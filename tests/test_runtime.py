@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import rlm_local
+from bench import models
 from rlm_local import runtime
-from rlm_local.errors import ModelFileError, PromptError, SandboxError, UsageError
+from rlm_local.errors import ModelError, ModelFileError, PromptError, SandboxError, UsageError
 from rlm_local.limits import Limits
+from rlm_local.llama import model as llama_model
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Event, RunEnded, RunStarted, StopReason
 from rlm_local.runs import RunState, RunStore
@@ -134,10 +136,27 @@ def test_a_model_by_name_is_loaded_with_the_limits_and_closed(
     assert model.closed
     [options] = loaded
     assert callable(options.pop("progress"))
+    assert callable(options.pop("notice"))
     assert options == {
         "name": "some", "adapters": (), "memory_bytes": 12345, "gpu_share": 1.0, "draft": None,
         "speculate": True, **asked,
     }  # fmt: skip
+
+
+def test_what_a_model_does_without_is_told(
+    made: list[FakeSandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """A GPU that fails is gone without, and the runtime's watcher hears of it."""
+
+    def broken() -> tuple[()]:
+        raise ModelError("the GPUs cannot be asked")
+
+    monkeypatch.setattr(llama_model, "find_gpus", broken)
+    path = models.write(models.SHAPES["tiny"], tmp_path / "tiny.gguf")
+    told: list[tuple[str, int, int]] = []
+    with Runtime(model=path, progress=lambda *what: told.append(what)) as session:
+        assert session.model.info.path
+    assert ("the GPUs cannot be asked; the model computes without", 0, 0) in told
 
 
 def test_an_unknown_model_is_a_clear_error(made: list[FakeSandbox]):

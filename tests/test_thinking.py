@@ -178,11 +178,17 @@ def test_equal_calls_are_known_again_with_their_thoughts() -> None:
     )
     past = [
         RunStarted(
-            run_id="r", time=0, question="", model="scripted", mode="rlm", prompt={}, limits={}
+            run_id="r",
+            time=0,
+            question="",
+            model="scripted",
+            mode="rlm",
+            prompt={},
+            limits={"sub_call_tokens": 64, "sub_call_thought_tokens": 30},
         ),
         SubCalled(turn=1, prompts=("which?",), replies=("4711",), completions=(said,), seconds=0.1),
     ]
-    model = MemoModel(ScriptedModel(), past=past, sub_call_tokens=64, thought_tokens=30)
+    model = MemoModel(ScriptedModel(), past=past)
     from rlm_local.dialogue import sub_call
 
     request = Request(messages=sub_call("which?"), max_tokens=64, thought_tokens=30)

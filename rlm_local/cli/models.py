@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlm_local.cli.options import beside_options, json_option, memory_option, memory_options
+from rlm_local.cli.options import (
+    beside_options,
+    draft_option,
+    json_option,
+    memory_option,
+    memory_options,
+)
 from rlm_local.cli.printing import as_object, complain, print_json, print_text
+from rlm_local.errors import UsageError
 from rlm_local.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from rlm_local.engines import Room, Wanted
     from rlm_local.llama import MemoryPlan
+    from rlm_local.llama.drafting import Draft
     from rlm_local.records import KvChoice, LayerChoice
 
 
@@ -73,14 +81,16 @@ def models_info(model: str, as_json: bool) -> None:
 @models.command("plan")
 @click.argument("model")
 @beside_options
+@draft_option
 @memory_option
 @memory_options
-@json_option("Print one JSON object; for two models, one with `model` and `sub_model`.")
+@json_option("Print one JSON object; with a sub-model, one with `model` and `sub_model`.")
 def models_plan(
     model: str,
     sub_model: str | None,
     lora: tuple[str, ...],
     sub_lora: tuple[str, ...],
+    draft_model: str | None,
     model_memory_bytes: int | None,
     context_tokens: int | None,
     kv_type: KvChoice | None,
@@ -89,51 +99,81 @@ def models_plan(
 ) -> None:
     """Show the memory that MODEL would take, without loading it.
 
-    With a sub-model, what each would take of the limit, which is for both. One on a
-    server takes nothing here.
+    With a sub-model, what each would take of the limit, which is for both, and for a draft
+    model too. One on a server takes nothing here.
     """
-    from rlm_local.catalog import adapter
-    from rlm_local.engines import Rooms, Wanted
+    from rlm_local.engines import Rooms, Wanted, check_remote, wanted
     from rlm_local.limits import Limits
-    from rlm_local.remote import is_url
 
     limit = Limits().model_memory_bytes if model_memory_bytes is None else model_memory_bytes
-    wanted = [Wanted(model, tuple(map(adapter, lora)), context_tokens)]
-    if sub_lora or not (sub_model is None or is_url(sub_model)):
-        wanted.append(Wanted(sub_model or model, tuple(map(adapter, sub_lora))))
-    rooms = Rooms(wanted, limit, kv_type or "auto")
-    layers = "auto" if gpu_layers is None else gpu_layers
-    plans = [_plan(each, rooms.of(each), kv_type or "auto", layers) for each in wanted]
+    kv: KvChoice = kv_type or "auto"
+    both = {"model": wanted(model, lora, context_tokens, draft_model)}
+    if sub_model is not None or sub_lora:
+        both["sub_model"] = wanted(sub_model or model, sub_lora)
+    rooms = Rooms(
+        both["model"],
+        both.get("sub_model"),
+        limit,
+        kv,
+        "auto" if gpu_layers is None else gpu_layers,
+    )
+    plans = {}
+    for role, each in both.items():
+        if each in rooms.local and isinstance(each, Wanted):
+            plans[role] = _plan(each, rooms.of(each), kv)
+        elif isinstance(each, Wanted):
+            check_remote(each.name, each.adapters)
+    if not plans:
+        raise UsageError(
+            f"{model} is on another machine, and takes no memory of this one",
+            hint="name a model that is run here: of `models list`, or a GGUF file",
+        )
     if as_json:
-        printed = [
-            {**as_object(made), "total_bytes": made.total_bytes, "host_bytes": made.host_bytes}
-            for made in plans
-        ]
-        whole = dict(zip(("model", "sub_model"), printed, strict=False))
-        print_json(printed[0] if len(printed) == 1 else whole)
+        printed = {role: _plan_object(*made) for role, made in plans.items()}
+        print_json(printed["model"] if plans.keys() == {"model"} else printed)
         return
-    for title, made in zip(("for turns", "for sub-calls"), plans, strict=False):
+    tables = []
+    for role, (made, draft) in plans.items():
+        tables.append((_TITLES[role], made))
+        if draft is not None:
+            tables.append(("for guesses", draft.plan))
+    for title, made in tables:
         rows = _plan_rows(made)
-        _print_table(rows if len(plans) == 1 else {title: "", **rows})
-    if len(plans) > 1:
-        together = sum(made.host_bytes for made in plans)
-        print_text(f"both together {format_bytes(together)} of {format_bytes(limit)}")
+        _print_table(
+            rows if plans.keys() == {"model"} and len(tables) == 1 else {title: "", **rows}
+        )
+    if len(tables) > 1:
+        together = sum(made.host_bytes for _, made in tables)
+        how_many = "both" if len(tables) == 2 else "all"
+        print_text(f"{how_many} together {format_bytes(together)} of {format_bytes(limit)}")
 
 
-def _plan(model: Wanted, room: Room, kv_type: KvChoice, layers: LayerChoice) -> MemoryPlan:
+_TITLES = {"model": "for turns", "sub_model": "for sub-calls"}
+
+
+def _plan(model: Wanted, room: Room, kv_type: KvChoice) -> tuple[MemoryPlan, Draft | None]:
     """As for the loading of `model` in its `room`."""
     from rlm_local import catalog
-    from rlm_local.llama import inspect, plan
+    from rlm_local.llama import inspect
+    from rlm_local.llama.drafting import plan_with
     from rlm_local.llama.model import physical_bytes, usable_gpus
 
-    return plan(
+    gpus = usable_gpus(room.gpu_layers, notice=complain)
+    return plan_with(
         inspect(catalog.present(model.name).path, model.adapters),
+        None if model.draft is None else catalog.present(model.draft).path,
         memory_bytes=min(room.memory_bytes, physical_bytes()),
         context_tokens=room.context_tokens,
         kv_type=kv_type,
-        gpus=[gpu.share(room.gpu_share) for gpu in usable_gpus(layers, notice=complain)],
-        gpu_layers=layers,
+        gpus=[gpu.share(room.gpu_share) for gpu in gpus],
+        gpu_layers=room.gpu_layers,
     )
+
+
+def _plan_object(made: MemoryPlan, draft: Draft | None = None) -> dict[str, object]:
+    beside = {} if draft is None else {"draft_model": _plan_object(draft.plan)}
+    sums = {"total_bytes": made.total_bytes, "host_bytes": made.host_bytes}
+    return {**as_object(made), **sums, **beside}
 
 
 def _plan_rows(made: MemoryPlan) -> dict[str, object]:

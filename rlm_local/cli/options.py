@@ -108,13 +108,17 @@ def beside_options(command: Command) -> Command:
     return command
 
 
+def draft_option(command: Command) -> Command:
+    return click.option(
+        "--draft-model",
+        help="A small model with the same tokens, which guesses those of the model.",
+    )(command)
+
+
 def speculation_options(command: Command) -> Command:
     """speculate, draft_model."""
     for decorate in (
-        click.option(
-            "--draft-model",
-            help="A small model with the same tokens, which guesses those of the model.",
-        ),
+        draft_option,
         click.option(
             "--speculate/--no-speculate",
             default=None,
@@ -156,7 +160,8 @@ def memory_options(command: Command) -> Command:
         click.option(
             "--gpu-layers",
             type=_Layers(),
-            help="Layers on the GPU; 0: none. By default as many as fit there, if there is one.",
+            help="Layers on the GPU; 0: none. By default as many as fit there, if there is one. Of "
+            "a sub-model that has fewer, all.",
         ),
         click.option(
             "--kv-type",

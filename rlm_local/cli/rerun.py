@@ -106,14 +106,12 @@ def runs_fork(
         )
 
     config = _config_of(setup, wanted)
-    if model is not None or lora:
+    if model is not None:  # what was set for the other one need not suit it
         config = msgspec.structs.replace(
-            config,
-            model=model or setup.model,
-            lora=lora,
-            context_tokens=None,
-            draft_model=None,
+            config, model=model, lora=lora, context_tokens=None, draft_model=None
         )
+    elif lora:
+        config = msgspec.structs.replace(config, lora=lora)
     if sub_model is not None or sub_lora:
         config = msgspec.structs.replace(
             config, sub_model=sub_model or setup.sub_model, sub_lora=sub_lora

@@ -40,7 +40,11 @@ def inspect_adapter(adapter: Adapter, base: Gguf) -> AdapterFile:
     Raises AdapterError; ConfigError for a scale that cannot be.
     """
     if not abs(adapter.scale) <= _LARGEST_SCALE:  # nor not a number
-        raise ConfigError(f"the adapter {adapter.path} was to be scaled by {adapter.scale:g}")
+        raise ConfigError(
+            f"the adapter {adapter.path} was to be scaled by {adapter.scale:g}, and a scale is "
+            f"between -{_LARGEST_SCALE:,.0f} and {_LARGEST_SCALE:,.0f}",
+            hint="write FILE:SCALE; 1 is as it was trained",
+        )
     try:
         header = gguf.read(Path(adapter.path))
     except ModelFileError as error:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from rlm_local.errors import DraftError
+from msgspec.structs import replace
+
+from rlm_local.errors import DraftError, ModelMemoryError
 from rlm_local.llama import gguf
-from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, MemoryPlan, plan
+from rlm_local.llama.devices import Device
+from rlm_local.llama.memory import SMALLEST_CONTEXT_TOKENS, MemoryPlan, in_mib, plan
 from rlm_local.llama.modelfile import ModelFile, inspect
-from rlm_local.records import Record
+from rlm_local.records import KvChoice, LayerChoice, Record
 
 # Vocabularies of one family are filled up to different lengths with tokens that nobody uses.
 PADDING = 128
@@ -22,6 +25,33 @@ class Draft(Record, frozen=True):
 
     path: str
     plan: MemoryPlan
+
+
+def plan_with(
+    model: ModelFile,
+    draft: Path | None,
+    *,
+    memory_bytes: int,
+    context_tokens: int | None = None,
+    kv_type: KvChoice = "auto",
+    gpus: Sequence[Device] = (),
+    gpu_layers: LayerChoice = "auto",
+) -> tuple[MemoryPlan, Draft | None]:
+    """The plan of `model`, see `plan`, and that of the draft model at `draft`, if there is one."""
+
+    def planned(memory_bytes: int) -> MemoryPlan:
+        return plan(
+            model,
+            memory_bytes=memory_bytes,
+            context_tokens=context_tokens,
+            kv_type=kv_type,
+            gpus=gpus,
+            gpu_layers=gpu_layers,
+        )
+
+    if draft is None:
+        return planned(memory_bytes), None
+    return beside(draft, model, planned, memory_bytes=memory_bytes)
 
 
 def beside(
@@ -39,13 +69,30 @@ def beside(
     """
     draft = inspect(path)
     check_vocabulary(draft, model)
-    least = _plan(draft, SMALLEST_CONTEXT_TOKENS)
-    main = planned(memory_bytes - least.host_bytes)
+
+    def leaving(small: MemoryPlan) -> MemoryPlan:
+        try:
+            return planned(memory_bytes - small.host_bytes)
+        except ModelMemoryError as error:
+            planned(memory_bytes)  # raises what is so without a draft model, too
+            both = error.least_bytes + small.host_bytes
+            raise ModelMemoryError(
+                f"{model.name} needs {in_mib(error.least_bytes)} and its draft model {draft.name} "
+                f"{in_mib(small.host_bytes)}, {in_mib(both)} in all, and the limit for both is "
+                f"{in_mib(memory_bytes)}",
+                hint="leave the draft model out, or raise model_memory_bytes",
+                least_bytes=both,
+            ) from None
+
+    main = leaving(_plan(draft, SMALLEST_CONTEXT_TOKENS))
     small = _plan(draft, main.context_tokens)
     if main.host_bytes + small.host_bytes > memory_bytes:
-        main = planned(memory_bytes - small.host_bytes)
+        main = leaving(small)
         small = _plan(draft, main.context_tokens)
-    return main, Draft(path=draft.path, plan=small)
+    return (
+        replace(main, limit_bytes=memory_bytes),
+        Draft(path=draft.path, plan=replace(small, limit_bytes=memory_bytes)),
+    )
 
 
 def check_vocabulary(draft: ModelFile, model: ModelFile) -> None:

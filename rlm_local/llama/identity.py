@@ -40,6 +40,17 @@ def identity(model: Path, adapters: Iterable[Adapter] = (), libraries: Path | No
     return digest.hexdigest()
 
 
+def reply_identity(identity: str, *, kv_type: str, flash: bool, gpu_layers: int) -> str:
+    """A name for what the model of that identity replies when it is computed so; '' for ''.
+
+    Other KV types, other kernels and other processors round in other places.
+    """
+    if not identity:
+        return ""
+    how = f"{identity} {kv_type} flash={flash} gpu_layers={gpu_layers}"
+    return hashlib.blake2b(how.encode(), digest_size=16).hexdigest()
+
+
 def state_key(identity: str, cells: str) -> str:
     """A name for the states of the model of that identity with cells of this kind."""
     return hashlib.blake2b(f"{identity} {cells}".encode(), digest_size=16).hexdigest()

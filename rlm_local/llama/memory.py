@@ -147,9 +147,11 @@ class _Planner:
         smallest = min(SMALLEST_CONTEXT_TOKENS, self._file.context_tokens)
         if context_tokens is not None:
             if not smallest <= context_tokens <= self._file.context_tokens:
+                way = "raise" if context_tokens < smallest else "lower"
                 raise ConfigError(
-                    f"a window of {context_tokens:,} tokens was asked for, and this model takes "
-                    f"{smallest:,} to {self._file.context_tokens:,}"
+                    f"a window of {context_tokens:,} tokens was asked for, and {self._file.name} "
+                    f"takes {smallest:,} to {self._file.context_tokens:,}",
+                    hint=f"{way} context_tokens, or leave it out for the longest that fits",
                 )
             return self._window(context_tokens, f"lower context_tokens from {context_tokens:,}")
         longest = min(self._file.context_tokens, DEFAULT_CONTEXT_TOKENS)
@@ -267,8 +269,8 @@ def _kinds(file: ModelFile, asked: KvChoice) -> Iterator[_Cells]:
         yield _Cells("q8_0", flash=True)  # llama.cpp cannot do without for a quantised V
     elif asked == "q8_0":
         raise ConfigError(
-            f"its heads are {file.head_width} wide, and q8_0 stores {_BLOCKS['q8_0'][0]} numbers "
-            "together",
+            f"the heads of {file.name} are {file.head_width} wide, and q8_0 stores "
+            f"{_BLOCKS['q8_0'][0]} numbers together",
             hint="use the KV type f16",
         )
 
@@ -351,4 +353,5 @@ def _too_large(least: MemoryPlan, advice: str) -> ModelMemoryError:
     return ModelMemoryError(
         f"the model needs {needs(least)}, and the limit is {in_mib(least.limit_bytes)}",
         hint=f"{advice}, or raise model_memory_bytes",
+        least_bytes=least.host_bytes,
     )

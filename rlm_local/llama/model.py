@@ -8,7 +8,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,9 +15,9 @@ from typing import Self
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
 from rlm_local.llama.devices import Device
 from rlm_local.llama.devices import find as find_gpus
-from rlm_local.llama.drafting import Draft, beside
-from rlm_local.llama.identity import identity
-from rlm_local.llama.memory import MemoryPlan, plan
+from rlm_local.llama.drafting import Draft, plan_with
+from rlm_local.llama.identity import identity, reply_identity
+from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.outgoing import encodable, outgoing
 from rlm_local.llama.process import Exchange, WorkerProcess
@@ -83,18 +82,15 @@ class LlamaModel:
     ) -> None:
         self._file = inspect(path, adapters)
         memory_bytes = min(memory_bytes, physical_bytes())
-        planned = partial(
-            self._planned,
+        self._plan, self._draft = plan_with(
+            self._file,
+            draft if speculate else None,
+            memory_bytes=memory_bytes,
             context_tokens=context_tokens,
             kv_type=kv_type,
             gpus=[gpu.share(gpu_share) for gpu in usable_gpus(gpu_layers, notice=notice)],
             gpu_layers=gpu_layers,
         )
-        self._draft: Draft | None = None
-        if draft is None or not speculate:
-            self._plan = planned(memory_bytes)
-        else:
-            self._plan, self._draft = beside(draft, self._file, planned, memory_bytes=memory_bytes)
         self.threads = threads or default_threads(self._file.parameters)
         self._progress = progress
         self._notice = notice
@@ -105,6 +101,7 @@ class LlamaModel:
         self._closed = False
         self._restart_lock = threading.Lock()
         self._restarts_left = 1
+        self._identity = identity(path, adapters)
         self._info = ModelInfo(
             name="+".join([self._file.name, *map(_label, adapters)]),
             path=self._file.path,
@@ -114,7 +111,12 @@ class LlamaModel:
             file_bytes=self._file.file_bytes,
             thinks=thinks(self._file),
             adapters=tuple(adapters),
-            identity=identity(path, adapters),
+            identity=reply_identity(
+                self._identity,
+                kv_type=self._plan.kv_type,
+                flash=self._plan.flash,
+                gpu_layers=self._plan.gpu_layers,
+            ),
         )
         self._worker = self._start()
 
@@ -190,24 +192,6 @@ class LlamaModel:
 
     # --------------------------------------------------------------- worker
 
-    def _planned(
-        self,
-        memory_bytes: int,
-        *,
-        context_tokens: int | None,
-        kv_type: KvChoice,
-        gpus: Sequence[Device],
-        gpu_layers: LayerChoice,
-    ) -> MemoryPlan:
-        return plan(
-            self._file,
-            memory_bytes=memory_bytes,
-            context_tokens=context_tokens,
-            kv_type=kv_type,
-            gpus=gpus,
-            gpu_layers=gpu_layers,
-        )
-
     def _tell(self, command: Cancel | Forget) -> None:
         with contextlib.suppress(WorkerDied):  # then it has nothing to end or to forget
             self._worker.send(command)
@@ -277,7 +261,7 @@ class LlamaModel:
             self._plan,
             self.threads,
             progress=self._progress,
-            identity=self._info.identity,
+            identity=self._identity,
             states=self._states,
             speculate=self._speculate,
             draft=self._draft,

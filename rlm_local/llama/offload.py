@@ -49,8 +49,11 @@ def offload(
     """Just `layers`. Raises ModelMemoryError if they do not fit, ConfigError if there are fewer."""
     if not 0 <= layers <= file.layers + 1:
         raise ConfigError(
-            f"{layers} layers were asked to be on the GPU, and this model has {file.layers}, "
-            "and its output as one more"
+            f"{layers} layers were asked to be on the GPU, and {file.name} has {file.layers}, "
+            "and its output as one more",
+            hint=f"lower gpu_layers to {file.layers + 1}, or leave it out for as many as fit"
+            if layers > 0
+            else "give 0 for none there, or leave gpu_layers out for as many as fit",
         )
     if not layers:
         return Offload(0)

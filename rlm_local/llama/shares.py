@@ -86,7 +86,9 @@ def _too_large(
     each = " and ".join(
         f"{share.file.name} needs {needs(plan)}" for share, plan in zip(models, least, strict=True)
     )
+    whom = "both" if len(models) == 2 else "all"
     return ModelMemoryError(
-        f"{each}, {in_mib(_total(least))} in all, and the limit for both is {in_mib(memory_bytes)}",
+        f"{each}, {in_mib(_total(least))} in all, and the limit for {whom} is "
+        f"{in_mib(memory_bytes)}",
         hint="use smaller or more strongly quantised models, or raise model_memory_bytes",
     )

@@ -104,6 +104,16 @@ def test_what_a_model_is_let_through(
     assert bool(known & set(asked["readable"])) == (certificates and bool(known))
 
 
+def test_models_may_be_given_one_by_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(wall, "confine_process", lambda **arguments: asked.update(arguments))
+    model = tmp_path / "a.gguf"
+    model.touch()
+    wall.put_up([], models=iter([str(model), "http://127.0.0.1:8123/v1"]))
+    assert asked["ports"] == {8123}
+    assert model in asked["readable"]
+
+
 def test_a_name_is_looked_up_before_the_wall_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not again after it, when it could not be."""
     looked: list[str] = []

@@ -16,7 +16,7 @@ from bench import models
 from rlm_local.errors import AdapterError, ConfigError, ModelMemoryError
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel, inspect, plan
-from rlm_local.llama.identity import identity, state_key
+from rlm_local.llama.identity import identity, reply_identity, state_key
 from rlm_local.llama.native import Loading, Native
 from rlm_local.records import Adapter, Message, Request
 from tests.llama import build, lora
@@ -180,6 +180,15 @@ def test_identities(tiny_path: Path, tmp_path: Path) -> None:
     libraries.mkdir()
     (libraries / "libllama.so").write_text("another build")
     assert identity(tiny_path, libraries=libraries) not in names
+    computed = {
+        reply_identity(name, kv_type=kv_type, flash=flash, gpu_layers=layers)
+        for name in ("a", "b")
+        for kv_type in ("f16", "q8_0")
+        for flash in (False, True)
+        for layers in (0, 1)
+    }
+    assert len(computed) == 16
+    assert reply_identity("", kv_type="f16", flash=False, gpu_layers=0) == ""
     assert state_key("a", "f16") != state_key("a", "q8_0") != state_key("b", "q8_0")
 
 
@@ -338,7 +347,7 @@ def test_files_that_are_none(tiny_path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scale", [float("nan"), float("inf"), -float("inf"), 1e30])
 def test_scales_that_cannot_be(tiny_path: Path, tmp_path: Path, scale: float) -> None:
     path = lora.write(tmp_path / "lora.gguf", changes(tiny_path))
-    with pytest.raises(ConfigError, match="scaled by"):
+    with pytest.raises(ConfigError, match=r"scaled by .* -1,000,000 and 1,000,000"):
         inspect(tiny_path, [Adapter(path=str(path), scale=scale)])
 
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from bench import models
 from rlm_local.errors import DraftError, ModelFileError, ModelMemoryError
+from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel, inspect, plan, speculation
 from rlm_local.llama.draft import DraftModel
 from rlm_local.llama.drafting import PADDING, beside, check_vocabulary
 from rlm_local.llama.jobs import Job
-from rlm_local.llama.memory import MemoryPlan
+from rlm_local.llama.memory import MemoryPlan, in_mib
 from rlm_local.llama.native import Loading, Native
 from rlm_local.llama.speculation import MOST_REPLIES, Speculation
 from rlm_local.records import Completion, Message, Request
@@ -278,6 +279,27 @@ def test_both_are_planned_within_the_limit(tiny_path: Path, tmp_path: Path) -> N
         assert (given == usual) == (limit >= both)  # else one of them gives way
     with pytest.raises(ModelMemoryError):
         beside(draft, file, planned, memory_bytes=main.total_bytes)
+
+
+@pytest.mark.parametrize("room", [0, 1 * MIB, 30 * MIB])
+def test_too_little_room_beside_a_draft_model(tiny_path: Path, tmp_path: Path, room: int) -> None:
+    """Refused with what both need and with the limit that there is, however small the rest."""
+    file = inspect(tiny_path)
+    with pytest.raises(ModelMemoryError) as alone:
+        plan(file, memory_bytes=0)
+    least = alone.value.least_bytes
+    limit = least + room
+    with pytest.raises(ModelMemoryError) as caught:
+        LlamaModel(tiny_path, memory_bytes=limit, draft=small_path(tmp_path))
+    assert f"needs {in_mib(least)} and its draft model" in str(caught.value)
+    assert f"the limit for both is {in_mib(limit)}" in str(caught.value)
+    assert "leave the draft model out, or raise model_memory_bytes" in caught.value.hint
+    assert caught.value.least_bytes > limit
+    # A model that does not even fit alone is told so, not of the draft model.
+    with pytest.raises(ModelMemoryError) as too_large:
+        LlamaModel(tiny_path, memory_bytes=least - 1, draft=small_path(tmp_path))
+    assert f"and the limit is {in_mib(least - 1)}" in str(too_large.value)
+    assert "draft" not in too_large.value.hint
 
 
 def test_a_draft_model_that_is_none(tiny_path: Path, tmp_path: Path) -> None:

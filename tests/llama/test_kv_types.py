@@ -59,3 +59,12 @@ def test_states_of_one_type_are_not_given_to_another(path: Path, tmp_path: Path)
     again = [ask(path, tmp_path, kv_type) for kv_type in types]
     assert [reply.text for reply in again] == [reply.text for reply in first]
     assert all(reply.cached_tokens > 0.9 * reply.prompt_tokens for reply in again)
+
+
+def test_replies_of_one_type_are_not_given_for_those_of_another(path: Path) -> None:
+    names = set()
+    for kv_type in ("f16", "q8_0"):
+        with LlamaModel(path, memory_bytes=MEMORY, kv_type=kv_type) as model:
+            names.add(model.info.identity)
+    assert "" not in names
+    assert len(names) == 2

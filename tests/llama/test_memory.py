@@ -108,7 +108,7 @@ def test_a_kv_type_that_was_asked_for(file: ModelFile) -> None:
 
 def test_heads_that_q8_0_cannot_store(file: ModelFile) -> None:
     assert file.head_width == 16
-    with pytest.raises(ConfigError, match="heads are 16 wide, and q8_0 stores 32"):
+    with pytest.raises(ConfigError, match=r"heads of .* are 16 wide, and q8_0 stores 32"):
         plan(file, memory_bytes=1024 * MIB, kv_type="q8_0")
     model = larger(file, head_width=80, value_width=80)
     assert plan(model, memory_bytes=6_000 * MIB).kv_type == "f16"
@@ -141,8 +141,9 @@ def test_a_window_that_does_not_fit(file: ModelFile) -> None:
 
 @pytest.mark.parametrize("tokens", [-1, 0, 511, 1_025])
 def test_a_window_out_of_range(file: ModelFile, tokens: int) -> None:
-    with pytest.raises(ConfigError, match=r"takes 512 to 1,024"):
+    with pytest.raises(ConfigError, match=rf"{file.name} takes 512 to 1,024") as caught:
         plan(file, memory_bytes=1024 * MIB, context_tokens=tokens)
+    assert f"{'raise' if tokens < 512 else 'lower'} context_tokens" in caught.value.hint
 
 
 @given(

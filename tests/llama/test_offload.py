@@ -82,8 +82,12 @@ def test_as_many_as_were_asked_for(file: ModelFile) -> None:
     assert offload(file, KV, COMPUTE, [gpu(8_000)], 0) == Offload(0)
     with pytest.raises(ModelMemoryError, match=r"5 layers .* do not fit on the GPU, which has 500"):
         offload(file, KV, COMPUTE, [gpu(1_500)], 5)
-    with pytest.raises(ConfigError, match=r"34 layers .* this model has 32"):
+    with pytest.raises(ConfigError, match=rf"34 layers .* {file.name} has 32") as caught:
         offload(file, KV, COMPUTE, [gpu(8_000)], 34)
+    assert "lower gpu_layers to 33" in caught.value.hint
+    with pytest.raises(ConfigError) as caught:
+        offload(file, KV, COMPUTE, [gpu(8_000)], -1)
+    assert "give 0" in caught.value.hint
 
 
 def made(file: ModelFile, *gpus: Device, memory: int = 64 * 1024, **how: object) -> MemoryPlan:

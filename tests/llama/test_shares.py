@@ -95,6 +95,17 @@ def test_at_the_limit_and_below(large: ModelFile, small: ModelFile) -> None:
     assert "weights 400 MiB" in message
     assert f"{-(-least // MIB):,} MiB in all, and the limit for both" in message
     assert "raise model_memory_bytes" in caught.value.hint
+    with pytest.raises(ModelMemoryError, match="the limit for all is"):
+        divide([Share(large), Share(small), Share(small)], memory_bytes=least)
+
+
+def test_which_of_them_cannot_be_as_asked_for(large: ModelFile, small: ModelFile) -> None:
+    small = msgspec.structs.replace(small, name="the small one")
+    with pytest.raises(ConfigError, match="the small one takes 512 to"):
+        divide([Share(large), Share(small, 100)], memory_bytes=64 * GIB)
+    narrow = msgspec.structs.replace(small, head_width=16, value_width=16)
+    with pytest.raises(ConfigError, match="the heads of the small one are 16 wide"):
+        divide([Share(large, kv_type="q8_0"), Share(narrow, kv_type="q8_0")], memory_bytes=64 * GIB)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
