@@ -7,6 +7,7 @@ numbers, `{x}` and `{y}` two values, and `{c}` the conditions, which bring their
 from __future__ import annotations
 
 from models.nano.families.wording import Wording
+from models.nano.phrasing import Composed
 
 #: What a row is called.
 ROWS = ("rows", "records", "entries", "lines", "items")
@@ -38,6 +39,22 @@ COUNT = Wording(
         "say how many {w} you find{c}.",
         "there are how many {w}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (number|count|tally|quantity) of {w}{c}",
+            "the size of the (set|group|list) of {w}{c}",
+            "the (number|count) of {w} (there are|that exist|on file|in it){c}",
+        ),
+        asks=(
+            "how many {w} (there are|are there|we have|are in it|are on file|come up|are given){c}",
+            "what number of {w} (there is|you get|comes out){c}",
+        ),
+        deeds=(
+            "count (the|up the|all the) {w}{c}",
+            "(work out|determine|establish|compute|find) (how many {w} there are|the number "
+            "of {w}){c}",
+        ),
+    ),
 )
 TOTAL = Wording(
     (
@@ -65,6 +82,24 @@ TOTAL = Wording(
         "report the grand total of {n}{c}.",
         "give the {n} summed over all {w}{c}.",
     ),
+    Composed(
+        nouns=(
+            "the (total|sum|overall sum|grand sum|total amount) of {n}{c}",
+            "the (total|overall|combined|summed|accumulated) {n} (of the {w}|of all {w}|){c}",
+            "the sum over the {n} of (the|all) {w}{c}",
+        ),
+        asks=(
+            "how much {n} (there is in total|the {w} have together|it makes in total|is "
+            "there altogether){c}",
+            "what the {n} of (the|all) {w}{c} (adds up to|comes to|sums to|amounts to)",
+            "what the sum of all {n} values is{c}",
+        ),
+        deeds=(
+            "(add up|sum|sum up|total|add together) the {n} (of the {w}|of all "
+            "{w}|values|figures|){c}",
+            "(compute|calculate|work out|determine) the (total|overall|combined) {n}{c}",
+        ),
+    ),
 )
 MEAN = Wording(
     (
@@ -91,6 +126,22 @@ MEAN = Wording(
         "how large is the {n} in the mean{c}?",
         "report the {n} per entry, averaged{c}.",
     ),
+    Composed(
+        nouns=(
+            "the (average|mean|mean value|average value) of {n}{c}",
+            "the (average|mean) {n} (of the {w}|over the {w}|among the {w}|){c}",
+            "the {n} that (one of the {w} has|the {w} have) on average{c}",
+        ),
+        asks=(
+            "how much {n} (there is|it is|the {w} have) on average{c}",
+            "what the {n} is on average{c}",
+            "how (high|large) the (average|mean) {n} is{c}",
+        ),
+        deeds=(
+            "(average|take the mean of|take the average of) the {n}{c}",
+            "(compute|calculate|work out|determine) the (average|mean) {n} (of the {w}|){c}",
+        ),
+    ),
 )
 HIGH = Wording(
     (
@@ -116,6 +167,25 @@ HIGH = Wording(
         "up to what value does {n} go{c}?",
         "of all {w}{c}, what is the highest {n}?",
     ),
+    Composed(
+        nouns=(
+            "the (highest|largest|greatest|maximum|biggest|top) {n} (of the {w}|among the "
+            "{w}|in the {w}|that occurs|on file|){c}",
+            "the (peak|maximum|upper bound|upper end) of (the |){n}{c}",
+            "the (highest|largest|greatest|maximum|biggest|top) of (the|all) {n} values{c}",
+        ),
+        asks=(
+            "how (high|large) the (highest|largest|greatest|maximum|biggest|top) {n} is{c}",
+            "what the (highest|largest|greatest|maximum|biggest|top) {n} is{c}",
+            "what {n} is never exceeded{c}",
+        ),
+        deeds=(
+            "(pick|take|pick out|single out|quote) the "
+            "(highest|largest|greatest|maximum|biggest|top) {n} (of the {w}|){c}",
+            "go through the {n} values{c} and (keep|take|name) the "
+            "(highest|largest|greatest|maximum|biggest|top)",
+        ),
+    ),
 )
 LOW = Wording(
     (
@@ -140,6 +210,24 @@ LOW = Wording(
         "report the minimal {n}{c}.",
         "down to what value does {n} go{c}?",
         "of all {w}{c}, what is the lowest {n}?",
+    ),
+    Composed(
+        nouns=(
+            "the (lowest|smallest|least|minimum) {n} (of the {w}|among the {w}|in the "
+            "{w}|that occurs|on file|){c}",
+            "the (minimum|lower bound|lower end|low point) of (the |){n}{c}",
+            "the (lowest|smallest|least|minimum) of (the|all) {n} values{c}",
+        ),
+        asks=(
+            "how (low|small) the (lowest|smallest|least|minimum) {n} is{c}",
+            "what the (lowest|smallest|least|minimum) {n} is{c}",
+            "what {n} is never undercut{c}",
+        ),
+        deeds=(
+            "(pick|take|pick out|single out|quote) the (lowest|smallest|least|minimum) {n} "
+            "(of the {w}|){c}",
+            "go through the {n} values{c} and (keep|take|name) the (lowest|smallest|least|minimum)",
+        ),
     ),
 )
 TOP_HOLDER = Wording(
@@ -168,6 +256,29 @@ TOP_HOLDER = Wording(
         "which {b} stands in the line with the biggest {n}{c}?",
         "look for the row of the highest {n}{c}; which {b} is in it?",
     ),
+    Composed(
+        nouns=(
+            "the {b} of the (row|record|entry|line|item) (with|that has|that shows) the "
+            "(highest|largest|greatest|maximum|biggest) {n}{c}",
+            "the {b} (behind|beside|next to|that goes with|that stands by|in the line of) "
+            "the (single|one) (highest|largest|greatest|maximum|biggest) {n}{c}",
+        ),
+        asks=(
+            "which {b} (has|holds|shows|goes with|stands by) the (single|one) "
+            "(highest|largest|greatest|maximum|biggest) {n}{c}",
+            "under which {b} the (single|one) (highest|largest|greatest|maximum|biggest) {n} "
+            "(is found|occurs|is listed|stands){c}",
+            "what {b} the one of the {w} with the (highest|largest|greatest|maximum|biggest) "
+            "{n} has{c}",
+        ),
+        deeds=(
+            "(look for|pick out|go to|take|single out) the (row|record|entry|line) with the "
+            "(highest|largest|greatest|maximum|biggest) {n}{c} and "
+            "(give|name|state|quote|read off) its {b}",
+            "(name|give|quote) the {b} in the (row|record|line) (of|with) the "
+            "(highest|largest|greatest|maximum|biggest) {n}{c}",
+        ),
+    ),
 )
 LOW_HOLDER = Wording(
     (
@@ -195,6 +306,28 @@ LOW_HOLDER = Wording(
         "which {b} stands in the line with the lowest {n}{c}?",
         "look for the row of the smallest {n}{c}; which {b} is in it?",
     ),
+    Composed(
+        nouns=(
+            "the {b} of the (row|record|entry|line|item) (with|that has|that shows) the "
+            "(lowest|smallest|least|minimum) {n}{c}",
+            "the {b} (behind|beside|next to|that goes with|that stands by|in the line of) "
+            "the (single|one) (lowest|smallest|least|minimum) {n}{c}",
+        ),
+        asks=(
+            "which {b} (has|holds|shows|goes with|stands by) the (single|one) "
+            "(lowest|smallest|least|minimum) {n}{c}",
+            "under which {b} the (single|one) (lowest|smallest|least|minimum) {n} (is "
+            "found|occurs|is listed|stands){c}",
+            "what {b} the one of the {w} with the (lowest|smallest|least|minimum) {n} has{c}",
+        ),
+        deeds=(
+            "(look for|pick out|go to|take|single out) the (row|record|entry|line) with the "
+            "(lowest|smallest|least|minimum) {n}{c} and (give|name|state|quote|read off) its "
+            "{b}",
+            "(name|give|quote) the {b} in the (row|record|line) (of|with) the "
+            "(lowest|smallest|least|minimum) {n}{c}",
+        ),
+    ),
 )
 DISTINCT = Wording(
     (
@@ -221,6 +354,24 @@ DISTINCT = Wording(
         "count each {b} once{c}; how many are there?",
         "the number of separate {b} values{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (number|count|tally) of (different|distinct|unique|separate) {b}s{c}",
+            "the number of {b}s, repeats (left out|not counted|ignored){c}",
+            "the (number|count) of (kinds|sorts|types) of {b}{c}",
+        ),
+        asks=(
+            "how many (different|distinct|unique|separate) {b}s (there are|are there|are in "
+            "use|turn up|come up|are named){c}",
+            "how many {b}s there are if (repeats are left out|each is taken once|duplicates "
+            "are dropped){c}",
+        ),
+        deeds=(
+            "count the (different|distinct|unique|separate) {b}s{c}",
+            "count the {b}s, (each of them once|repeats left out|without duplicates){c}",
+            "(work out|determine|establish) how many (different|distinct|unique) {b}s there are{c}",
+        ),
+    ),
 )
 NAMES = Wording(
     (
@@ -245,5 +396,23 @@ NAMES = Wording(
         "the complete list of {b}s{c}, please.",
         "which {b}s can be found{c}? All of them.",
         "tell me every {b} that occurs{c}.",
+    ),
+    Composed(
+        nouns=(
+            "(all|all the|the) (different|distinct|unique|various) {b}s (that occur|that "
+            "there are|in use|on file|){c}",
+            "the (names|list|set|full set) of (all|the) {b}s{c}",
+        ),
+        asks=(
+            "which {b}s (there are|occur|appear|are in use|turn up|come up|are named){c}",
+            "what (all the|the different|the distinct) {b}s are{c}",
+        ),
+        deeds=(
+            "(list|name|write down|put together|collect|gather|spell out) (all|all the|the "
+            "different|the distinct|every one of the) {b}s (that occur|that appear|you "
+            "see|){c}",
+            "(make|give|draw up|compile) a list of (the|all) {b}s{c}",
+        ),
+        plural=True,
     ),
 )

@@ -20,6 +20,7 @@ from models.nano.lexicon import (
     pseudo_word,
     words,
 )
+from models.nano.phrasing import Composed
 
 _STEPS = ("one", "two", "three", "four", "five")
 
@@ -70,6 +71,28 @@ _LAST = Wording(
         "the chain of {k} ends with what?",
         "keep following from {k} until it stops. Name the last.",
     ),
+    Composed(
+        nouns=(
+            "the (last|final) (one|{r}|member|station) (of|on|in) the "
+            "(chain|path|trail|line) (of|from|that begins with|that starts at) {k}",
+            "the (end|endpoint|end point|last point) of the (chain|path|trail|line) "
+            "(of|from|that begins with|that starts at) {k}",
+            "the (last|final) one that {k} leads to",
+        ),
+        asks=(
+            "where the (chain|path|trail|line) (of|from|that starts at) {k} "
+            "(ends|stops|comes to an end)",
+            "which one is (last|at the end) on the (chain|path|trail|line) (of|from) {k}",
+            "where (one|you) (ends up|arrives|comes out|stops) (following|starting "
+            "from|going on from) {k}",
+        ),
+        deeds=(
+            "(follow|trace|track) {k} (to the end|as far as it goes|until nothing comes "
+            "after) and (name|give|quote) the (last|final) one",
+            "(go|walk|move) along the (chain|path|trail|line) of {k} and (name|give|quote) "
+            "(its end|the last one)",
+        ),
+    ),
 )
 _VALUE = Wording(
     (
@@ -96,6 +119,26 @@ _VALUE = Wording(
         "at the end of the line from {k} there is a {a}; which?",
         "beginning with {k}, follow on to the {a} at the end.",
     ),
+    Composed(
+        nouns=(
+            "the {a} at the (end|very end|last point) of the (chain|path|trail|line) "
+            "(of|from|that begins with|that starts at) {k}",
+            "the {a} of the (last|final) (one|member|station) (of|on) the "
+            "(chain|path|trail|line) (of|from) {k}",
+            "the {a} that {k} leads to (in the end|at last|finally)",
+        ),
+        asks=(
+            "(which|what) {a} (is|stands|lies|is kept) at the end of the "
+            "(chain|path|trail|line) (of|from|that starts at) {k}",
+            "(which|what) {a} {k} leads to (in the end|at last|finally)",
+        ),
+        deeds=(
+            "(follow|trace|track) {k} (to the end|as far as it goes|to the last one) and "
+            "(give|quote|read|name) the {a} (there|you find there|that it has)",
+            "(go|walk|move) along the (chain|path|trail|line) of {k} and (give|quote|read) "
+            "the {a} at the end",
+        ),
+    ),
 )
 _NTH = Wording(
     (
@@ -120,6 +163,21 @@ _NTH = Wording(
         "beginning at {k}, what is reached in {s}?",
         "where does one stand after {s} starting with {k}?",
         "count {s} from {k} and name that one.",
+    ),
+    Composed(
+        nouns=(
+            "the one {s} (after|behind|past|away from|further than) {k}",
+            "the (one|{r}|place|member) (reached|that is reached|found) {s} (after|from) {k}",
+        ),
+        asks=(
+            "which one (is|comes|lies|stands) {s} (after|behind|past|away from) {k}",
+            "where (one|you) (is|comes|arrives) {s} (after|from|past) {k}",
+        ),
+        deeds=(
+            "(go|walk|move|take|make) {s} from {k} and (name|give|quote) the one (there|that "
+            "is reached|you are at)",
+            "follow the (chain|path|trail|line) of {k} for {s} and (name|give|quote) the one there",
+        ),
     ),
 )
 _ALL = Wording(
@@ -148,6 +206,31 @@ _ALL = Wording(
         "write down all that are linked to {k}, step by step.",
         "all variables whose value is {k}: what are they?",
     ),
+    Composed(
+        nouns=(
+            "(all|all the ones|the ones|all those) (on|in) the (chain|path|trail|line) "
+            "(of|from|that begins with|that starts at) {k}",
+            "(all|all those|all the names) that (come after|can be reached from|follow "
+            "from|are behind) {k}",
+            "(all|all the) (variables|names|entries) (with|that have|that are given|that "
+            "hold) the value {k}",
+        ),
+        asks=(
+            "which ones (are|lie|come|stand) on the (chain|path|trail|line) (of|from|that "
+            "starts at) {k}, (all of them|to the end)",
+            "which (variables|names|entries) (have|get|are given|hold) the value {k}, (all "
+            "of them|directly or not)",
+        ),
+        deeds=(
+            "(list|name|write down|collect|gather) (all|all those|everything) that (comes "
+            "after|can be reached from|follows from) {k}",
+            "(follow|trace|track) {k} (to the end|as far as it goes) and (list|name|write "
+            "down) (all|everything) on the way",
+            "(list|name|write down|collect) all (variables|names|entries) (with|that "
+            "have|that are given) the value {k}",
+        ),
+        plural=True,
+    ),
 )
 _COUNT = Wording(
     (
@@ -173,6 +256,29 @@ _COUNT = Wording(
         "how many variables end up with {k}?",
         "the way from {k} to its end takes how many steps?",
         "what is the length of the path after {k}?",
+    ),
+    Composed(
+        nouns=(
+            "the number of (steps|hops|links|moves) from {k} to the (end|last one)",
+            "the (number|count) of (those|members|entries) (after|behind|beyond) {k} (on its "
+            "(chain|path|trail|line)|in its (chain|path|trail|line)|)",
+            "the (number|count) of (variables|names|entries) (with|that have|that are given) "
+            "the value {k}",
+        ),
+        asks=(
+            "how many (steps|hops|links|moves) (there are|it takes|it is) from {k} to the "
+            "(end|last one)",
+            "how many (variables|names|entries) (have|get|are given|hold) the value {k}",
+            "how many (come|there are|follow) after {k} (on its (chain|path|trail|line)|in "
+            "its (chain|path|trail|line)|)",
+        ),
+        deeds=(
+            "count the (steps|hops|links|moves) from {k} to the (end|last one)",
+            "count (all|those|the ones) that (come after|follow|are behind|can be reached "
+            "from) {k}",
+            "count (all|the) (variables|names|entries) (with|that have|that are given) the "
+            "value {k}",
+        ),
     ),
 )
 

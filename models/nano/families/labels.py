@@ -15,6 +15,7 @@ from models.nano.families.tables import Ambiguous, Figures
 from models.nano.families.task import Match, Task, first_made
 from models.nano.families.wording import Wording
 from models.nano.lexicon import Split
+from models.nano.phrasing import Composed
 
 #: The field that the labels become; no table has one of that name.
 LABELLED = "label"
@@ -63,6 +64,23 @@ _COUNT = Wording(
         "the number of {w} in the class {x}{c}?",
         "how many {w} fall under {x}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (number|count|tally) of {w} (labelled|marked|that are|that count as|that "
+            "pass as) {x}{c}",
+            "the (number|count) of (times|cases) (of {x}|with {x}|where it is {x}){c}",
+        ),
+        asks=(
+            "how many {w} (are|count as|pass as|should be called|get the label|have the "
+            "label) {x}{c}",
+            "how often {x} (is right|fits|occurs|is the label){c}",
+            "for how many {w} {x} is (right|the label|the right label){c}",
+        ),
+        deeds=(
+            "count the {w} (labelled|marked|that are|that count as) {x}{c}",
+            "(work out|determine|establish) how many {w} are {x}{c}",
+        ),
+    ),
 )
 _MOST = Wording(
     (
@@ -83,6 +101,24 @@ _MOST = Wording(
         "the label that comes up more than any other{c}?",
         "which of the labels leads{c}?",
         "what label dominates{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the most (common|frequent) (of them|(label|category|kind|class)){c}",
+            "the (label|category|kind|class) (with|that has|that gets) the most {w}{c}",
+        ),
+        asks=(
+            "which (label|category|kind|class) (has|gets|takes|comes with) the most {w}{c}",
+            "which (of them|(label|category|kind|class)) (occurs|appears|turns up|comes "
+            "up|is given) most often{c}",
+            "which (of them|(label|category|kind|class)) is (the |)most (common|frequent){c}",
+        ),
+        deeds=(
+            "(sort|label|classify) the {w}{c} and (give|name) the most (common|frequent) "
+            "(label|category|kind|class)",
+            "(rank|order|compare) (them|the labels) by (number of {w}|count|frequency){c} "
+            "and (give|name|take) the (first|top one)",
+        ),
     ),
 )
 _LEAST = Wording(
@@ -105,6 +141,24 @@ _LEAST = Wording(
         "which of the labels is last{c}?",
         "what is the rarest label{c}?",
     ),
+    Composed(
+        nouns=(
+            "the least (common|frequent) (of them|(label|category|kind|class)){c}",
+            "the (label|category|kind|class) (with|that has|that gets) the fewest {w}{c}",
+        ),
+        asks=(
+            "which (label|category|kind|class) (has|gets|takes|comes with) the fewest {w}{c}",
+            "which (of them|(label|category|kind|class)) (occurs|appears|turns up|comes "
+            "up|is given) least often{c}",
+            "which (of them|(label|category|kind|class)) is (the |)least (common|frequent){c}",
+        ),
+        deeds=(
+            "(sort|label|classify) the {w}{c} and (give|name) the least (common|frequent) "
+            "(label|category|kind|class)",
+            "(rank|order|compare) (them|the labels) by (number of {w}|count|frequency){c} "
+            "and (give|name|take) the (last|bottom one)",
+        ),
+    ),
 )
 _SECOND = Wording(
     (
@@ -125,6 +179,25 @@ _SECOND = Wording(
         "the runner-up among the labels{c}?",
         "which label is second by count{c}?",
         "what label takes the second place{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the second most (common|frequent) (of them|(label|category|kind|class)){c}",
+            "the (label|category|kind|class) (with|that has|that gets) the second most {w}{c}",
+        ),
+        asks=(
+            "which (label|category|kind|class) (has|gets|takes|comes with) the second most {w}{c}",
+            "which (of them|(label|category|kind|class)) (occurs|appears|turns up|comes "
+            "up|is given) second most often{c}",
+            "which (of them|(label|category|kind|class)) is (the |)second most "
+            "(common|frequent){c}",
+        ),
+        deeds=(
+            "(sort|label|classify) the {w}{c} and (give|name) the second most "
+            "(common|frequent) (label|category|kind|class)",
+            "(rank|order|compare) (them|the labels) by (number of {w}|count|frequency){c} "
+            "and (give|name|take) the second",
+        ),
     ),
 )
 _MORE = Wording(
@@ -149,6 +222,23 @@ _MORE = Wording(
         "do more {w} fall under {x} or under {y}{c}?",
         "who is stronger{c}, {x} or {y}?",
     ),
+    Composed(
+        nouns=(
+            "the (more common|more frequent|commoner) one of {x} and {y}{c}",
+            "the one of {x} and {y} that has more {w}{c}",
+        ),
+        asks=(
+            "which of {x} and {y} (has|gets|takes) more {w}{c}",
+            "whether {x} or {y} is more (common|frequent){c}",
+            "whether more {w} are {x} or {y}{c}",
+            "which (occurs|turns up|comes up) more often{c}, {x} or {y}",
+        ),
+        deeds=(
+            "(compare|count|weigh) {x} and {y}{c} and (name|give|take) the (more common|more "
+            "frequent|larger) one",
+            "(decide|judge|check) whether {x} or {y} is more (common|frequent){c}",
+        ),
+    ),
 )
 _GAP = Wording(
     (
@@ -172,6 +262,22 @@ _GAP = Wording(
         "subtract {y} from {x}{c}; how much is left?",
         "the count of {x} differs from that of {y} by how much{c}?",
     ),
+    Composed(
+        nouns=(
+            "the difference (in number of {w}|in number|in count) between {x} and {y}{c}",
+            "the (gap|margin|difference|distance) between the (counts|numbers) of {x} and {y}{c}",
+        ),
+        asks=(
+            "how many more {w} (are|count as|pass as) {x} than {y}{c}",
+            "how (large|great) the (difference|gap|margin) between {x} and {y} is{c}",
+            "by how many {w} {x} and {y} differ{c}",
+        ),
+        deeds=(
+            "(compute|calculate|take|find) the difference (in number|in count) between {x} "
+            "and {y}{c}",
+            "(compare|count) {x} and {y}{c} and give the difference",
+        ),
+    ),
 )
 _BY = Wording(
     (
@@ -192,6 +298,23 @@ _BY = Wording(
         "by count of {x}, which {b} is ahead of all others{c}?",
         "under which {b} does {x} turn up most{c}?",
         "the {b} with the top count of {x}{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the {b} (with|that has|that gets|that shows) the most {x}{c}",
+            "the {b} (with|that has) the (largest|highest|greatest) (number|count) of {x}{c}",
+            "the {b} where {x} is most (common|frequent){c}",
+        ),
+        asks=(
+            "which {b} (has|gets|shows|holds) the most {w} (that are|labelled|marked) {x}{c}",
+            "for which {b} {x} is most (common|frequent){c}",
+            "with which {b} {x} (occurs|comes up|is found|is seen) most often{c}",
+        ),
+        deeds=(
+            "count {x} (by|per|for each) {b}{c} and (give|name|take) the (top|largest|first) one",
+            "(rank|sort|order|compare) the {b}s by number of {x}{c} and (give|name|take) the "
+            "(first|top one)",
+        ),
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.nano.families.wording import Wording
+from models.nano.phrasing import Composed
 
 MOST = Wording(
     (
@@ -33,6 +34,27 @@ MOST = Wording(
         "by count of {w}{c}, which {b} is ahead of all others?",
         "more {w} than any other has which {b}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (most common|most frequent|commonest) {b}{c}",
+            "the {b} (with|that has|that comes with) the (most "
+            "{w}|(highest|largest|greatest|biggest|top) (number|count) of {w}){c}",
+            "the {b} that (occurs|appears|is found|is listed|comes up) (most often|the "
+            "most|most frequently){c}",
+        ),
+        asks=(
+            "which {b} (has|gets|takes|holds|comes with) the most {w}{c}",
+            "which {b} (occurs|appears|turns up|is found|is listed|comes up) (most often|the "
+            "most){c}",
+            "which {b} is (the most common|the most frequent|commonest|most common){c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (number of {w}|count|frequency){c} and "
+            "(give|name|take) the (first|top one)",
+            "count the {w} (by|per|for each) {b}{c} and (give|name|take) the "
+            "(top|largest|highest|first) one",
+        ),
+    ),
 )
 SECOND = Wording(
     (
@@ -58,6 +80,26 @@ SECOND = Wording(
         "the {b} that is seen second most frequently{c}?",
         "by count of {w}{c}, which {b} is second?",
         "which {b} takes the second place by frequency{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the second most (common|frequent) {b}{c}",
+            "the {b} (with|that has|that comes with) the second (most "
+            "{w}|(highest|largest|greatest) (number|count) of {w}){c}",
+            "the {b} (in second place|at place two|right behind the first|next after the top "
+            "one) by (number of {w}|count|frequency){c}",
+        ),
+        asks=(
+            "which {b} (has|gets|takes|holds|comes with) the second most {w}{c}",
+            "which {b} (occurs|appears|turns up|is found|comes up) second most often{c}",
+            "which {b} (comes|is|ranks) (second|number two) by (number of {w}|count|frequency){c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (number of {w}|count|frequency){c} and "
+            "(give|name|take) the second",
+            "count the {w} (by|per|for each) {b}{c} and (give|name|take) the second "
+            "(one|largest|highest)",
+        ),
     ),
 )
 LEAST = Wording(
@@ -89,6 +131,27 @@ LEAST = Wording(
         "by count of {w}{c}, which {b} comes behind all others?",
         "fewer {w} than any other has which {b}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (least common|least frequent|rarest) {b}{c}",
+            "the {b} (with|that has|that comes with) the (fewest {w}|(lowest|smallest) "
+            "(number|count) of {w}){c}",
+            "the {b} that (occurs|appears|is found|is listed|comes up) (least often|the "
+            "least|least frequently){c}",
+        ),
+        asks=(
+            "which {b} (has|gets|takes|holds|comes with) the fewest {w}{c}",
+            "which {b} (occurs|appears|turns up|is found|is listed|comes up) (least "
+            "often|the least){c}",
+            "which {b} is (the least common|the least frequent|rarest|least common){c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (number of {w}|count|frequency){c} and "
+            "(give|name|take) the (last|bottom one)",
+            "count the {w} (by|per|for each) {b}{c} and (give|name|take) the "
+            "(bottom|smallest|lowest|last) one",
+        ),
+    ),
 )
 MOST_TOTAL = Wording(
     (
@@ -116,6 +179,32 @@ MOST_TOTAL = Wording(
         "the {b} with the top total of {n}{c}?",
         "if {n} is summed for each {b}{c}, which is the highest?",
         "which {b} gathered the greatest overall {n}{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the {b} (with|that has|that shows|that reaches) the "
+            "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
+            "{n}{c}",
+            "the {b} (with|that has) the most {n} (in total|in all|altogether|taken "
+            "together|summed up){c}",
+            "the {b} (whose|of which the) (total|overall|combined|summed|accumulated) {n} is "
+            "(highest|largest|greatest|biggest){c}",
+        ),
+        asks=(
+            "which {b} (has|shows|reaches|gets|comes to) the "
+            "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
+            "{n}{c}",
+            "which {b} has the most {n} (in total|in all|altogether|taken together|summed up){c}",
+            "which {b} (comes|is|ranks) (first|number one|on top) by "
+            "(total|overall|combined|summed|accumulated) {n}{c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by "
+            "(total|overall|combined|summed|accumulated) {n}{c} and (give|name|take) the "
+            "(first|top one)",
+            "(sum|add up|total) (the |){n} (by|per|for each) {b}{c} and (give|name|take) the "
+            "(highest|largest|greatest|biggest) one",
+        ),
     ),
 )
 SECOND_TOTAL = Wording(
@@ -145,6 +234,33 @@ SECOND_TOTAL = Wording(
         "after the leader, which {b} has the most {n} in sum{c}?",
         "second in overall {n}{c} is which {b}?",
     ),
+    Composed(
+        nouns=(
+            "the {b} (with|that has|that shows|that reaches) the second "
+            "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
+            "{n}{c}",
+            "the {b} (with|that has) the second most {n} (in total|in all|altogether|taken "
+            "together|summed up){c}",
+            "the {b} (whose|of which the) (total|overall|combined|summed|accumulated) {n} is "
+            "second (highest|largest|greatest|biggest){c}",
+        ),
+        asks=(
+            "which {b} (has|shows|reaches|gets|comes to) the second "
+            "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
+            "{n}{c}",
+            "which {b} has the second most {n} (in total|in all|altogether|taken "
+            "together|summed up){c}",
+            "which {b} (comes|is|ranks) (second|number two) by "
+            "(total|overall|combined|summed|accumulated) {n}{c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by "
+            "(total|overall|combined|summed|accumulated) {n}{c} and (give|name|take) the "
+            "second",
+            "(sum|add up|total) (the |){n} (by|per|for each) {b}{c} and (give|name|take) the "
+            "second (highest|largest|greatest|biggest) one",
+        ),
+    ),
 )
 LEAST_TOTAL = Wording(
     (
@@ -173,6 +289,30 @@ LEAST_TOTAL = Wording(
         "if {n} is summed for each {b}{c}, which is the lowest?",
         "which {b} gathered the smallest overall {n}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the {b} (with|that has|that shows|that reaches) the (lowest|smallest) "
+            "(total|overall|combined|summed|accumulated) {n}{c}",
+            "the {b} (with|that has) the least {n} (in total|in all|altogether|taken "
+            "together|summed up){c}",
+            "the {b} (whose|of which the) (total|overall|combined|summed|accumulated) {n} is "
+            "(lowest|smallest){c}",
+        ),
+        asks=(
+            "which {b} (has|shows|reaches|gets|comes to) the (lowest|smallest) "
+            "(total|overall|combined|summed|accumulated) {n}{c}",
+            "which {b} has the least {n} (in total|in all|altogether|taken together|summed up){c}",
+            "which {b} (comes|is|ranks) (last|at the bottom) by "
+            "(total|overall|combined|summed|accumulated) {n}{c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by "
+            "(total|overall|combined|summed|accumulated) {n}{c} and (give|name|take) the "
+            "(last|bottom one)",
+            "(sum|add up|total) (the |){n} (by|per|for each) {b}{c} and (give|name|take) the "
+            "(lowest|smallest) one",
+        ),
+    ),
 )
 MOST_MEAN = Wording(
     (
@@ -196,6 +336,27 @@ MOST_MEAN = Wording(
         "which {b} shows the greatest {n} on average{c}?",
         "per entry, averaged, which {b} has most {n}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the {b} (with|that has|that shows|that reaches) the "
+            "(highest|largest|greatest|biggest) (average|mean) {n}{c}",
+            "the {b} (with|that has) the most {n} on average{c}",
+            "the {b} (whose|of which the) (average|mean) {n} is "
+            "(highest|largest|greatest|biggest){c}",
+        ),
+        asks=(
+            "which {b} (has|shows|reaches|gets|comes to) the "
+            "(highest|largest|greatest|biggest) (average|mean) {n}{c}",
+            "which {b} has the most {n} on average{c}",
+            "which {b} (comes|is|ranks) (first|number one|on top) by (average|mean) {n}{c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (average|mean) {n}{c} and "
+            "(give|name|take) the (first|top one)",
+            "(average|take the mean of|take the average of) (the |){n} (by|per|for each) "
+            "{b}{c} and (give|name|take) the (highest|largest|greatest|biggest) one",
+        ),
+    ),
 )
 LEAST_MEAN = Wording(
     (
@@ -217,6 +378,26 @@ LEAST_MEAN = Wording(
         "if {n} is averaged for each {b}{c}, which is the lowest?",
         "which {b} shows the smallest {n} on average{c}?",
         "per entry, averaged, which {b} has least {n}{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the {b} (with|that has|that shows|that reaches) the (lowest|smallest) "
+            "(average|mean) {n}{c}",
+            "the {b} (with|that has) the least {n} on average{c}",
+            "the {b} (whose|of which the) (average|mean) {n} is (lowest|smallest){c}",
+        ),
+        asks=(
+            "which {b} (has|shows|reaches|gets|comes to) the (lowest|smallest) "
+            "(average|mean) {n}{c}",
+            "which {b} has the least {n} on average{c}",
+            "which {b} (comes|is|ranks) (last|at the bottom) by (average|mean) {n}{c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (average|mean) {n}{c} and "
+            "(give|name|take) the (last|bottom one)",
+            "(average|take the mean of|take the average of) (the |){n} (by|per|for each) "
+            "{b}{c} and (give|name|take) the (lowest|smallest) one",
+        ),
     ),
 )
 MORE = Wording(
@@ -242,6 +423,24 @@ MORE = Wording(
         "of {x} and {y}, which one wins by number of {w}{c}?",
         "is it {x} or {y} that comes up more{c}?",
         "who has the greater number of {w}{c}, {x} or {y}?",
+    ),
+    Composed(
+        nouns=(
+            "the (more common|more frequent|commoner) one of {x} and {y}{c}",
+            "the one of {x} and {y} that has more {w}{c}",
+            "the one with more {w}{c}, {x} or {y}",
+        ),
+        asks=(
+            "which of {x} and {y} (has|gets|comes with) more {w}{c}",
+            "which (is|was) more (common|frequent){c}, {x} or {y}",
+            "which (occurs|appears|turns up|comes up) more often{c}, {x} or {y}",
+            "whether {x} or {y} (has|gets|comes with) more {w}{c}",
+        ),
+        deeds=(
+            "(compare|look at|count|weigh) {x} and {y}{c} and (name|give|take) the (more "
+            "common|more frequent|larger) one",
+            "(decide|judge|check) whether {x} or {y} is more (common|frequent){c}",
+        ),
     ),
 )
 GAP = Wording(
@@ -269,5 +468,21 @@ GAP = Wording(
         "subtract the {w} of {y} from those of {x}{c}; what is left?",
         "by what number is {x} ahead of {y}{c}?",
         "the count of {x} differs from that of {y} by how much{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the difference (in number of {w}|in number|in count) between {x} and {y}{c}",
+            "the (gap|margin|difference|distance) between the (counts|numbers) of {x} and {y}{c}",
+        ),
+        asks=(
+            "how many more {w} (there are with|come with|go with) {x} than with {y}{c}",
+            "how (large|great) the (difference|gap|margin) in {w} between {x} and {y} is{c}",
+            "by how many {w} {x} and {y} differ{c}",
+        ),
+        deeds=(
+            "(compute|calculate|take|find) the difference (in number|in count|in {w}) "
+            "between {x} and {y}{c}",
+            "(compare|count) {x} and {y}{c} and give the difference",
+        ),
     ),
 )
