@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 _INNERMOST = re.compile(r"\(([^()|]*(?:\|[^()|]*)+)\)")
@@ -21,8 +21,8 @@ SLOTS = {
     "point out|make out)",
     "tell": "(tell me|say|find out|work out|let me know|let us know|explain to me|show me|"
     "help me find out|help me see|look up|make out)",
-    "want": "(I need|I want|I am after|I am looking for|I would like|I would like to know|I ask for|"
-    "we need|we want|we are after|we are looking for|we have to know|what we need is|"
+    "want": "(I need|I want|I am after|I am looking for|I would like|I would like to know|"
+    "I ask for|we need|we want|we are after|we are looking for|we have to know|what we need is|"
     "what I want is|my question is about|this is about|wanted:|needed:|asked for:|to be found:)",
     "could": "(can|could|would|will|might) you( please| perhaps| possibly| kindly|)",
 }
@@ -59,8 +59,8 @@ _ASK_FRAMES = (
     "it is (unclear|not known|asked|to be found out|not clear to me|of interest) {}.",
     "(what|the thing) (I|we) (want|need|have) to (know|find out|say) is {}.",
     "is it (clear|known|possible to say) {}?",
-    "(we|they|people|my colleagues|some readers) (ask|want to know|wonder|keep asking|would like to "
-    "know) {}.",
+    "(we|they|people|my colleagues|some readers) (ask|want to know|wonder|keep asking|would like "
+    "to know) {}.",
     "(the|your|my) (task|job|aim) is to <tell> {}.",
     "(I have no idea|I forgot|I cannot see|nobody told me) {}.",
     "and {}?",
@@ -72,8 +72,8 @@ _DEED_FRAMES = (
     "<could> {}?",
     "(the|your|my) (task|job|aim|request|assignment) is to {}.",
     "(I want|I need|I would like|I ask|we want|we need|we ask|someone asked) you to {}.",
-    "(try to|be sure to|make sure to|help me to|help us to|I have to|we have to|let us|it is time to|"
-    "remember to) {}.",
+    "(try to|be sure to|make sure to|help me to|help us to|I have to|we have to|let us|"
+    "it is time to|remember to) {}.",
     "you (should|are to|have to|must|may|are asked to|are expected to) {}.",
     "{}, (please|if you can|will you|would you|if you would)?",
     "what (do you get|comes out|is the outcome) when you {}?",
@@ -118,7 +118,7 @@ def pick(rng: random.Random, template: str) -> str:
     while found := _INNERMOST.search(template):
         chosen = rng.choice(found[1].split("|"))
         template = template[: found.start()] + chosen + template[found.end() :]
-    return template
+    return re.sub("  +", " ", template)
 
 
 def ways(template: str) -> int:
@@ -171,7 +171,7 @@ class Composed:
 
     def templates(self) -> list[str]:
         """Each phrase in each of its frames."""
-        be = "(are|were|might be)" if self.plural else "(is|was|would be|might be)"
+        be = "(are|are|are|might be)" if self.plural else "(is|is|is|might be|was)"
         return [
             frame.replace("<be>", be).replace("{}", phrase)
             for frames, phrases in (
@@ -182,6 +182,15 @@ class Composed:
             for frame in frames
             for phrase in phrases
         ]
+
+
+def fresh(make: Callable[[], str], held: Iterable[str]) -> str:
+    """What `make` makes, made anew as long as it has one of the held-out texts in it."""
+    out = [f" {plain(text)} " for text in held if text]
+    while True:
+        made = make()
+        if not any(text in f" {plain(made)} " for text in out):
+            return made
 
 
 def one_of(rng: random.Random, templates: Iterable[str]) -> str:

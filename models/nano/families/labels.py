@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from models.nano import asides, phrasing
 from models.nano.cells.label import LABEL
 from models.nano.cells.table import TABLE
 from models.nano.families import topics
@@ -13,7 +14,7 @@ from models.nano.families.conditions import Condition, clear, conditions
 from models.nano.families.sheets import Column, Sheet, sheet
 from models.nano.families.tables import Ambiguous, Figures
 from models.nano.families.task import Match, Task, first_made
-from models.nano.families.wording import Wording
+from models.nano.families.wording import Wording, capital
 from models.nano.lexicon import Split
 from models.nano.phrasing import Composed
 
@@ -28,12 +29,19 @@ _BODIES = ("text", "message", "instance", "sentence", "note", "utterance")
 
 #: How the labels are given, before the question proper.
 _LISTS = (
-    "Each {o} belongs to one of these: {l}. ",
-    "The labels are: {l}. ",
-    "Classify every {o} (one of: {l}). ",
-    "There are {k} kinds of {o}: {l}. ",
-    "Every {o} has one of {k} labels ({l}). ",
-    "Possible categories: {l}. ",
+    "(each|every) {o} (belongs to|falls into|is about|goes with) one of (these|the following): "
+    "{l}. ",
+    "the (labels|options|choices|possible labels|names to choose from) are: {l}. ",
+    "(classify|label|sort|tag|judge) (every|each) {o} (one of|as one of|with one of|by these): "
+    "{l}. ",
+    "(classify|label|sort|tag|judge) (every|each) {o} ((one of|choices|options): {l}). ",
+    "there are {k} (kinds|sorts|types|classes) of {o}: {l}. ",
+    "(every|each) {o} (has|gets|carries|deserves) one of {k} labels ({l}). ",
+    "(possible|the possible|allowed|the known|available) (categories|labels|kinds|topics): {l}. ",
+    "(these|the following) (labels|categories|kinds) (are there|exist|may be given): {l}. ",
+    "(choose|pick|decide) for (every|each) {o} among: {l}. ",
+    "(what|whatever) {o} it is, it is one of ({l}). ",
+    "(labels|options|classes|categories|choices) = ({l}). ",
 )
 _HELD_LISTS = (
     "We sort each {o} into one class: {l}. ",
@@ -441,6 +449,10 @@ def labelled_sheet(
 def listing(rng: random.Random, split: Split, labels: Sequence[str]) -> str:
     """The sentence of the question that gives the labels."""
     template = rng.choice(_HELD_LISTS if split == "held" else _LISTS)
+    if split == "train":
+        template = phrasing.pick(rng, template)
+        template = capital(template) if rng.random() < 0.7 else template
+        template = asides.lead(rng, quiet=True) + template
     last = rng.choice((", ", " or ", " and "))
     return template.format(
         o=rng.choice(("one", "item", "line", "entry")),

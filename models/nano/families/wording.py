@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,7 +24,7 @@ class Wording:
 
     cores: Sequence[str]
     held: Sequence[str]
-    more: phrasing.Composed = phrasing.Composed()
+    more: phrasing.Composed | None = None
 
     def ask(
         self,
@@ -52,48 +52,34 @@ class Wording:
     ) -> str:
         core = self.core(rng, str(fields.get("c", "")))
         bare = plain_lead and rng.random() < 0.7
-        lead = "" if bare else fresh(rng, asides.lead, _HELD_LEADS)
-        last = fresh(rng, asides.tail, _HELD_TAILS) if tail else ""
+        lead = "" if bare else phrasing.fresh(lambda: asides.lead(rng), _HELD_LEADS)
+        last = phrasing.fresh(lambda: asides.tail(rng), _HELD_TAILS) if tail else ""
         if core[-1] in ".?" and not last and tail:
             core = core[:-1] + rng.choice((core[-1],) * 8 + ("", "", " " + core[-1], core[-1] * 2))
         text = core.format(**fields).lstrip(" ,")
-        if not core.startswith("{") and rng.random() < (
-            0.3 if lead.endswith((", ", "- ")) else 0.8
-        ):
+        capitals = 0.3 if lead.endswith((", ", "- ")) else 0.8
+        if not core.startswith("{") and rng.random() < capitals:
             text = capital(text)
         return (lead + text + last).strip()
 
     def core(self, rng: random.Random, condition: str = "") -> str:
         """One of training's cores, its alternatives chosen; never one that is held out."""
-        while True:
-            if self.more != phrasing.Composed() and rng.random() < _COMPOSED:
-                core = phrasing.one_of(rng, self._templates)
-            else:
-                core = phrasing.swapped(
-                    rng, phrasing.pick(rng, turned(rng, rng.choice(self.cores), condition))
-                )
-            if phrasing.plain(core) not in self._held:
-                return core
+
+        def one() -> str:
+            if self.more and rng.random() < _COMPOSED:
+                return phrasing.one_of(rng, self._templates)
+            core = phrasing.pick(rng, turned(rng, rng.choice(self.cores), condition))
+            return phrasing.swapped(rng, core)
+
+        return phrasing.fresh(one, self.held)
 
     @cached_property
     def _templates(self) -> list[str]:
-        return self.more.templates()
-
-    @cached_property
-    def _held(self) -> set[str]:
-        return set(map(phrasing.plain, self.held))
+        return self.more.templates() if self.more else []
 
     def variants(self) -> int:
         """How many cores training has, alternatives multiplied out, words not replaced."""
         return sum(map(phrasing.ways, (*self.cores, *self._templates)))
-
-
-def fresh(rng: random.Random, make: Callable[[random.Random], str], held: Sequence[str]) -> str:
-    """What `make` makes, but none of those held out."""
-    out = set(map(phrasing.plain, held)) - {""}
-    while phrasing.plain(text := make(rng)) in out:
-        pass
-    return text
 
 
 def capital(text: str) -> str:
