@@ -64,7 +64,7 @@ _SENTENCES = (
     f"(study|examine|inspect|check|scan|open|use|consult|consider) {_MATTER}"
     "(| carefully| with care| and answer| and then answer| before you answer)",
     f"{_MATTER} (is|was) (an export|a dump|what we have|rather lengthy|not sorted|given as it is|"
-    "taken from our archive|all we could get|in no special shape)",
+    "taken from our archive|what we could get|in no special shape)",
     "(time is short|there is little time|I am in a hurry|we are late|the deadline is near|this is "
     "urgent|it is getting late|be quick|no time to lose|somebody is waiting)",
     "(here is|here comes|this is|I have) (a|my|our|the|another|a small|a simple) "
@@ -108,7 +108,7 @@ _TAILS = (
     "(this is urgent|time is short|I am in a hurry|as soon as you can|hurry|quickly please|right "
     "away|it is for today|we are waiting|there is no rush|take your time)",
     "(that is|this is|that would be) (it|my question|what I need|enough|the whole question|what we "
-    "want to know|all from me)",
+    "want to know)",
     f"{_SOMEONE} (is waiting|wants to know|asked for it|needs it|will read it)",
     "(please|if you can|if you would|will you|would you|okay|right|understood|can you do that)",
     "(a|the) (bare|plain|short|brief|quick) (answer|reply|response) (is fine|will do|suffices|is "

@@ -30,7 +30,7 @@ class Role:
         """How a report tells it; `{t}` is the thing."""
         who = "{" + slot + "}"
         return (
-            f"{who} (|had ){self.past} {{t}}",
+            f"{who} {self.past} {{t}}",
             f"{{t}} (was|had been|has been) {self.passive} by {who}",
             f"the {self.agent} of {{t}} (was|is|is named as|was no other than) {who}",
             f"it was {who} who {self.past} {{t}}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from models.nano import haystacks, programs
 from models.nano.cells.read import CHOSEN, READ, SPAN
@@ -61,11 +61,14 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
         )
     rng.shuffle(texts)
     listed = rng.random() < 0.6
+    question = slots[slot][1].ask(rng, split, k=key)
+    while split == "train" and _misleads(question, key, documents):
+        question = slots[slot][1].ask(rng, split, k=key)
     gold = fields[slot]
     return Task(
         family="reports",
         seed=seed,
-        question=slots[slot][1].ask(rng, split, k=key),
+        question=question,
         texts=tuple(texts) if listed else ("\n\n\n".join(texts),),
         gold=gold,
         plan=(programs.LOCATE, READ, CHOSEN),
@@ -75,6 +78,25 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
         reply=_reader(gold),
         listed=listed,
     )
+
+
+def _misleads(question: str, key: str, documents: Sequence[str]) -> bool:
+    """Whether some words of the question weigh as much as those with the key, by the measure
+    of the program that looks for it: long phrases that few places have."""
+    asked, text = question.lower(), "\n".join(documents).lower()
+    words = [found.span() for found in re.finditer(r"[^\W_]+", asked)]
+    named, others = 0.0, 0.0
+    for n, (start, _) in enumerate(words):
+        for _, end in words[n:]:
+            phrase = asked[start:end]
+            if not (places := text.count(phrase)):
+                break
+            weight = len(phrase) ** 2 / places
+            if key.removeprefix("the ").lower() in phrase:
+                named = max(named, weight)
+            else:
+                others = max(others, weight)
+    return others >= named
 
 
 def report(rng: random.Random, split: Split) -> tuple[str, str, str]:
