@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 
+from models.nano import phrasing
 from models.nano.lexicon import FIRST_NAMES, PLACES, Split, words
 
 #: Writes a fact: `(rng, key, attribute, value) -> text`.
@@ -44,6 +45,33 @@ _SENTENCES = (
     "You may open it with {v}, the {a} of {k}.",
 )
 
+_SINCE = "(| now| today| again| as before| so far| at present| since spring| to this day)"
+_WHO = "(they|we|the clerk|somebody|the office|the keeper|an old friend|the bank|a neighbour)"
+#: What training composes further sentences of.
+_COMPOSED = (
+    "<opening>the {a} (of|for|given to|kept for|recorded for|belonging to|assigned to) {k} "
+    f"(is|was|reads|equals|remains|became|is said to be|should be|is still) {{v}}{_SINCE}.",
+    f"<opening>{{v}} (is|was|serves as|is used as|became|counts as) the {{a}} (of|for) "
+    f"{{k}}{_SINCE}.",
+    "<opening>{k} (has|got|received|holds|carries|keeps|was given|was assigned) the {a} {v}"
+    f"{_SINCE}.",
+    "<opening>{k} (has|got|received|uses|keeps|was given|was assigned|chose|took) {v} as (its|the|"
+    f"a) {{a}}{_SINCE}.",
+    f"<opening>{_WHO} (gave|assigned|handed|offered|sent|lent) {{k}} the {{a}} {{v}}{_SINCE}.",
+    f"<opening>{_WHO} (wrote|put|entered|noted|filed|stored|kept) {{v}} (for|beside|next to|"
+    "together with) {k}(| as the {a}).",
+    f"<opening>{_WHO} (wrote|put|entered|noted|set) the {{a}} of {{k}} (down as|to be|as) {{v}}.",
+    "{a} (of|for|belonging to) {k}: {v}(.|;|, as noted.| - do not lose it.)",
+    "(with|by|using|through) {v}, (its|the) {a}, {k} (could be reached|was found|was opened).",
+    "<opening>{k} is (listed|registered|stored|known|noted) with the {a} {v}.",
+    "<opening>what {k} (has|uses|was given) as (its|the|a) {a} is {v}.",
+)
+_OPENING = (
+    "(||||note that |remember that |it is said that |for the record, |according to the list, |"
+    "in the meantime |by the way, |as we learned later, |do not forget that |of course |at first |"
+    "in the end |we were told that |the letter says that |officially |as a rule |it seems that )"
+)
+
 _HELD_SENTENCES = (
     "Anyone looking for {k} should quote {v}.",
     "{k} goes by the {a} {v} these days.",
@@ -64,6 +92,10 @@ _MENTIONS = (
     "{k} does not appear in the other list.",
     "The {a} for {k} was not recorded here.",
     "Somebody asked about {k}, and nobody answered.",
+    "(Nobody|Hardly anyone|A visitor|The clerk|An old friend) (spoke of|mentioned|remembered|wrote "
+    "about|dreamt of) {k}(| that day| again| in spring| at the meeting).",
+    "(It is unclear|Nobody knows|They never said) (what happened to|who saw|where to look for) "
+    "{k}.",
 )
 
 _HELD_MENTIONS = (
@@ -79,12 +111,16 @@ _STATUS = ("open", "closed", "active", "pending", "done", "new")
 
 def sentence(rng: random.Random, split: Split) -> Form:
     """One way to put a fact into a sentence."""
-    return _filled(rng.choice(_HELD_SENTENCES if split == "held" else _SENTENCES))
+    if split == "held" or rng.random() < 0.4:
+        return _filled(rng.choice(_HELD_SENTENCES if split == "held" else _SENTENCES))
+    template = rng.choice(_COMPOSED).replace("<opening>", _OPENING)
+    template = phrasing.fresh(lambda: phrasing.pick(rng, template), _HELD_SENTENCES)
+    return _filled(template[0].upper() + template[1:])
 
 
 def mention(rng: random.Random, split: Split) -> Form:
     """A sentence that names the key and holds no value."""
-    return _filled(rng.choice(_HELD_MENTIONS if split == "held" else _MENTIONS))
+    return _filled(phrasing.pick(rng, rng.choice(_HELD_MENTIONS if split == "held" else _MENTIONS)))
 
 
 def record(rng: random.Random, split: Split) -> Form:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from models.nano import haystacks
+from models.nano import asides, haystacks, phrasing
 from models.nano.lexicon import (
     ADJECTIVES,
     ADVERBS,
@@ -14,14 +14,8 @@ from models.nano.lexicon import (
     pseudo_word,
     words,
 )
+from models.nano.phrasing import Composed
 
-_LEADS = ("",) * 4 + (
-    "According to the text, ",
-    "From the context: ",
-    "Hello! ",
-    "Quick question: ",
-    "In this file, ",
-)
 _CORES = (
     "what is the {a} for {k}?",
     "what is the {a} of {k}?",
@@ -48,12 +42,30 @@ _CORES = (
     "what is the special magic {a} for {k} mentioned in the provided text?",
     "what are all the special magic {a}s for {k} mentioned in the provided text?",
 )
-_TAILS = ("",) * 4 + (
-    " Answer with the value only.",
-    " Be brief.",
-    " Thank you.",
-    " It is somewhere in the text.",
-    " Give just the {a}.",
+_OF = (
+    "(of|for|belonging to|given for|given to|recorded for|kept for|stored for|assigned to|listed "
+    "for|that goes with|that belongs to|that stands with|registered for|on file for)"
+)
+_MORE = Composed(
+    nouns=(
+        f"the {{a}} {_OF} {{k}}",
+        f"the {{a}} {_OF} {{k}}",
+        "the {a} that (the text|the file|it|somebody) (has|gives|names|gave|states|put down) for "
+        "{k}",
+        "the {a} (next to|beside|with|near) (the name |the entry |){k}",
+    ),
+    asks=(
+        "(which|what) {a} (belongs to|goes with|is given for|is kept for|is recorded for|stands "
+        "with|is stored for|is assigned to) {k}",
+        "(which|what) {a} {k} (has|got|uses|was given|holds|carries)",
+        "what the {a} of {k} (is|was)",
+    ),
+    deeds=(
+        f"(look up|fetch|get|find|extract|pull out|quote|copy|read out|retrieve) the {{a}} {_OF} "
+        "{k}",
+        "(search for|look for|go to|find) {k} and (give|quote|name|read off|copy) (its|the) {a}",
+        "(tell|say|state|quote|spell out) (which|what) {a} {k} has",
+    ),
 )
 
 _HELD_LEADS = ("", "", "Having read everything: ", "I wonder, ")
@@ -128,19 +140,28 @@ def tells_kind(name: str) -> bool:
 def ask(key: str, name: str, rng: random.Random, split: Split) -> str:
     """A question for the value called `name` of `key`."""
     if split == "held":
-        leads, cores, tails = _HELD_LEADS, _HELD_CORES, _HELD_TAILS
-    else:
-        leads, cores, tails = _LEADS, _CORES, _TAILS
-    if split == "train" and rng.random() < 0.25:
+        lead, tail = rng.choice(_HELD_LEADS), rng.choice(_HELD_TAILS)
+        text = lead + rng.choice(_HELD_CORES) + tail
+    elif rng.random() < 0.2:
         return _scrambled(key, name, rng)
-    lead, tail = rng.choice(leads), rng.choice(tails)
-    if split == "train" and rng.random() < 0.35:
-        lead = _aside(rng)
-    if split == "train" and rng.random() < 0.2:
-        tail = " " + _aside(rng).strip()
-    text = lead + rng.choice(cores) + tail
+    else:
+        lead = phrasing.fresh(lambda: asides.lead(rng), _HELD_LEADS)
+        tail = phrasing.fresh(lambda: asides.tail(rng), _HELD_TAILS)
+        if rng.random() < 0.15:
+            lead = _aside(rng)
+        if rng.random() < 0.15:
+            tail = rng.choice((" Give just the {a}.", " " + _aside(rng).strip()))
+        text = (lead + _core(rng) + tail).strip()
     text = text.format(a=name, k=key)
     return text[0].upper() + text[1:] if rng.random() < 0.8 else text
+
+
+def _core(rng: random.Random) -> str:
+    """A core of training, of the list or composed; never one that is held out."""
+    return phrasing.fresh(
+        lambda: phrasing.one_of(rng, _MORE.templates() if rng.random() < 0.65 else _CORES),
+        _HELD_CORES,
+    )
 
 
 def _scrambled(key: str, name: str, rng: random.Random) -> str:

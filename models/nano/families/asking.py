@@ -7,6 +7,7 @@ numbers, `{x}` and `{y}` two values, and `{c}` the conditions, which bring their
 from __future__ import annotations
 
 from models.nano.families.wording import Wording
+from models.nano.phrasing import Composed
 
 #: What a row is called.
 ROWS = ("rows", "records", "entries", "lines", "items")
@@ -38,6 +39,22 @@ COUNT = Wording(
         "say how many {w} you find{c}.",
         "there are how many {w}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (number|count|tally|quantity) of {w}{c}",
+            "the size of the (set|group|list) of {w}{c}",
+            "the (number|count) of {w} (there are|that exist|on file|in it){c}",
+        ),
+        asks=(
+            "how many {w} (there are|are there|we have|are in it|are on file|come up|are given){c}",
+            "what number of {w} (there is|you get|comes out){c}",
+        ),
+        deeds=(
+            "count (the|up the|all the) {w}{c}",
+            "(work out|determine|establish|compute|find) (how many {w} there are|the number "
+            "of {w}){c}",
+        ),
+    ),
 )
 TOTAL = Wording(
     (
@@ -65,6 +82,24 @@ TOTAL = Wording(
         "report the grand total of {n}{c}.",
         "give the {n} summed over all {w}{c}.",
     ),
+    Composed(
+        nouns=(
+            "the (total|sum|overall sum|grand sum|total amount) of {n}{c}",
+            "the (total|overall|combined|summed|accumulated) {n} (of the {w}|of all {w}|){c}",
+            "the sum over the {n} of (the|all) {w}{c}",
+        ),
+        asks=(
+            "how much {n} (there is in total|the {w} have together|it makes in total|is "
+            "there altogether){c}",
+            "what the {n} of (the|all) {w}{c} (adds up to|comes to|sums to|amounts to)",
+            "what the sum of all {n} values is{c}",
+        ),
+        deeds=(
+            "(add up|sum|sum up|total|add together) the {n} (of the {w}|of all "
+            "{w}|values|figures|){c}",
+            "(compute|calculate|work out|determine) the (total|overall|combined) {n}{c}",
+        ),
+    ),
 )
 MEAN = Wording(
     (
@@ -91,109 +126,21 @@ MEAN = Wording(
         "how large is the {n} in the mean{c}?",
         "report the {n} per entry, averaged{c}.",
     ),
-)
-HIGH = Wording(
-    (
-        "what is the (highest|largest|greatest|maximum) {n}{c}?",
-        "how (high|large) is the (largest|highest) {n}{c}?",
-        "give the (maximum|peak|top) {n} of the {w}{c}.",
-        "find the biggest {n}{c}.",
-        "what is the (most|top|biggest) {n} that (occurs|appears|is reached|is seen){c}?",
-        "what is the (peak|maximum|upper limit|ceiling) of {n}{c}?",
-        "how (far up|high) does {n} (rise|get|climb){c}?",
-        "no {n} is (higher|larger|greater) than which{c}?",
-        "name the one {n} that is (above|higher than) all the (others|rest){c}.",
-        "(maximum|highest|largest|top) {n}{c}, please.",
-        "among all {n} values{c}, which is the (greatest|highest|largest|biggest)?",
-        "at most, how (high|large|much) is the {n}{c}?",
-        "(report|state|tell me|say) the (largest|greatest|highest|maximum) {n}{c}.",
-        "the {n} is never (more|higher|larger) than what{c}?",
-    ),
-    (
-        "what does {n} reach at most{c}?",
-        "the top value of {n}{c} is what?",
-        "report the maximal {n}{c}.",
-        "up to what value does {n} go{c}?",
-        "of all {w}{c}, what is the highest {n}?",
-    ),
-)
-LOW = Wording(
-    (
-        "what is the (lowest|smallest|least|minimum) {n}{c}?",
-        "how (low|small) is the (smallest|lowest) {n}{c}?",
-        "give the (minimum|least) {n} of the {w}{c}.",
-        "find the smallest {n}{c}.",
-        "what is the (least|lowest|smallest) {n} that (occurs|appears|is reached|is seen){c}?",
-        "what is the (minimum|floor|lower limit) of {n}{c}?",
-        "how (far down|low) does {n} (fall|get|drop){c}?",
-        "no {n} is (lower|smaller|less) than which{c}?",
-        "name the one {n} that is (below|lower than) all the (others|rest){c}.",
-        "(minimum|lowest|smallest|least) {n}{c}, please.",
-        "among all {n} values{c}, which is the (least|lowest|smallest)?",
-        "at the least, how (low|small|much) is the {n}{c}?",
-        "(report|state|tell me|say) the (smallest|lowest|minimum) {n}{c}.",
-        "the {n} is never (less|lower|smaller) than what{c}?",
-    ),
-    (
-        "what is {n} at least{c}?",
-        "the bottom value of {n}{c} is what?",
-        "report the minimal {n}{c}.",
-        "down to what value does {n} go{c}?",
-        "of all {w}{c}, what is the lowest {n}?",
-    ),
-)
-TOP_HOLDER = Wording(
-    (
-        "which {b} has the single (highest|largest) {n}{c}?",
-        "what is the {b} of the (entry|row|record) with the (highest|largest|greatest) {n}{c}?",
-        "name the {b} where {n} is at its (maximum|highest) in one row{c}.",
-        "the (record|row|line) with the most {n}{c}: what is its {b}?",
-        "(in|under) which {b} does the (highest|largest|biggest|greatest|top) single {n} "
-        "(occur|appear|show up){c}?",
-        "which {b} is behind the one (largest|highest|top|biggest) {n}{c}?",
-        "which {b} holds the record for {n} in one (row|line|record|entry){c}?",
-        "take the one of the {w} with the (maximum|highest|biggest) {n}{c}: what {b} does it "
-        "(have|give|show)?",
-        "which {b} goes with the (peak|highest|largest|maximum) {n} of any one "
-        "(row|line|record){c}?",
-        "what is the {b} in the one of the {w} that has the (biggest|top|greatest) {n}{c}?",
-        "sorted by {n}, what {b} is in the (first|top|highest) (row|line){c}?",
-        "the (largest|highest|maximum) {n} in any one (row|record|line){c} is of which {b}?",
-        "find the (entry|row|record) where {n} is (highest|largest|greatest){c}; name its {b}.",
-    ),
-    (
-        "to which {b} does the one entry with the top {n} belong{c}?",
-        "find the record with maximal {n}{c} and give its {b}.",
-        "whose single {n} is the greatest{c}? Give the {b}.",
-        "which {b} stands in the line with the biggest {n}{c}?",
-        "look for the row of the highest {n}{c}; which {b} is in it?",
-    ),
-)
-LOW_HOLDER = Wording(
-    (
-        "which {b} has the single (lowest|smallest) {n}{c}?",
-        "what is the {b} of the (entry|row|record) with the (lowest|smallest|least) {n}{c}?",
-        "name the {b} where {n} is at its (minimum|lowest) in one row{c}.",
-        "the (record|row|line) with the least {n}{c}: what is its {b}?",
-        "(in|under) which {b} does the (lowest|smallest|least) single {n} (occur|appear|show "
-        "up){c}?",
-        "which {b} is behind the one (smallest|lowest|least) {n}{c}?",
-        "which {b} holds the lowest {n} in one (row|line|record|entry){c}?",
-        "take the one of the {w} with the (minimum|lowest|smallest) {n}{c}: what {b} does it "
-        "(have|give|show)?",
-        "which {b} goes with the (bottom|lowest|smallest|minimum) {n} of any one "
-        "(row|line|record){c}?",
-        "what is the {b} in the one of the {w} that has the (smallest|least|lowest) {n}{c}?",
-        "sorted by {n}, what {b} is in the (last|bottom|lowest) (row|line){c}?",
-        "the (smallest|lowest|minimum) {n} in any one (row|record|line){c} is of which {b}?",
-        "find the (entry|row|record) where {n} is (lowest|smallest|least){c}; name its {b}.",
-    ),
-    (
-        "to which {b} does the one entry with the bottom {n} belong{c}?",
-        "find the record with minimal {n}{c} and give its {b}.",
-        "whose single {n} is the smallest{c}? Give the {b}.",
-        "which {b} stands in the line with the lowest {n}{c}?",
-        "look for the row of the smallest {n}{c}; which {b} is in it?",
+    Composed(
+        nouns=(
+            "the (average|mean|mean value|average value) of {n}{c}",
+            "the (average|mean) {n} (of the {w}|over the {w}|among the {w}|){c}",
+            "the {n} that (one of the {w} has|the {w} have) on average{c}",
+        ),
+        asks=(
+            "how much {n} (there is|it is|the {w} have) on average{c}",
+            "what the {n} is on average{c}",
+            "how (high|large) the (average|mean) {n} is{c}",
+        ),
+        deeds=(
+            "(average|take the mean of|take the average of) the {n}{c}",
+            "(compute|calculate|work out|determine) the (average|mean) {n} (of the {w}|){c}",
+        ),
     ),
 )
 DISTINCT = Wording(
@@ -221,6 +168,24 @@ DISTINCT = Wording(
         "count each {b} once{c}; how many are there?",
         "the number of separate {b} values{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (number|count|tally) of (different|distinct|unique|separate) {b}s{c}",
+            "the number of {b}s, repeats (left out|not counted|ignored){c}",
+            "the (number|count) of (kinds|sorts|types) of {b}{c}",
+        ),
+        asks=(
+            "how many (different|distinct|unique|separate) {b}s (there are|are there|are in "
+            "use|turn up|come up|are named){c}",
+            "how many {b}s there are if (repeats are left out|each is taken once|duplicates "
+            "are dropped){c}",
+        ),
+        deeds=(
+            "count the (different|distinct|unique|separate) {b}s{c}",
+            "count the {b}s, (each of them once|repeats left out|without duplicates){c}",
+            "(work out|determine|establish) how many (different|distinct|unique) {b}s there are{c}",
+        ),
+    ),
 )
 NAMES = Wording(
     (
@@ -245,5 +210,23 @@ NAMES = Wording(
         "the complete list of {b}s{c}, please.",
         "which {b}s can be found{c}? All of them.",
         "tell me every {b} that occurs{c}.",
+    ),
+    Composed(
+        nouns=(
+            "(all|all the|the) (different|distinct|unique|various) {b}s (that occur|that "
+            "there are|in use|on file|){c}",
+            "the (names|list|set|full set) of (all|the) {b}s{c}",
+        ),
+        asks=(
+            "which {b}s (there are|occur|appear|are in use|turn up|come up|are named){c}",
+            "what (all the|the different|the distinct) {b}s are{c}",
+        ),
+        deeds=(
+            "(list|name|write down|put together|collect|gather|spell out) (all|all the|the "
+            "different|the distinct|every one of the) {b}s (that occur|that appear|you "
+            "see|){c}",
+            "(make|give|draw up|compile) a list of (the|all) {b}s{c}",
+        ),
+        plural=True,
     ),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from models.nano.families.sheets import Column, Row, Sheet
 from models.nano.lexicon import Split
+from models.nano.phrasing import pick
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,21 @@ _FILTERS = (
     " belonging to {f} {v}",
     " that show {v} for {f}",
     " which have {f} {v}",
+    " (with|having|showing|carrying) {v} (as|for) (the |their |){f}",
+    " (where|whenever|provided that|as long as) (the |){f} (is|reads|equals|shows) {v}",
+    " (of|with|in|from) the {f} {v}",
+    " (that are|that were|which are|being) (of|in|from|with) {f} {v}",
+    ", (just|only|but only) those (with|of|for) {v}",
+    " (concerning|about|regarding|connected with|related to) {v}",
+    " ({f} = {v})",
+    " ({v} only)",
 )
 _HELD_FILTERS = [" in which {f} says {v}", " given {v}", " marked {v}", " limited to {f} {v}"]
 
 
 def _filter(rng: random.Random, split: Split, column: Column) -> Condition:
     value = rng.choice(column.values)
-    text = rng.choice(_HELD_FILTERS if split == "held" else _FILTERS)
+    text = pick(rng, rng.choice(_HELD_FILTERS if split == "held" else _FILTERS))
     return Condition(
         text.format(f=column.name.replace("_", " "), v=value),
         "",
@@ -102,6 +111,11 @@ def _filter(rng: random.Random, split: Split, column: Column) -> Condition:
 _AFTER = [" after {x}", " later than {x}", " since after {x}", " following {x}", " newer than {x}"]
 _AFTER += [" more recent than {x}", " past {x}", " (only after {x})", " on days later than {x}"]
 _AFTER += [" when {x} had passed", " in the time that followed {x}", " with a date after {x}"]
+_AFTER += [
+    " (on days|at any time|only|strictly) (after|past) {x}",
+    " (newer|later|younger) than {x}",
+]
+_AFTER += [" (dated|made|written|entered|that came|that are) (after|later than) {x}"]
 _BEFORE = [" before {x}", " earlier than {x}", " up to but not on {x}", " until before {x}"]
 _BEFORE += [" older than {x}", " preceding {x}", " (only before {x})", " on days earlier than {x}"]
 _BEFORE += [
@@ -109,6 +123,8 @@ _BEFORE += [
     " in the time that led up to {x}",
     " with a date before {x}",
 ]
+_BEFORE += [" (on days|at any time|only|strictly) before {x}", " (older|earlier) than {x}"]
+_BEFORE += [" (dated|made|written|entered|that came|that are) (before|earlier than) {x}"]
 _WITHIN = [" between {x} and {y}", " from {x} to {y}", " from {x} until {y}", " {x} to {y}"]
 _WITHIN += [
     " from {x} through {y}",
@@ -116,8 +132,12 @@ _WITHIN += [
     " no earlier than {x}, no later than {y}",
 ]
 _WITHIN += [" dated {x} to {y}", " (between {x} and {y})", " in the days from {x} up to {y}"]
+_WITHIN += [" (dated|made|written|entered|falling|lying) (from|between) {x} (to|and|until) {y}"]
+_WITHIN += [" (over|for|in) the (time|period|span|days) (from|between) {x} (to|and|until) {y}"]
 _IN = [" in {x}", " during {x}", " dated {x}", " in the month {x}", " of {x}", " for {x}"]
 _IN += [" (only {x})", " that fall in {x}", " in the course of {x}", " with a date in {x}"]
+_IN += [" (dated|made|written|entered|that happened) (in|during) (|the month of |the month ){x}"]
+_IN += [" (for|in|over|during) the (whole |)month (of |){x}", " (with a date|with dates) from {x}"]
 _HELD_AFTER = [" once {x} was over", " from the time after {x}"]
 _HELD_BEFORE = [" prior to {x}", " ahead of {x}"]
 _HELD_WITHIN = [" starting {x} and ending {y}", " within {x} and {y}"]
@@ -130,20 +150,20 @@ def _dates(rng: random.Random, split: Split, data: Sheet) -> Condition:
     first, last = sorted(rng.choice(data.rows)[day] for _ in range(2))
     way = rng.choice(("after", "before", "within", "month"))
     if way == "after":
-        text = rng.choice(_HELD_AFTER if held else _AFTER)
+        text = pick(rng, rng.choice(_HELD_AFTER if held else _AFTER))
         return Condition(text.format(x=first), 'only("after")', lambda row: row[day] > first)
     if way == "before":
-        text = rng.choice(_HELD_BEFORE if held else _BEFORE)
+        text = pick(rng, rng.choice(_HELD_BEFORE if held else _BEFORE))
         return Condition(text.format(x=last), 'only("before")', lambda row: row[day] < last)
     if way == "within":
-        text = rng.choice(_HELD_WITHIN if held else _WITHIN)
+        text = pick(rng, rng.choice(_HELD_WITHIN if held else _WITHIN))
         return Condition(
             text.format(x=first, y=last),
             'only("within")',
             lambda row: first <= row[day] <= last,
         )
     month = first[:7]
-    text = rng.choice(_HELD_IN if held else _IN)
+    text = pick(rng, rng.choice(_HELD_IN if held else _IN))
     return Condition(text.format(x=month), 'only("within")', lambda row: row[day][:7] == month)
 
 
@@ -153,6 +173,10 @@ _OVER += [" (only {f} above {x})", " where {f} is larger than {x}", " exceeding 
 _UNDER = [" with {f} under {x}", " where {f} is less than {x}", " with {f} below {x}"]
 _UNDER += [" with less {f} than {x}", " where {f} < {x}", " with {f} lower than {x}"]
 _UNDER += [" (only {f} below {x})", " where {f} is lower than {x}", " not reaching {x} in {f}"]
+_OVER += [" (where|if|whenever) (the |){f} (exceeds|is over|is above|is greater than) {x}"]
+_OVER += [" (with|having|showing) (a |){f} (over|above|of more than|beyond) {x}"]
+_UNDER += [" (where|if|whenever) (the |){f} (is under|is below|is smaller than|stays under) {x}"]
+_UNDER += [" (with|having|showing) (a |){f} (under|below|of less than) {x}"]
 _HELD_OVER = [" whose {f} exceeds {x}", " that have a {f} greater than {x}"]
 _HELD_UNDER = [" whose {f} stays beneath {x}", " that have a {f} smaller than {x}"]
 
@@ -165,13 +189,13 @@ def _limit(rng: random.Random, split: Split, data: Sheet, column: Column) -> Con
     name, number = column.name.replace("_", " "), plain(limit)
     limit = float(number)
     if rng.random() < 0.5:
-        text = rng.choice(_HELD_OVER if split == "held" else _OVER)
+        text = pick(rng, rng.choice(_HELD_OVER if split == "held" else _OVER))
         return Condition(
             text.format(f=name, x=number),
             'only("over")',
             lambda row: float(row[column.name]) > limit,
         )
-    text = rng.choice(_HELD_UNDER if split == "held" else _UNDER)
+    text = pick(rng, rng.choice(_HELD_UNDER if split == "held" else _UNDER))
     return Condition(
         text.format(f=name, x=number), 'only("under")', lambda row: float(row[column.name]) < limit
     )

@@ -6,14 +6,15 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from models.nano import asides, phrasing
 from models.nano.cells.label import LABEL
 from models.nano.cells.table import TABLE
-from models.nano.families import topics
+from models.nano.families import labelling, topics
 from models.nano.families.conditions import Condition, clear, conditions
 from models.nano.families.sheets import Column, Sheet, sheet
 from models.nano.families.tables import Ambiguous, Figures
 from models.nano.families.task import Match, Task, first_made
-from models.nano.families.wording import Wording
+from models.nano.families.wording import Wording, capital
 from models.nano.lexicon import Split
 
 #: The field that the labels become; no table has one of that name.
@@ -27,172 +28,24 @@ _BODIES = ("text", "message", "instance", "sentence", "note", "utterance")
 
 #: How the labels are given, before the question proper.
 _LISTS = (
-    "Each {o} belongs to one of these: {l}. ",
-    "The labels are: {l}. ",
-    "Classify every {o} (one of: {l}). ",
-    "There are {k} kinds of {o}: {l}. ",
-    "Every {o} has one of {k} labels ({l}). ",
-    "Possible categories: {l}. ",
+    "(each|every) {o} (belongs to|falls into|is about|goes with) one of (these|the following): "
+    "{l}. ",
+    "the (labels|options|choices|possible labels|names to choose from) are: {l}. ",
+    "(classify|label|sort|tag|judge) (every|each) {o} (one of|as one of|with one of|by these): "
+    "{l}. ",
+    "(classify|label|sort|tag|judge) (every|each) {o} ((one of|choices|options): {l}). ",
+    "there are {k} (kinds|sorts|types|classes) of {o}: {l}. ",
+    "(every|each) {o} (has|gets|carries|deserves) one of {k} labels ({l}). ",
+    "(possible|the possible|allowed|the known|available) (categories|labels|kinds|topics): {l}. ",
+    "(these|the following) (labels|categories|kinds) (are there|exist|may be given): {l}. ",
+    "(choose|pick|decide) for (every|each) {o} among: {l}. ",
+    "(what|whatever) {o} it is, it is one of ({l}). ",
+    "(labels|options|classes|categories|choices) = ({l}). ",
 )
 _HELD_LISTS = (
     "We sort each {o} into one class: {l}. ",
     "Label set: {l}. ",
     "Take one of these for each {o}: {l}. ",
-)
-
-_COUNT = Wording(
-    (
-        "how many (of them|{w}) are {x}{c}?",
-        "count the {w} that are {x}{c}.",
-        "how often does {x} occur{c}?",
-        "what is the number of {w} labelled {x}{c}?",
-        "how many {w} (should be|would be|can be) classified as {x}{c}?",
-        "for how many {w} does {x} fit{c}?",
-        "how many {w} (get|have|carry|deserve) the label {x}{c}?",
-        "{x}: how many {w}{c}?",
-        "(find|report|tell me) the number of {w} (that are|marked|about|in) {x}{c}.",
-        "what number of {w} (is|would be|counts as) {x}{c}?",
-        "how many (of the {w}|times) (is it|are clearly) {x}{c}?",
-        "how (big|large) is the (group|share|set) {x}{c}?",
-        "{x} is the right label for how many {w}{c}?",
-    ),
-    (
-        "to how many {w} would you give {x}{c}?",
-        "what is the count of {x}{c}?",
-        "how large is the class {x}{c}?",
-        "the number of {w} in the class {x}{c}?",
-        "how many {w} fall under {x}{c}?",
-    ),
-)
-_MOST = Wording(
-    (
-        "which (label|kind|one) is the most (common|frequent){c}?",
-        "which of them occurs most often{c}?",
-        "what is the most frequent (label|class|kind){c}?",
-        "(name|give) the label with the most {w}{c}.",
-        "which (label|class|category|one) (has|gets|takes) the most {w}{c}?",
-        "which (label|class|category) is (commonest|seen most|in the lead){c}?",
-        "count the {w} by label{c}: which (is first|comes first|is on top)?",
-        "what is the (commonest|top|biggest|leading) (label|class|category|kind){c}?",
-        "which (label|category|kind) (beats|tops|exceeds) all the rest{c}?",
-        "what do the {w} belong to most often{c}?",
-    ),
-    (
-        "which class is the largest{c}?",
-        "to which label do the most {w} belong{c}?",
-        "the label that comes up more than any other{c}?",
-        "which of the labels leads{c}?",
-        "what label dominates{c}?",
-    ),
-)
-_LEAST = Wording(
-    (
-        "which (label|kind|one) is the least (common|frequent){c}?",
-        "which of them occurs least often{c}?",
-        "what is the least frequent (label|class|kind){c}?",
-        "(name|give) the label with the fewest {w}{c}.",
-        "which (label|class|category|one) (has|gets|takes) the (fewest|least) {w}{c}?",
-        "which (label|class|category) is (rarest|seen least|at the bottom){c}?",
-        "count the {w} by label{c}: which (is last|comes last|is at the bottom)?",
-        "what is the (rarest|bottom|smallest) (class|category|kind){c}?",
-        "which (label|category|kind) (is behind|trails) all the rest{c}?",
-        "what do the {w} belong to least often{c}?",
-    ),
-    (
-        "which class is the smallest{c}?",
-        "to which label do the fewest {w} belong{c}?",
-        "the label that comes up less than any other{c}?",
-        "which of the labels is last{c}?",
-        "what is the rarest label{c}?",
-    ),
-)
-_SECOND = Wording(
-    (
-        "which (label|kind|one) is the second most (common|frequent){c}?",
-        "which of them occurs second most often{c}?",
-        "what is the second most frequent (label|class|kind){c}?",
-        "name the label in second place{c}.",
-        "which (label|class|category|one) (has|gets|takes) the second most {w}{c}?",
-        "which (label|class|category) is (second commonest|number two|right after the first){c}?",
-        "count the {w} by label{c}: which (is second|comes second|is number two)?",
-        "what is the (second commonest|second biggest) (label|class|category|kind){c}?",
-        "which (label|category|kind) is only beaten by one other{c}?",
-        "the most common one left out, which label has the most {w}{c}?",
-    ),
-    (
-        "which class is the second largest{c}?",
-        "after the leader, which label has the most {w}{c}?",
-        "the runner-up among the labels{c}?",
-        "which label is second by count{c}?",
-        "what label takes the second place{c}?",
-    ),
-)
-_MORE = Wording(
-    (
-        "is {x} or {y} more (common|frequent){c}?",
-        "are more {w} {x} or {y}{c}?",
-        "which occurs more often{c}, {x} or {y}?",
-        "which of {x} and {y} has more {w}{c}?",
-        "(which|what) is (more common|more frequent|commoner|seen more often){c}, {x} or {y}?",
-        "{x} or {y}: which (has|gets) more {w}{c}?",
-        "(compare|take) {x} and {y}: which has (more|the most) {w}{c}?",
-        "of the two, {x} and {y}, which is (more common|more frequent|on top){c}?",
-        "(between|out of) {x} and {y}, which (leads|has the higher count|has the greater "
-        "number){c}?",
-        "does {x} (beat|exceed|outnumber) {y}{c}, or {y} {x}?",
-        "is the (class|label) {x} or {y} the (bigger|larger|greater) one{c}?",
-    ),
-    (
-        "{x} or {y}: which class is larger{c}?",
-        "comparing {x} and {y}, which is ahead{c}?",
-        "of {x} and {y}, which label wins{c}?",
-        "do more {w} fall under {x} or under {y}{c}?",
-        "who is stronger{c}, {x} or {y}?",
-    ),
-)
-_GAP = Wording(
-    (
-        "how many more {w} are {x} than {y}{c}?",
-        "what is the difference (in number|in count) between {x} and {y}{c}?",
-        "by how many {w} do {x} and {y} differ{c}?",
-        "how large is the difference between {x} and {y}{c}?",
-        "by (how much|how many) does {x} (exceed|beat|outnumber) {y}{c}, or the other way round?",
-        "what is the (distance|margin|gap|difference) between the (counts|numbers) of {x} and "
-        "{y}{c}?",
-        "take the {w} that are {x} and those that are {y}{c}: what is the difference?",
-        "how many {w} (separate|lie between) {x} and {y}{c}?",
-        "{x} minus {y} in number of {w}{c}: how many?",
-        "(compute|work out|find|report) the difference in number between {x} and {y}{c}.",
-        "if the (count|number) of {y} is taken away from that of {x}{c}, what (remains|is over)?",
-    ),
-    (
-        "how far apart are {x} and {y} in number{c}?",
-        "how big is the gap between {x} and {y}{c}?",
-        "by what number is {x} away from {y}{c}?",
-        "subtract {y} from {x}{c}; how much is left?",
-        "the count of {x} differs from that of {y} by how much{c}?",
-    ),
-)
-_BY = Wording(
-    (
-        "which {b} has the most {w} that are {x}{c}?",
-        "for which {b} is {x} most (common|frequent){c}?",
-        "name the {b} with the largest number of {x}{c}.",
-        "which {b} (gets|has) {x} most often{c}?",
-        "which {b} (counts|collects|holds|shows) the most {w} (labelled|marked|that are) {x}{c}?",
-        "count {x} by {b}{c}: which (is first|comes first|is on top)?",
-        "with which {b} (do we find|is there|comes) {x} most often{c}?",
-        "(find|report|tell me) the {b} with the most {x}{c}.",
-        "which {b} (beats|tops|exceeds) all the rest in number of {x}{c}?",
-        "in which {b} is {x} (commonest|most frequent|seen the most){c}?",
-    ),
-    (
-        "which {b} leads in {x}{c}?",
-        "more {x} than any other has which {b}{c}?",
-        "by count of {x}, which {b} is ahead of all others{c}?",
-        "under which {b} does {x} turn up most{c}?",
-        "the {b} with the top count of {x}{c}?",
-    ),
 )
 
 
@@ -208,13 +61,13 @@ class _Kind:
 
 
 KINDS = {
-    "count": _Kind(_COUNT, "FINAL(len(table))", lambda f: len(f.rows), "x", "number"),
-    "most": _Kind(_MOST, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0)),
-    "least": _Kind(_LEAST, 'FINAL(rank("count")[-1])', lambda f: f.place("count", -1)),
-    "second": _Kind(_SECOND, 'FINAL(rank("count")[1])', lambda f: f.place("count", 1)),
-    "more": _Kind(_MORE, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "xy"),
-    "gap": _Kind(_GAP, "FINAL(gap())", lambda f: f.gap(), "xy", "number"),
-    "by": _Kind(_BY, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "xb"),
+    "count": _Kind(labelling.COUNT, "FINAL(len(table))", lambda f: len(f.rows), "x", "number"),
+    "most": _Kind(labelling.MOST, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0)),
+    "least": _Kind(labelling.LEAST, 'FINAL(rank("count")[-1])', lambda f: f.place("count", -1)),
+    "second": _Kind(labelling.SECOND, 'FINAL(rank("count")[1])', lambda f: f.place("count", 1)),
+    "more": _Kind(labelling.MORE, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "xy"),
+    "gap": _Kind(labelling.GAP, "FINAL(gap())", lambda f: f.gap(), "xy", "number"),
+    "by": _Kind(labelling.BY, 'FINAL(rank("count")[0])', lambda f: f.place("count", 0), "xb"),
 }
 
 
@@ -318,6 +171,10 @@ def labelled_sheet(
 def listing(rng: random.Random, split: Split, labels: Sequence[str]) -> str:
     """The sentence of the question that gives the labels."""
     template = rng.choice(_HELD_LISTS if split == "held" else _LISTS)
+    if split == "train":
+        template = phrasing.pick(rng, template)
+        template = capital(template) if rng.random() < 0.7 else template
+        template = asides.lead(rng, quiet=True) + template
     last = rng.choice((", ", " or ", " and "))
     return template.format(
         o=rng.choice(("one", "item", "line", "entry")),

@@ -18,6 +18,7 @@ from models.nano.lexicon import (
     pseudo_word,
     words,
 )
+from models.nano.phrasing import Composed
 from models.nano.tasks import needle_task
 
 _VALUES = Wording(
@@ -44,6 +45,25 @@ _VALUES = Wording(
         "how do all the {a}s of {k} read?",
         "write down every {a} that is connected with {k}.",
     ),
+    Composed(
+        nouns=(
+            "(all|all the|every one of the) {a}s (of|for|given for|given to|recorded "
+            "for|kept for|stored for|listed for|that go with|that belong to) {k}",
+            "(all|all the) {a}s that (the text|the file|it) (has|gives|names|lists) for {k}",
+        ),
+        asks=(
+            "which {a}s (belong to|go with|are given for|are recorded for|are kept for|are "
+            "stored for) {k}, (all of them|every one)",
+            "what all the {a}s of {k} are",
+        ),
+        deeds=(
+            "(collect|gather|list|write down|name|find) (all|all the|every one of the) {a}s "
+            "(of|for|given for|given to|recorded for|kept for|stored for|listed for|that go "
+            "with|that belong to) {k}",
+            "search for {k} and (list|give|write down) (all|every one of) its {a}s",
+        ),
+        plural=True,
+    ),
 )
 _QUERIES = Wording(
     (
@@ -68,6 +88,26 @@ _QUERIES = Wording(
         "could you get the {a}s connected with {k}?",
         "name the {a}s under which these are listed: {k}.",
         "show me the {a} for each: {k}.",
+    ),
+    Composed(
+        nouns=(
+            "the {a}s (of|for|given for|given to|recorded for|kept for|stored for|listed "
+            "for|that go with|that belong to) {k}",
+            "the {a}s (of|for|given for|given to|recorded for|kept for|stored for|listed "
+            "for|that go with|that belong to) (these|the following): {k}",
+            "the {a} of each of {k}",
+        ),
+        asks=(
+            "which {a}s (belong to|go with|are given for|are recorded for|are kept for) {k}",
+            "what the {a}s of {k} are",
+            "which {a} each of {k} has",
+        ),
+        deeds=(
+            "(look up|fetch|get|find|extract|pull out) the {a}s (of|for) {k}",
+            "(look up|fetch|get|find|extract) the {a} (of|for) (each of|every one of) {k}",
+            "(look up|search for) {k} and (give|list|write down) their {a}s",
+        ),
+        plural=True,
     ),
 )
 

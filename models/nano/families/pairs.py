@@ -19,6 +19,7 @@ from models.nano.families.sheets import Column, Row, sheet
 from models.nano.families.task import Task, first_made
 from models.nano.families.wording import Wording
 from models.nano.lexicon import Split
+from models.nano.phrasing import Composed
 
 #: No more names than this, however long the text is: the pairs are a square of them.
 _MOST_NAMES = 60
@@ -49,6 +50,27 @@ _BOTH = Wording(
         "write down every two {b}s that have {w} {c} alike.",
         "pair up the {b}s that have {w} {c}; list all of those pairs.",
     ),
+    Composed(
+        nouns=(
+            "(all|all the|all possible) (pairs|couples) of {b}s (that both have|where both "
+            "have|in which both have|of which both have|that each have|such that both have) "
+            "{w} {c}",
+            "(all|all the) pairs (made|formed|that can be made) of {b}s that have {w} {c}",
+        ),
+        asks=(
+            "which (pairs|couples) of {b}s (both|each) have (some|some of the|at least one "
+            "of the) {w} {c}",
+            "which (pairs|couples) of {b}s there are (where both have|that both have) {w} {c}",
+        ),
+        deeds=(
+            "(list|name|write down|give|put together|collect) (all|all the) (pairs|couples) "
+            "of {b}s (that both have|where both have|in which both have|of which both "
+            "have|that each have|such that both have) {w} {c}",
+            "(take|pick|collect) the {b}s that have {w} {c} and (list|name|write down) all "
+            "pairs of them",
+        ),
+        plural=True,
+    ),
 )
 _CROSS = Wording(
     (
@@ -74,6 +96,26 @@ _CROSS = Wording(
         "what pairs of {b}s consist of one with {x} and a different one with {y}?",
         "all couples of {b}s, please, of which one had {x} and the other had {y}.",
         "write down every two {b}s of which the first has {x}, the second {y}, or the reverse.",
+    ),
+    Composed(
+        nouns=(
+            "(all|all the|all possible) (pairs|couples) of {b}s, one with {x} and (one|the "
+            "other) with {y}",
+            "(all|all the) pairs of {b}s (where|in which|such that) one has {x} and the "
+            "other (has |){y}",
+        ),
+        asks=(
+            "which (pairs|couples) of {b}s have {x} (for one|on one side) and {y} (for the "
+            "other|on the other)",
+            "which pairs there are of (one|a) {b} with {x} and (one|another) with {y}",
+        ),
+        deeds=(
+            "(list|name|write down|give|put together) (all|all the) pairs of {b}s (where|in "
+            "which) one has {x} and the other {y}",
+            "(combine|match|join|pair) (each|every) {b} (with|having) {x} (with each|with "
+            "every one) (with|having) {y} and (list|name|give) (all the|all) pairs",
+        ),
+        plural=True,
     ),
 )
 _CONDITIONS = ("with {f} {x}", "where {f} is {x}", "whose {f} is {x}", "having {f} = {x}")

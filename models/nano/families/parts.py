@@ -39,6 +39,22 @@ _ABOUT = Wording(
         "(restrict|limit) yourself to '{t}'. {q}",
         "'{t}' is what counts: {q}",
         "(skip|forget|ignore) everything except '{t}'. {q}",
+        "(consult|search|inspect|study) (only|just|nothing but) (the text|the lines|what is "
+        "written|what stands) (under|below) (the heading|the title|) '{t}'. {q}",
+        "(it is|this is|we speak|my question is|I ask) about (the section|the part|the chapter|) "
+        "'{t}': {q}",
+        "(go|turn|scroll|jump) to (the section|the part|the chapter|) '{t}'. {q}",
+        "(find|locate|look up) (the section|the part|the chapter|the heading) '{t}' and (answer|"
+        "reply|read there): {q}",
+        "(the rest|the other parts|the other sections) (does not matter|can be left aside|are of "
+        "no interest), only '{t}'. {q}",
+        "(there is|you will see|you find) (a section|a part|a chapter|a heading) '{t}'. {q}",
+        "(answer|work|reply) (from|by|with) (the section|the part|the chapter|the text) "
+        "'{t}' (only|alone|): {q}",
+        "(section|part|chapter|heading|under|in|where) '{t}': {q}",
+        '(section|part|chapter|heading|under|in|where) "{t}". {q}',
+        "(for what|as to what) (stands|is written|comes) (below|under|after) (the heading|) "
+        "'{t}', {q}",
     ),
     (
         "taking only what stands under '{t}': {q}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.nano.families.wording import Wording
+from models.nano.phrasing import Composed
 
 MOST = Wording(
     (
@@ -33,6 +34,27 @@ MOST = Wording(
         "by count of {w}{c}, which {b} is ahead of all others?",
         "more {w} than any other has which {b}{c}?",
     ),
+    Composed(
+        nouns=(
+            "the (most common|most frequent|commonest) {b}{c}",
+            "the {b} (with|that has|that comes with) the (most "
+            "{w}|(highest|largest|greatest|biggest|top) (number|count) of {w}){c}",
+            "the {b} that (occurs|appears|is found|is listed|comes up) (most often|the "
+            "most|most frequently){c}",
+        ),
+        asks=(
+            "which {b} (has|gets|takes|holds|comes with) the most {w}{c}",
+            "which {b} (occurs|appears|turns up|is found|is listed|comes up) (most often|the "
+            "most){c}",
+            "which {b} is (the most common|the most frequent|commonest|most common){c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (number of {w}|count|frequency){c} and "
+            "(give|name|take) the (first|top one)",
+            "count the {w} (by|per|for each) {b}{c} and (give|name|take) the "
+            "(top|largest|highest|first) one",
+        ),
+    ),
 )
 SECOND = Wording(
     (
@@ -58,6 +80,26 @@ SECOND = Wording(
         "the {b} that is seen second most frequently{c}?",
         "by count of {w}{c}, which {b} is second?",
         "which {b} takes the second place by frequency{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the second most (common|frequent) {b}{c}",
+            "the {b} (with|that has|that comes with) the second (most "
+            "{w}|(highest|largest|greatest) (number|count) of {w}){c}",
+            "the {b} (in second place|at place two|right behind the first|next after the top "
+            "one) by (number of {w}|count|frequency){c}",
+        ),
+        asks=(
+            "which {b} (has|gets|takes|holds|comes with) the second most {w}{c}",
+            "which {b} (occurs|appears|turns up|is found|comes up) second most often{c}",
+            "which {b} (comes|is|ranks) (second|number two) by (number of {w}|count|frequency){c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (number of {w}|count|frequency){c} and "
+            "(give|name|take) the second",
+            "count the {w} (by|per|for each) {b}{c} and (give|name|take) the second "
+            "(one|largest|highest)",
+        ),
     ),
 )
 LEAST = Wording(
@@ -89,134 +131,26 @@ LEAST = Wording(
         "by count of {w}{c}, which {b} comes behind all others?",
         "fewer {w} than any other has which {b}{c}?",
     ),
-)
-MOST_TOTAL = Wording(
-    (
-        "which {b} has the (highest|largest) total {n}{c}?",
-        "which {b} has the most {n} (in total|in all|altogether){c}?",
-        "by total {n}, which {b} (is first|comes first|leads){c}?",
-        "summed up, which {b} has the greatest {n}{c}?",
-        "sum {n} (by|per|for each) {b}{c}: which is (highest|largest|first|top|greatest)?",
-        "which {b} (made|got|reached|brought) the (largest|greatest|biggest|highest) "
-        "(sum|total|overall amount) of {n}{c}?",
-        "with all {w} (added|taken|put) together, which {b} has the (most|highest|greatest) "
-        "{n}{c}?",
-        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (first|at the "
-        "top|number one)?",
-        "the {n} of which {b} (adds up|comes|amounts) to the most{c}?",
-        "(find|report|tell me) the {b} with the (largest|highest|most) "
-        "(combined|total|overall|accumulated) {n}{c}.",
-        "which {b} (accounts|stands) for the most {n} (overall|in total|in sum){c}?",
-        "for which {b} is the (sum|total) of {n} (highest|greatest|largest|at the top){c}?",
-        "totalling {n} by {b}{c}, which one (leads|wins|is ahead|comes first)?",
-    ),
-    (
-        "adding up {n}, which {b} is ahead{c}?",
-        "which {b} collects the most {n} in sum{c}?",
-        "the {b} with the top total of {n}{c}?",
-        "if {n} is summed for each {b}{c}, which is the highest?",
-        "which {b} gathered the greatest overall {n}{c}?",
-    ),
-)
-SECOND_TOTAL = Wording(
-    (
-        "which {b} has the second (highest|largest) total {n}{c}?",
-        "by total {n}, which {b} is second{c}?",
-        "summed up, which {b} has the second most {n}{c}?",
-        "which {b} is in second place by {n} in total{c}?",
-        "sum {n} (by|per|for each) {b}{c}: which is (second|second highest|second largest|number "
-        "two)?",
-        "which {b} (made|got|reached|brought) the second (largest|greatest|biggest|highest) "
-        "(sum|total|overall amount) of {n}{c}?",
-        "with all {w} (added|taken|put) together, which {b} has the second (most|highest) {n}{c}?",
-        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (second|number "
-        "two|next to the top)?",
-        "the {n} of which {b} (adds up|comes|amounts) to the second most{c}?",
-        "(find|report|tell me) the {b} with the second (largest|highest|most) "
-        "(combined|total|accumulated) {n}{c}.",
-        "in total {n}, which {b} is (only beaten by one other|right behind the first){c}?",
-        "for which {b} is the (sum|total) of {n} (second highest|second largest){c}?",
-        "totalling {n} by {b}{c}, which one comes (second|after the first)?",
-    ),
-    (
-        "adding up {n}, which {b} is the runner-up{c}?",
-        "the {b} with the second greatest sum of {n}{c}?",
-        "if {n} is summed for each {b}{c}, which is second?",
-        "after the leader, which {b} has the most {n} in sum{c}?",
-        "second in overall {n}{c} is which {b}?",
-    ),
-)
-LEAST_TOTAL = Wording(
-    (
-        "which {b} has the (lowest|smallest) total {n}{c}?",
-        "which {b} has the least {n} (in total|in all|altogether){c}?",
-        "by total {n}, which {b} (is last|comes last){c}?",
-        "summed up, which {b} has the smallest {n}{c}?",
-        "sum {n} (by|per|for each) {b}{c}: which is (lowest|smallest|last|least)?",
-        "which {b} (made|got|reached|brought) the (lowest|smallest|least) (sum|total|overall "
-        "amount) of {n}{c}?",
-        "with all {w} (added|taken|put) together, which {b} has the (least|lowest|smallest) "
-        "{n}{c}?",
-        "rank the {b}s by (total|overall|summed|combined) {n}{c}; which is (last|at the "
-        "bottom|at the end)?",
-        "the {n} of which {b} (adds up|comes|amounts) to the least{c}?",
-        "(find|report|tell me) the {b} with the (smallest|lowest|least) "
-        "(combined|total|overall|accumulated) {n}{c}.",
-        "which {b} (accounts|stands) for the least {n} (overall|in total|in sum){c}?",
-        "for which {b} is the (sum|total) of {n} (lowest|smallest|at the bottom){c}?",
-        "totalling {n} by {b}{c}, which one (trails|loses|is behind|comes last)?",
-    ),
-    (
-        "adding up {n}, which {b} is behind{c}?",
-        "which {b} collects the least {n} in sum{c}?",
-        "the {b} with the bottom total of {n}{c}?",
-        "if {n} is summed for each {b}{c}, which is the lowest?",
-        "which {b} gathered the smallest overall {n}{c}?",
-    ),
-)
-MOST_MEAN = Wording(
-    (
-        "which {b} has the (highest|largest) (average|mean) {n}{c}?",
-        "on average, which {b} has the most {n}{c}?",
-        "by (mean|average) {n}, which {b} (is first|leads){c}?",
-        "average {n} (by|per|for each) {b}{c}: which is (highest|largest|first|top|greatest)?",
-        "which {b} (made|got|reached) the (largest|greatest|biggest|highest) (average|mean) of "
-        "{n}{c}?",
-        "rank the {b}s by (average|mean) {n}{c}; which is (first|at the top|number one)?",
-        "the {n} of which {b} is highest (on average|in the mean){c}?",
-        "(find|report|tell me) the {b} with the (largest|highest|best) (average|mean) {n}{c}.",
-        "which {b} has the most {n} per (row|record|line|item) on average{c}?",
-        "for which {b} is the (average|mean) of {n} (highest|greatest|largest|at the top){c}?",
-        "taking the (average|mean) of {n} by {b}{c}, which one (leads|wins|comes first)?",
-    ),
-    (
-        "averaging {n}, which {b} is ahead{c}?",
-        "the {b} with the top mean of {n}{c}?",
-        "if {n} is averaged for each {b}{c}, which is the highest?",
-        "which {b} shows the greatest {n} on average{c}?",
-        "per entry, averaged, which {b} has most {n}{c}?",
-    ),
-)
-LEAST_MEAN = Wording(
-    (
-        "which {b} has the (lowest|smallest) (average|mean) {n}{c}?",
-        "on average, which {b} has the least {n}{c}?",
-        "by (mean|average) {n}, which {b} is last{c}?",
-        "average {n} (by|per|for each) {b}{c}: which is (lowest|smallest|last|least)?",
-        "which {b} (made|got|reached) the (lowest|smallest|least) (average|mean) of {n}{c}?",
-        "rank the {b}s by (average|mean) {n}{c}; which is (last|at the bottom|at the end)?",
-        "the {n} of which {b} is lowest (on average|in the mean){c}?",
-        "(find|report|tell me) the {b} with the (smallest|lowest|worst) (average|mean) {n}{c}.",
-        "which {b} has the least {n} per (row|record|line|item) on average{c}?",
-        "for which {b} is the (average|mean) of {n} (lowest|smallest|at the bottom){c}?",
-        "taking the (average|mean) of {n} by {b}{c}, which one (trails|loses|comes last)?",
-    ),
-    (
-        "averaging {n}, which {b} is behind{c}?",
-        "the {b} with the bottom mean of {n}{c}?",
-        "if {n} is averaged for each {b}{c}, which is the lowest?",
-        "which {b} shows the smallest {n} on average{c}?",
-        "per entry, averaged, which {b} has least {n}{c}?",
+    Composed(
+        nouns=(
+            "the (least common|least frequent|rarest) {b}{c}",
+            "the {b} (with|that has|that comes with) the (fewest {w}|(lowest|smallest) "
+            "(number|count) of {w}){c}",
+            "the {b} that (occurs|appears|is found|is listed|comes up) (least often|the "
+            "least|least frequently){c}",
+        ),
+        asks=(
+            "which {b} (has|gets|takes|holds|comes with) the fewest {w}{c}",
+            "which {b} (occurs|appears|turns up|is found|is listed|comes up) (least "
+            "often|the least){c}",
+            "which {b} is (the least common|the least frequent|rarest|least common){c}",
+        ),
+        deeds=(
+            "(rank|sort|order|compare) the {b}s by (number of {w}|count|frequency){c} and "
+            "(give|name|take) the (last|bottom one)",
+            "count the {w} (by|per|for each) {b}{c} and (give|name|take) the "
+            "(bottom|smallest|lowest|last) one",
+        ),
     ),
 )
 MORE = Wording(
@@ -242,6 +176,24 @@ MORE = Wording(
         "of {x} and {y}, which one wins by number of {w}{c}?",
         "is it {x} or {y} that comes up more{c}?",
         "who has the greater number of {w}{c}, {x} or {y}?",
+    ),
+    Composed(
+        nouns=(
+            "the (more common|more frequent|commoner) one of {x} and {y}{c}",
+            "the one of {x} and {y} that has more {w}{c}",
+            "the one with more {w}{c}, {x} or {y}",
+        ),
+        asks=(
+            "which of {x} and {y} (has|gets|comes with) more {w}{c}",
+            "which (is|was) more (common|frequent){c}, {x} or {y}",
+            "which (occurs|appears|turns up|comes up) more often{c}, {x} or {y}",
+            "whether {x} or {y} (has|gets|comes with) more {w}{c}",
+        ),
+        deeds=(
+            "(compare|look at|count|weigh) {x} and {y}{c} and (name|give|take) the (more "
+            "common|more frequent|larger) one",
+            "(decide|judge|check) whether {x} or {y} is more (common|frequent){c}",
+        ),
     ),
 )
 GAP = Wording(
@@ -269,5 +221,21 @@ GAP = Wording(
         "subtract the {w} of {y} from those of {x}{c}; what is left?",
         "by what number is {x} ahead of {y}{c}?",
         "the count of {x} differs from that of {y} by how much{c}?",
+    ),
+    Composed(
+        nouns=(
+            "the difference (in number of {w}|in number|in count) between {x} and {y}{c}",
+            "the (gap|margin|difference|distance) between the (counts|numbers) of {x} and {y}{c}",
+        ),
+        asks=(
+            "how many more {w} (there are with|come with|go with) {x} than with {y}{c}",
+            "how (large|great) the (difference|gap|margin) in {w} between {x} and {y} is{c}",
+            "by how many {w} {x} and {y} differ{c}",
+        ),
+        deeds=(
+            "(compute|calculate|take|find) the difference (in number|in count|in {w}) "
+            "between {x} and {y}{c}",
+            "(compare|count) {x} and {y}{c} and give the difference",
+        ),
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from models.nano.cells.table import TABLE
-from models.nano.families import asking, ranking
+from models.nano.families import asking, extremes, ranking, totalling
 from models.nano.families.conditions import clear, plain
 from models.nano.families.conditions import conditions as conditions_of
 from models.nano.families.sheets import Row, sheet
@@ -98,10 +98,12 @@ KINDS = {
         "n",
         "number",
     ),
-    "high": _Kind(asking.HIGH, "FINAL(top()[1])", lambda f: plain(max(f.numbers())), "n", "number"),
-    "low": _Kind(asking.LOW, "FINAL(low()[1])", lambda f: plain(min(f.numbers())), "n", "number"),
-    "top-holder": _Kind(asking.TOP_HOLDER, "FINAL(top()[0])", lambda f: f.holder(max), "bn"),
-    "low-holder": _Kind(asking.LOW_HOLDER, "FINAL(low()[0])", lambda f: f.holder(min), "bn"),
+    "high": _Kind(
+        extremes.HIGH, "FINAL(top()[1])", lambda f: plain(max(f.numbers())), "n", "number"
+    ),
+    "low": _Kind(extremes.LOW, "FINAL(low()[1])", lambda f: plain(min(f.numbers())), "n", "number"),
+    "top-holder": _Kind(extremes.TOP_HOLDER, "FINAL(top()[0])", lambda f: f.holder(max), "bn"),
+    "low-holder": _Kind(extremes.LOW_HOLDER, "FINAL(low()[0])", lambda f: f.holder(min), "bn"),
     "distinct": _Kind(
         asking.DISTINCT,
         'FINAL(len(rank("count")))',
@@ -113,19 +115,19 @@ KINDS = {
     "second": _Kind(ranking.SECOND, 'FINAL(rank("count")[1])', lambda f: f.place("count", 1), "b"),
     "least": _Kind(ranking.LEAST, 'FINAL(rank("count")[-1])', lambda f: f.place("count", -1), "b"),
     "most-total": _Kind(
-        ranking.MOST_TOTAL, 'FINAL(rank("total")[0])', lambda f: f.place("total", 0), "bn"
+        totalling.MOST_TOTAL, 'FINAL(rank("total")[0])', lambda f: f.place("total", 0), "bn"
     ),
     "second-total": _Kind(
-        ranking.SECOND_TOTAL, 'FINAL(rank("total")[1])', lambda f: f.place("total", 1), "bn"
+        totalling.SECOND_TOTAL, 'FINAL(rank("total")[1])', lambda f: f.place("total", 1), "bn"
     ),
     "least-total": _Kind(
-        ranking.LEAST_TOTAL, 'FINAL(rank("total")[-1])', lambda f: f.place("total", -1), "bn"
+        totalling.LEAST_TOTAL, 'FINAL(rank("total")[-1])', lambda f: f.place("total", -1), "bn"
     ),
     "most-mean": _Kind(
-        ranking.MOST_MEAN, 'FINAL(rank("mean")[0])', lambda f: f.place("mean", 0), "bn"
+        totalling.MOST_MEAN, 'FINAL(rank("mean")[0])', lambda f: f.place("mean", 0), "bn"
     ),
     "least-mean": _Kind(
-        ranking.LEAST_MEAN, 'FINAL(rank("mean")[-1])', lambda f: f.place("mean", -1), "bn"
+        totalling.LEAST_MEAN, 'FINAL(rank("mean")[-1])', lambda f: f.place("mean", -1), "bn"
     ),
     "names": _Kind(
         asking.NAMES,

@@ -6,36 +6,25 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from models.nano.lexicon import ADVERBS, Split, pseudo_word
+from models.nano import asides, phrasing
+from models.nano.lexicon import Split
 
-_LEADS = ("",) * 5 + (
-    "According to the text, ",
-    "From the context: ",
-    "Hello! ",
-    "Quick question: ",
-    "In this file, ",
-    "Please help: ",
-    "Look at the data. ",
-)
-_TAILS = ("",) * 5 + (
-    " Answer with the result only.",
-    " Be brief.",
-    " Thank you.",
-    " It is all in the text.",
-    " No explanation.",
-)
 _HELD_LEADS = ("", "", "Having read everything: ", "I wonder, ", "For the report: ")
 _HELD_TAILS = ("", "", " Nothing else, please.", " One answer is enough.")
+#: The share of training questions whose core is composed of a frame and a phrase.
+_COMPOSED = 0.6
 
 
 @dataclass(frozen=True)
 class Wording:
     """The cores of one kind of question. `{name}` is filled; words between bars are
-    alternatives: `the (last|final) one`."""
+    alternatives: `the (last|final) one`. Training also has the phrases of `more` in frames."""
 
     cores: Sequence[str]
     held: Sequence[str]
+    more: phrasing.Composed | None = None
 
     def ask(
         self,
@@ -48,37 +37,54 @@ class Wording:
     ) -> str:
         """A question with these fields. `plain_lead`: nothing stands before it; `tail`:
         something may stand after it."""
-        core = rng.choice(self.held if split == "held" else self.cores)
         if split == "train":
-            core = turned(rng, core, str(fields.get("c", "")))
-        while "|" in core:
-            start = core.rindex("(", 0, core.index("|"))
-            end = core.index(")", start)
-            choice = rng.choice(core[start + 1 : end].split("|"))
-            core = core[:start] + choice + core[end + 1 :]
+            return self._trained(rng, plain_lead=plain_lead, tail=tail, fields=fields)
+        core = rng.choice(self.held)
         text = core.format(**fields).lstrip(" ,")
-        leads, tails = (_HELD_LEADS, _HELD_TAILS) if split == "held" else (_LEADS, _TAILS)
-        lead, last = rng.choice(leads), rng.choice(tails) if tail else ""
-        if plain_lead:
-            lead = ""
-        elif split == "train" and rng.random() < 0.3:
-            lead = aside(rng)
+        lead, last = rng.choice(_HELD_LEADS), rng.choice(_HELD_TAILS) if tail else ""
+        lead = "" if plain_lead else lead
         spelled = not lead and core.startswith("{")  # a key keeps its spelling
         text = lead + text + last
-        return text if spelled or rng.random() < 0.2 else text[0].upper() + text[1:]
+        return text if spelled or rng.random() < 0.2 else capital(text)
+
+    def _trained(
+        self, rng: random.Random, *, plain_lead: bool, tail: bool, fields: dict[str, object]
+    ) -> str:
+        core = self.core(rng, str(fields.get("c", "")))
+        bare = plain_lead and rng.random() < 0.7
+        lead = "" if bare else phrasing.fresh(lambda: asides.lead(rng), _HELD_LEADS)
+        last = phrasing.fresh(lambda: asides.tail(rng), _HELD_TAILS) if tail else ""
+        if core[-1] in ".?" and not last and tail:
+            core = core[:-1] + rng.choice((core[-1],) * 8 + ("", "", " " + core[-1], core[-1] * 2))
+        text = core.format(**fields).lstrip(" ,")
+        capitals = 0.3 if lead.endswith((", ", "- ")) else 0.8
+        if not core.startswith("{") and rng.random() < capitals:
+            text = capital(text)
+        return (lead + text + last).strip()
+
+    def core(self, rng: random.Random, condition: str = "") -> str:
+        """One of training's cores, its alternatives chosen; never one that is held out."""
+
+        def one() -> str:
+            if self.more and rng.random() < _COMPOSED:
+                return phrasing.one_of(rng, self._templates)
+            core = phrasing.pick(rng, turned(rng, rng.choice(self.cores), condition))
+            return phrasing.swapped(rng, core)
+
+        return phrasing.fresh(one, self.held)
+
+    @cached_property
+    def _templates(self) -> list[str]:
+        return self.more.templates() if self.more else []
 
     def variants(self) -> int:
-        """How many cores training has, alternatives multiplied out."""
-        total = 0
-        for core in self.cores:
-            ways, rest = 1, core
-            while "|" in rest:
-                start = rest.rindex("(", 0, rest.index("|"))
-                end = rest.index(")", start)
-                ways *= len(rest[start + 1 : end].split("|"))
-                rest = rest[:start] + rest[end + 1 :]
-            total += ways
-        return total
+        """How many cores training has, alternatives multiplied out, words not replaced."""
+        return sum(map(phrasing.ways, (*self.cores, *self._templates)))
+
+
+def capital(text: str) -> str:
+    """With a capital letter first."""
+    return text[0].upper() + text[1:]
 
 
 #: What a question may be wrapped into, where it begins with a word like "which".
@@ -103,17 +109,3 @@ def turned(rng: random.Random, core: str, condition: str) -> str:
     if condition and "{c}" in core and " {c}" not in core and rng.random() < 0.12:
         core = "{c}, " + core.replace("{c}", "")
     return core
-
-
-def aside(rng: random.Random) -> str:
-    """Words before a question that mean nothing and name nothing."""
-    adverb = rng.choice(ADVERBS.split())
-    return rng.choice(
-        (
-            f"{adverb.capitalize()}, ",
-            f"{pseudo_word(rng)} {pseudo_word(rng)}: ",
-            f"We {adverb} ask: ",
-            f"With the {pseudo_word(rng)} in mind, ",
-            f"{pseudo_word(rng).capitalize()} {adverb} wants to know: ",
-        )
-    )

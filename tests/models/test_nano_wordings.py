@@ -1,0 +1,147 @@
+"""Wordings of training: many of each kind, none that is held out, the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from models.nano import asides, forms, phrasing, questions
+from models.nano.families import (
+    asking,
+    catalog,
+    events,
+    extremes,
+    labelling,
+    needles,
+    pairs,
+    parts,
+    ranking,
+    sheets,
+    topics,
+    totalling,
+    tracing,
+    wording,
+)
+from models.nano.families.wording import Wording
+
+MODULES = [asking, extremes, labelling, needles, pairs, parts, ranking, totalling, tracing]
+LISTED = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if isinstance(value, Wording)
+}
+REPORTED = {
+    f"events.{n}.{slot}": worded
+    for n, event in enumerate(events.TRAINED)
+    for slot, (_, worded) in {**event.slots, **events.COMMON}.items()
+}
+
+
+def _inside(held: str, text: str) -> bool:
+    """Whether the words of `held` stand in `text`."""
+    return f" {phrasing.plain(held)} " in f" {phrasing.plain(text)} "
+
+
+@pytest.mark.parametrize("name", sorted(LISTED | REPORTED))
+def test_a_kind_of_question_has_hundreds_of_wordings_and_none_that_is_held_out(name: str) -> None:
+    worded = (LISTED | REPORTED)[name]
+    rng = random.Random(name)
+    cores = [worded.core(rng) for _ in range(300)]
+    assert len(set(cores)) >= 120
+    assert worded.variants() >= 40
+    for core in cores:
+        assert not any(_inside(held, core) for held in worded.held), core
+        assert not re.search(r"[|<>]|\(\)|  ", core), core
+
+
+@pytest.mark.parametrize("name", sorted(LISTED))
+def test_a_kind_of_question_holds_some_wordings_out(name: str) -> None:
+    assert len(LISTED[name].held) >= 5
+
+
+def test_leads_and_tails_are_thousands_and_none_is_held_out() -> None:
+    rng = random.Random(1)
+    leads = [phrasing.fresh(lambda: asides.lead(rng), wording._HELD_LEADS) for _ in range(6_000)]
+    tails = [phrasing.fresh(lambda: asides.tail(rng), wording._HELD_TAILS) for _ in range(6_000)]
+    assert len(set(leads)) >= 3_000
+    assert len(set(tails)) >= 2_000
+    for held in filter(None, wording._HELD_LEADS):
+        assert not any(_inside(held, lead) for lead in leads)
+    for held in filter(None, wording._HELD_TAILS):
+        assert not any(_inside(held, tail) for tail in tails)
+    for aside in (*leads, *tails):
+        assert not re.search(r"[\d'\"()\[\]{}]|  ", aside), aside
+    for lead in (asides.lead(rng, quiet=True) for _ in range(2_000)):
+        assert ":" not in lead
+
+
+#: What tells one kind of question from another, or is a label: no lead may have it.
+_CUES = """\
+all every each list count number total sum average mean highest largest lowest smallest second
+first last pair pairs both follow chain step steps section part chapter heading difference
+different distinct names bought sold signed drafted crowns"""
+
+
+def test_leads_and_tails_have_no_words_that_ask_something() -> None:
+    said = {word for text in asides.TEMPLATES for word in re.findall(r"[a-z]+", text.lower())}
+    labels = {label for group in topics.GROUPS.values() for label in group}
+    assert not said.intersection(_CUES.split())
+    assert not said & labels
+    assert not said & {*sheets._HELD_TEXT_NAMES.split(), *sheets._HELD_NUMBER_NAMES.split()}
+
+
+def test_needles_are_asked_for_and_written_in_many_ways_and_in_none_that_is_held_out() -> None:
+    rng = random.Random(2)
+    cores = [questions._core(rng) for _ in range(2_000)]
+    assert len(set(cores)) >= 800
+    for held in questions._HELD_CORES:
+        assert not any(_inside(held, core) for core in cores)
+    texts = [forms.sentence(rng, "train")(rng, "Kaba", "code", "12345") for _ in range(2_000)]
+    assert len(set(texts)) >= 800
+    for held in forms._HELD_SENTENCES:
+        written = held.format(k="Kaba", a="code", v="12345")
+        assert not any(_inside(written, text) for text in texts)
+    for text in texts:
+        assert "Kaba" in text
+        assert text.count("12345") == 1
+        assert not re.search(r"[|<>{}]|  ", text), text
+
+
+def test_reports_are_told_in_many_ways_and_hold_all_that_may_be_asked() -> None:
+    rng = random.Random(3)
+    fields = {"a": "Ada Baker", "b": "Ben Costa", "p": "Lima", "d": "1999-02-03", "s": "4711"}
+    for event in events.TRAINED:
+        told = {events.told(rng, event, "the amber harbor", fields) for _ in range(300)}
+        assert len(told) >= 200
+        for text in told:
+            assert all(value in text for value in fields.values())
+            assert not re.search(r"[|{}]|  ", text), text
+            for held in event.held:
+                assert not _inside(held.format(k="the amber harbor", **fields), text)
+
+
+@pytest.mark.parametrize("family", sorted([*catalog.FAMILIES, "needle"]))
+def test_seeds_give_the_same_questions_and_nearly_all_different_ones(family: str) -> None:
+    one, two = (
+        [catalog.task(family, seed, "train", 700).question for seed in range(60)] for _ in range(2)
+    )
+    assert one == two
+    assert len(set(one)) == 60
+    assert all(question == question.strip() for question in one)
+
+
+def test_alternatives_may_stand_in_one_another() -> None:
+    template = "a(|b|c (d|e))f <could>"
+    found = {phrasing.pick(random.Random(n), template) for n in range(2_000)}
+    assert len(found) == phrasing.ways("a(|b|c (d|e))f ") * phrasing.ways("<could>")
+    assert phrasing.ways("a(|b|c (d|e))f") == 4
+    assert phrasing.pick(random.Random(1), "no (alternative) here") == "no (alternative) here"
+
+
+def test_words_are_swapped_outside_of_fields_only() -> None:
+    swapped = {phrasing.swapped(random.Random(n), "the highest {n}{c}") for n in range(50)}
+    assert {"the highest {n}{c}", "the greatest {n}{c}"} <= swapped
+    assert all(text.endswith(" {n}{c}") for text in swapped)
