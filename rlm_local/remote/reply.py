@@ -19,8 +19,9 @@ Finish = Literal["stop", "length"]
 class Reply:
     """The text that has come, for at most `most` new tokens. `fence`: it ends with its first block.
 
-    `begun`: what there was of it before. `thought` is what was thought before it, be it
-    that the server tells thoughts apart or that the text begins with one in its marks.
+    `begun`: what there was of it before. `thought` is what was thought before it, marks
+    included, be it that the server tells thoughts apart, which takes their marks, or that
+    the text begins with one.
     """
 
     def __init__(self, most: int, *, fence: bool, begun: str = "") -> None:
@@ -33,7 +34,8 @@ class Reply:
         self._fence = fence
         self._start: str | None = ""  # as long as it may yet be a mark
         self._marked: Thoughts | None = None
-        self.thought = ""
+        self._thought = ""  # in the text's own marks
+        self._told_apart = ""  # by the server
         self.text = self._without_thought(begun, last=False)
 
     def feed(self, piece: Piece) -> None:
@@ -42,8 +44,10 @@ class Reply:
         if self.finish is not None:  # only the figures may come later
             return
         self.pieces += piece.written
-        self.thought += piece.thought
+        self._told_apart += piece.thought
         new = self._without_thought(piece.text, last=bool(piece.finish))
+        if self._told_apart and not self.text:  # what parts the thought from it is not of it
+            new = new.lstrip()
         self.thought_pieces += piece.written and not new and self._has_thought
         self.text += new
         # A block can only be closed by a backtick: other pieces cost no search.
@@ -62,8 +66,17 @@ class Reply:
         self.text += self._without_thought("", last=True)
 
     @property
+    def thought(self) -> str:
+        """What stood before the text, marks included; without the last one if it was cut."""
+        if not self._told_apart:
+            return self._thought
+        begin, end = KNOWN[0]
+        ending = f"\n{end}\n\n" if self.text else ""
+        return f"{self._thought}{begin}\n{self._told_apart.strip()}{ending}"
+
+    @property
     def _has_thought(self) -> bool:
-        return bool(self.thought) or self._marked is not None
+        return bool(self._told_apart) or self._marked is not None
 
     def _without_thought(self, new: str, *, last: bool) -> str:
         """What of `new`, and of what was held back, belongs to the reply."""
@@ -82,9 +95,11 @@ class Reply:
         text = self._marked.feed(new)
         if last:
             text += self._marked.finish()
-        self.thought += self._marked.text[before:]
+        self._thought += self._marked.text[before:]
         return text
 
     def _too_long(self) -> bool:
         """Whether the server goes on where it was told to end."""
-        return self.pieces > self._most or len(self.text + self.thought) > self._most_chars
+        return self.pieces > self._most or (
+            len(self.text) + len(self._thought) + len(self._told_apart) > self._most_chars
+        )

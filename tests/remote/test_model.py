@@ -12,6 +12,7 @@ import pytest
 from rlm_local.errors import ConfigError, FormError, ModelError, WindowError
 from rlm_local.records import Message, Request
 from rlm_local.remote.model import RemoteModel
+from rlm_local.syntax import RetryingModel
 from tests.remote.conftest import Serve
 from tests.remote.fake import (
     Answer,
@@ -240,18 +241,40 @@ def test_figures_that_do_not_come_are_not_waited_for(
     assert ask(model, request()) == [("x", "stop")]
 
 
-def test_thoughts_that_the_server_tells_apart(serve: Serve) -> None:
-    def thinks(handler: Handler) -> None:
+def tells_apart(*pieces: tuple[str, str]) -> Answer:
+    """A reply in pieces of thoughts and text, which have the given names."""
+
+    def answer(handler: Handler) -> None:
         handler.head()
-        for key in ("reasoning_content", "reasoning", "content"):
-            handler.event({"choices": [{"delta": {key: f"{key} "}, "finish_reason": None}]})
+        for key, text in pieces:
+            handler.event({"choices": [{"delta": {key: text}, "finish_reason": None}]})
         handler.event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
         handler.event("[DONE]")
 
-    model, _ = serve(thinks, "llama-cpp-python")
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("pieces", "thought", "text", "tokens"),
+    [
+        ([("reasoning_content", "a "), ("reasoning", "b"), ("content", "c ")],
+         "<think>\na b\n</think>\n\n", "c ", 2),
+        ([("reasoning", "\na\n"), ("content", "\n\n"), ("content", "\nb"), ("content", "\nc")],
+         "<think>\na\n</think>\n\n", "b\nc", 2),
+        ([("reasoning_content", "a"), ("content", "b"), ("reasoning_content", "c")],
+         "<think>\nac\n</think>\n\n", "b", 2),
+        ([("reasoning_content", "cut")], "<think>\ncut", "", 1),
+        ([("content", "\nb")], "", "\nb", 0),
+    ],
+)  # fmt: skip
+def test_thoughts_that_the_server_tells_apart(
+    serve: Serve, pieces: list[tuple[str, str]], thought: str, text: str, tokens: int
+) -> None:
+    """Their marks, which the server takes away, stand around them again."""
+    model, _ = serve(tells_apart(*pieces), "llama-cpp-python")
     [done] = model.complete([request()], deadline=soon(), token_limit=AMPLE)
-    assert (done.text, done.thought) == ("content ", "reasoning_content reasoning ")
-    assert (done.completion_tokens, done.thought_tokens) == (3, 2)
+    assert (done.thought, done.text) == (thought, text)
+    assert (done.completion_tokens, done.thought_tokens) == (len(pieces), tokens)
 
 
 @pytest.mark.parametrize(
@@ -306,6 +329,36 @@ def test_a_reply_that_has_begun(serve: Serve, thought: str) -> None:
         last = fake.chats[0]["messages"][-1]
         assert (last == {"role": "assistant", "content": thought + begun}) == can
         assert fake.chats[0].get("continue_final_message", False) == (kind == "vllm")
+
+
+class Python:
+    """A check of the test: code with a `?` does not parse."""
+
+    def bad_line(self, code: str, deadline: float) -> int:
+        return int("?" in code)
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp"])
+def test_a_turn_of_a_model_that_thinks_is_written_again(serve: Serve, kind: str) -> None:
+    thought = [("reasoning_content", "Maybe ```repl\n?\n``` "), ("reasoning_content", "so.")]
+    first = tells_apart(*thought, ("content", "I look.\n```repl\n?\n```"))
+    model, fake = serve([first, goes_on(says("??\n```")), goes_on(says("1\n```"))], kind)
+    retrying = RetryingModel(model, Python(), retries=2)  # type: ignore[arg-type]
+    [done] = retrying.complete([request(stop="fence")], deadline=soon(), token_limit=AMPLE)
+    kept = "<think>\nMaybe ```repl\n?\n``` so.\n</think>\n\n"
+    assert (done.thought, done.text) == (kept, "I look.\n```repl\n1\n```")
+    begun = {"role": "assistant", "content": f"{kept}I look.\n```repl\n"}
+    assert [body["messages"][-1] for body in fake.chats[1:]] == [begun, begun]
+
+
+def test_a_server_that_takes_no_beginning(serve: Serve) -> None:
+    """Its first reply stands, and is paid for."""
+    first = "I look.\n```repl\n?\n```"
+    model, fake = serve([says(first), status(400, {})], "vllm")
+    retrying = RetryingModel(model, Python(), retries=2)  # type: ignore[arg-type]
+    [done] = retrying.complete([request(stop="fence")], deadline=soon(), token_limit=AMPLE)
+    assert (done.text, done.finish, done.retries) == (first, "stop", 0)
+    assert (done.work_tokens, len(fake.chats)) == (2 + 64 + 16 + 1, 2)
 
 
 # ------------------------------------------------------------------------ what it costs
