@@ -13,6 +13,8 @@ from typing import Any
 
 #: How one request of a chat is answered; the handler has the request in `body`.
 Answer = Callable[["Handler"], None]
+#: Bytes: less than what is read of a short reply before it is taken for endless.
+_MORE_THAN_BUFFERED = 1_000_000
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -79,12 +81,14 @@ class Http(ThreadingHTTPServer):
 
 
 class Fake:
-    """`chats` keeps the bodies of what was asked; `gone` is released for each who hung up."""
+    """`chats` keeps the bodies of what was asked; `gone` is released for each who hung up;
+    `taken` is set by `stalls_once_taken`."""
 
     def __init__(self, answers: Answer | Sequence[Answer], kind: str = "") -> None:
         self.chats: list[dict[str, Any]] = []
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.gone = threading.Semaphore(0)
+        self.taken = threading.Event()
         self.connections: list[socket.socket] = []
         self._answers = answers if callable(answers) else iter(answers)
         self._lock = threading.Lock()
@@ -207,6 +211,23 @@ def stalls(*pieces: str) -> Answer:
         handler.head()
         for piece in pieces:
             handler.event(delta(piece))
+        handler.wait_for_hangup()
+
+    return answer
+
+
+def stalls_once_taken(*pieces: str) -> Answer:
+    """As `stalls`, and says when the words have been read, not only sent: by then so much has
+    been taken that came behind them that no buffer on the way can hold it."""
+
+    def answer(handler: Handler) -> None:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        handler.head()
+        for piece in pieces:
+            handler.event(delta(piece))
+        for _ in range(_MORE_THAN_BUFFERED // 10_000):
+            handler.write(b":" + b" " * 9_997 + b"\n\n")
+        handler.server.fake.taken.set()
         handler.wait_for_hangup()
 
     return answer

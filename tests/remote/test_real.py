@@ -151,8 +151,9 @@ def test_tokens_and_deadlines_end_replies(model: RemoteModel) -> None:
     assert few.finish == "tokens"
     assert 0 < few.work_tokens <= 150
     [cut] = model.complete([opening()], deadline=time.monotonic() + 0.4, token_limit=100_000)
-    assert cut.finish == "deadline"
     [whole] = model.complete([opening()], deadline=soon(), token_limit=100_000)
+    # A fast machine may be done by then.
+    assert cut.finish == "deadline" or (cut.finish, cut.text) == ("stop", whole.text)
     assert whole.text.startswith(few.text)
     assert whole.text.startswith(cut.text)
 
