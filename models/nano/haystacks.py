@@ -32,6 +32,8 @@ def essay(rng: random.Random, split: Split) -> Filler:
     people, places = words(FIRST_NAMES, split), words(PLACES, split)
 
     def unit() -> str:
+        if split == "train" and rng.random() < 0.15:
+            return _about_names(rng)
         a, n, v = rng.choice(adjectives), rng.choice(nouns), rng.choice(_VERBS)
         shape = rng.randrange(6)
         if shape == 0:
@@ -50,6 +52,27 @@ def essay(rng: random.Random, split: Split) -> Filler:
     return unit
 
 
+#: Words that values go by, which a text may well use otherwise.
+_NAMES = """\
+word number uuid code password secret id key name pin token phone ticket session magic
+identifier alias label entry value account reference device nickname sign words numbers codes"""
+
+
+def _about_names(rng: random.Random) -> str:
+    """A sentence that has such a word, and tells nothing of any value."""
+    name, noun = rng.choice(_NAMES.split()), rng.choice(words(NOUNS, "train"))
+    adjective, verb = rng.choice(words(ADJECTIVES, "train")), rng.choice(_VERBS)
+    return rng.choice(
+        (
+            lambda: f"The {noun} had no {name} for it.",
+            lambda: f"Not a {name} {verb} the {adjective} {noun}.",
+            lambda: f"A {adjective} {name} is what {rng.choice(words(FIRST_NAMES, 'train'))} {verb}.",
+            lambda: f"The {name} of the {noun} was {adjective}.",
+            lambda: f"Some {verb} by {name}, others by {rng.choice(_NAMES.split())}.",
+        )
+    )()
+
+
 def repeated(rng: random.Random, split: Split) -> Filler:
     """A few sentences over and over."""
     sentence = essay(rng, split)
@@ -61,6 +84,8 @@ def noise(rng: random.Random, split: Split) -> Filler:
     """Words without grammar, some of them invented."""
     pool = words(ADJECTIVES, split) + words(NOUNS, split) + words(PLACES, split)
     pool += [pseudo_word(rng) for _ in range(200)]
+    if split == "train":
+        pool += _NAMES.split()
     return lambda: " ".join(rng.choices(pool, k=12))
 
 
