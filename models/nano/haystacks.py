@@ -62,11 +62,12 @@ def _about_names(rng: random.Random) -> str:
     """A sentence that has such a word, and tells nothing of any value."""
     name, noun = rng.choice(_NAMES.split()), rng.choice(words(NOUNS, "train"))
     adjective, verb = rng.choice(words(ADJECTIVES, "train")), rng.choice(_VERBS)
+    people = words(FIRST_NAMES, "train")
     return rng.choice(
         (
             lambda: f"The {noun} had no {name} for it.",
             lambda: f"Not a {name} {verb} the {adjective} {noun}.",
-            lambda: f"A {adjective} {name} is what {rng.choice(words(FIRST_NAMES, 'train'))} {verb}.",
+            lambda: f"A {adjective} {name} is what {rng.choice(people)} {verb}.",
             lambda: f"The {name} of the {noun} was {adjective}.",
             lambda: f"Some {verb} by {name}, others by {rng.choice(_NAMES.split())}.",
         )
