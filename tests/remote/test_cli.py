@@ -187,10 +187,14 @@ def test_a_run_is_resumed_on_its_server(text: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_server_has_no_file(tmp_path: Path) -> None:
-    for name in ("info", "plan", "verify"):
+    for name, code, said in (
+        ("info", 4, "is a server, and has no file here"),
+        ("verify", 4, "is a server, and has no file here"),
+        ("plan", 2, "is on another machine, and takes no memory of this one"),
+    ):
         done = run([sys.executable, "-m", "rlm_local", "models", name, "http://box/v1"], tmp_path)
-        assert done.returncode == 4
-        assert "http://box/v1 is a server, and has no file here" in done.stderr
+        assert done.returncode == code
+        assert f"http://box/v1 {said}" in done.stderr
 
 
 @pytest.mark.slow
