@@ -145,9 +145,13 @@ class RunStore:
                     path.mkdir(mode=0o700, parents=True)
             except FileExistsError:
                 continue
-            if setup is not None:
-                write_synced(path / SETUP, msgspec.json.encode(setup))
-            return RunWriter(run_id, path / EVENTS)
+            try:
+                if setup is not None:
+                    write_synced(path / SETUP, msgspec.json.encode(setup))
+                return RunWriter(run_id, path / EVENTS)
+            except BaseException:  # Ctrl-C too: it has not begun
+                shutil.rmtree(path, ignore_errors=True)
+                raise
 
     def reopen(self, run_id: str) -> tuple[RunRecord, RunWriter]:
         """A run that was broken off, to be gone on with: its events, and what appends to them.

@@ -317,3 +317,17 @@ def test_the_folder_is_for_the_user_alone(tmp_path: Path):
     run_id = write(store, [started()])
     assert (tmp_path / "runs" / run_id).stat().st_mode & 0o077 == 0
     assert (tmp_path / "runs" / run_id / EVENTS).stat().st_mode & 0o077 == 0
+
+
+def test_ctrl_c_before_a_record_begins_leaves_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlm_local.runs.RunWriter", interrupt)
+    store = RunStore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        store.new()
+    assert store.ids() == []
+    assert list(tmp_path.iterdir()) == []
