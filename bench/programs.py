@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from bench.rivals import Measured, cpu_seconds
 from bench.rivals_build import Rivals
+from rlm_local.closing import Closing
 
 _START_SECONDS = 120.0
 _TRIES = 5  # it may end before its last line is written
@@ -82,7 +82,7 @@ def _batched_bench(
     raise RuntimeError(f"llama-batched-bench wrote no figures (code {process.returncode})")
 
 
-class Server:
+class Server(Closing):
     """`llama-server` with `slots` places. Use it as a context manager.
 
     It keeps its slots' cells between requests: by default it puts those of idle ones
@@ -130,17 +130,6 @@ class Server:
     def close(self) -> None:
         self._process.terminate()
         self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _complete(self, body: str) -> int:
         answer = self._ask("POST", "/v1/chat/completions", body)

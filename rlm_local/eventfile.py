@@ -23,10 +23,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple
 
 from rlm_local import jsontext
+from rlm_local.closing import Closing
 from rlm_local.errors import RunError
 from rlm_local.records import Event
 
@@ -54,7 +54,7 @@ class Ends(NamedTuple):
     locked: bool
 
 
-class RunWriter:
+class RunWriter(Closing):
     """Appends the events of one run, from any thread. Made by `RunStore.new` and `reopen`."""
 
     def __init__(self, run_id: str, path: Path, *, events: int = 0, size: int = 0) -> None:
@@ -112,17 +112,6 @@ class RunWriter:
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read_events(path: Path) -> EventFile:

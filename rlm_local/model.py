@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self
 
 import msgspec
 
+from rlm_local.closing import Closing
 from rlm_local.errors import ModelError
 from rlm_local.records import Completion, ModelInfo, Request
 
@@ -82,7 +83,7 @@ class Model(Protocol):
 Script = Iterable[str] | Callable[[Request], str]
 
 
-class ModelWrapper:
+class ModelWrapper(Closing):
     """Another model, passed on as it is. Subclasses change how requests are completed."""
 
     def __init__(self, model: Model) -> None:
@@ -106,19 +107,8 @@ class ModelWrapper:
     def close(self) -> None:
         self._model.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class ScriptedModel:
+class ScriptedModel(Closing):
     """A model for tests: replies are read from a script, tokens are words.
 
     `turns` answers requests that belong to a dialogue (the root's turns),
@@ -194,17 +184,6 @@ class ScriptedModel:
 
     def close(self) -> None:
         self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Running:

@@ -31,11 +31,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import msgspec
 
+from rlm_local.closing import Closing
 from rlm_local.errors import PromptError
 from rlm_local.paths import cache_folder
 from rlm_local.spool.files import DiskFullError, spool_errors
@@ -63,7 +63,7 @@ _NAMES_SHOWN = 10  # in a prompt's description
 _CODECS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 
 
-class Prompt:
+class Prompt(Closing):
     """A spooled prompt. Its files stay as they are until it is closed.
 
     `single`: the guest sees one `str`, otherwise a list of `str`. `chars` and
@@ -158,17 +158,6 @@ class Prompt:
     def close(self) -> None:
         """Give up the spool: it may be removed from now on. Closing twice is harmless."""
         self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_prompt(

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self, cast, get_args
+from typing import TYPE_CHECKING, BinaryIO, cast, get_args
 
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, find, verified
+from rlm_local.closing import Closing
 from rlm_local.engines import Engines, Lora, Report, Room, Wanted, check_remote, wanted
 from rlm_local.errors import UsageError
 from rlm_local.eventfile import RunWriter, sync_files
@@ -89,7 +89,7 @@ def ask(
         )
 
 
-class Runtime:
+class Runtime(Closing):
     """Models and a sandbox for many questions. Use it as a context manager."""
 
     def __init__(
@@ -242,17 +242,6 @@ class Runtime:
         for part in (self._engines, self._starting_sandbox):
             if part is not None:
                 part.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _wait_for_parts(self) -> tuple[Model, Model, Sandbox]:
         """Raise now what keeps them from being there: that is no run worth a record."""

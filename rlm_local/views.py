@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, BinaryIO, Protocol, Self
 
 from rlm_local import jsontext
+from rlm_local.closing import Closing
 from rlm_local.fences import blocks
 from rlm_local.records import (
     ROOT,
@@ -128,7 +129,7 @@ class Tally:
         return float(value) if isinstance(value, int | float) else 0.0
 
 
-class QuietView:
+class QuietView(Closing):
     """Shows nothing; the base of the others."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -139,17 +140,6 @@ class QuietView:
 
     def close(self) -> None:
         """Show what is still to be shown. Closing twice is harmless."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Aside(QuietView):

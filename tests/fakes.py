@@ -12,9 +12,8 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from rlm_local.closing import Closing
 from rlm_local.model import ScriptedModel
 from rlm_local.prompt import Prompt
 from rlm_local.records import Completion, GuestError, Observation, Request
@@ -25,7 +24,7 @@ class _Final(BaseException):
     pass
 
 
-class FakeRepl:
+class FakeRepl(Closing):
     on_demand = False
 
     def __init__(
@@ -75,17 +74,6 @@ class FakeRepl:
 
     def close(self) -> None:
         pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _final(self, value: object) -> None:
         self._host("final", [str(value)])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from rlm_local import dialogue
+from rlm_local.closing import Closing
 from rlm_local.prompt import Prompt, prompt_from_text, prompt_from_texts
 from rlm_local.records import Message
 from rlm_local.sandbox import Sandbox
@@ -23,7 +23,7 @@ class Texts(Protocol):
     def single(self) -> bool: ...
 
 
-class SandboxStage:
+class SandboxStage(Closing):
     """The sandbox that tasks are played in one after the other, and their spools."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -47,17 +47,6 @@ class SandboxStage:
     def close(self) -> None:
         self._sandbox.close()
         self._spools.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def first_messages(question: str, prompt: Prompt) -> tuple[Message, ...]:

@@ -9,9 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from rlm_local.closing import Closing
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
 from rlm_local.llama.devices import Device
 from rlm_local.llama.devices import find as find_gpus
@@ -47,7 +46,7 @@ INTERRUPT_SECONDS = 3.0  # after Ctrl-C, for what there is to come back
 _TEXT_SECONDS = 600.0  # for tokenizing one text
 
 
-class LlamaModel:
+class LlamaModel(Closing):
     """A model file, loaded in a worker process.
 
     Raises ModelFileError, ModelMemoryError, ConfigError before anything is loaded,
@@ -178,17 +177,6 @@ class LlamaModel:
         """End the worker. A call that runs in another thread ends with a ModelError."""
         self._closed = True
         self._worker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --------------------------------------------------------------- worker
 

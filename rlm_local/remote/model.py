@@ -7,12 +7,12 @@ import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import PurePosixPath
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from rlm_local import catalog
+from rlm_local.closing import Closing
 from rlm_local.errors import FormError, ModelError, RlmError
 from rlm_local.llama.outgoing import encodable, outgoing
 from rlm_local.model import Interrupted, is_within
@@ -36,7 +36,7 @@ _LOOK_SECONDS = 0.2
 _CLOSE_SECONDS = 2.0
 
 
-class RemoteModel:
+class RemoteModel(Closing):
     """A model on the server that `url` names (`rlm_local.remote.address` says how).
 
     The server is asked which models it has and how large the window is. Raises ConfigError
@@ -160,17 +160,6 @@ class RemoteModel:
         future = asyncio.run_coroutine_threadsafe(self._shut(calls), self._loop)
         future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._loop.stop))
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ------------------------------------------------------------- the event loop
 

@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
+from rlm_local.closing import Closing
 from rlm_local.errors import PromptError
 
 #: Bytes read, checked and written at a time; a multiple of 4, the widest character.
@@ -43,7 +43,7 @@ def spool_errors(path: Path) -> Iterator[None]:
         raise PromptError(f"the prompt's spool {path} cannot be written: {reason}") from error
 
 
-class SpoolFile:
+class SpoolFile(Closing):
     """A new file of the spool, written from its start. `size` is what it holds, in bytes."""
 
     def __init__(self, path: Path) -> None:
@@ -122,17 +122,6 @@ class SpoolFile:
             fd, self._fd = self._fd, -1
             with spool_errors(self.path):  # a network file system tells of a full disk here
                 os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def copied(source: BinaryIO, target: SpoolFile) -> Iterator[bytes]:

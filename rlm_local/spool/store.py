@@ -15,9 +15,8 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from rlm_local.closing import Closing
 from rlm_local.errors import PromptError
 from rlm_local.spool.files import DiskFullError, spool_errors
 
@@ -33,7 +32,7 @@ _DOOMED = "doomed-"
 _KEY = re.compile("[0-9a-f]{32}")
 
 
-class Lease:
+class Lease(Closing):
     """The use of a spool's folder, until it is closed. `temporary`: it goes with its user.
 
     It belongs to the process that made it: closed in a fork of that, it leaves
@@ -56,17 +55,6 @@ class Lease:
                 shutil.rmtree(self.folder, ignore_errors=True)  # what stays is evicted later
             fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a fork may share the file
         os.close(lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Store:

@@ -6,12 +6,11 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 import wasmtime
 
+from rlm_local.closing import Closing
 from rlm_local.errors import SandboxError
 from rlm_local.prompt import Prompt
 from rlm_local.records import GuestError, Observation
@@ -47,7 +46,7 @@ class CellResult(msgspec.Struct, frozen=True):
     exhausted: bool = False
 
 
-class WasmRepl:
+class WasmRepl(Closing):
     """A `Repl` (see rlm_local.sandbox) in a WebAssembly instance of its own.
 
     The guest runs on a thread with a large stack; `execute` waits for it. After
@@ -160,17 +159,6 @@ class WasmRepl:
         self.interrupt()
         self._thread.start(self._release)
         self._thread.close(_STOP_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @staticmethod
     def _wait_for(result: Callable[[float], object]) -> None:

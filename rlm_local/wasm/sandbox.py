@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from rlm_local.closing import Closing
 from rlm_local.errors import SandboxError
 from rlm_local.packages.image import NO_PACKAGES, Packages
 from rlm_local.prompt import Prompt
@@ -18,7 +17,7 @@ from rlm_local.wasm.repl import WasmRepl
 from rlm_local.wasm.thread import GuestThread
 
 
-class WasmSandbox:
+class WasmSandbox(Closing):
     """A `Sandbox` (see rlm_local.sandbox). One serves a whole process, from any thread.
 
     `path` is the guest module, found by `guest.find` if it is not given. It is
@@ -89,17 +88,6 @@ class WasmSandbox:
             if self._snapshot is None:
                 self._snapshot = _on_guest_thread(self._host, self._packages)
             return self._host, self._snapshot
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _on_guest_thread(host: Host, packages: Packages) -> snapshot.Snapshot:

@@ -11,9 +11,9 @@ import sys
 import tarfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
+from rlm_local.closing import Closing
 from rlm_local.packages.image import Packages, packed
 from rlm_local.prompt import prompt_from_text
 from rlm_local.sandbox import GuestRaise
@@ -74,7 +74,7 @@ def _is_wanted(path: str) -> bool:
     return not folder.startswith(_NO_FOLDERS) and not path.endswith(_NO_SUFFIXES)
 
 
-class Suite:
+class Suite(Closing):
     """A sandbox with the tests in it."""
 
     def __init__(self, guest: Path | None = None) -> None:
@@ -137,14 +137,3 @@ class Suite:
 
     def close(self) -> None:
         self._sandbox.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
