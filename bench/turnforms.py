@@ -34,13 +34,13 @@ from rlm_local.llama import LlamaModel
 from rlm_local.llama.engine import Tokens
 from rlm_local.llama.steering import Steering
 from rlm_local.llama.stream import TextStream
-from rlm_local.llama.thoughts import KNOWN, Thoughts
 from rlm_local.model import Model, ModelWrapper
 from rlm_local.prompt import prompt_from_text
 from rlm_local.records import Completion, Event, Message, Ran, Replied, Request
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime, load_model, start_sandbox
 from rlm_local.syntax import SyntaxCheck
+from rlm_local.thoughts import KNOWN, Thoughts
 
 TOKENS = 2_000
 FAR = 1e12

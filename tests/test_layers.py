@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Parts from the bottom up. A part may import what stands on a lower line, or its own.
 LAYERS = [
-    {"records", "fences", "jsontext", "helpers", "closing"},
+    {"records", "fences", "thoughts", "jsontext", "helpers", "closing"},
     {"errors"},
     {"paths", "units", "confine", "starting"},
     {"limits", "spool", "packages"},

@@ -15,13 +15,13 @@ from rlm_local import controller
 from rlm_local.errors import ModelError, WindowError
 from rlm_local.limits import MIB, Limits
 from rlm_local.llama.stream import TextStream
-from rlm_local.llama.thoughts import KNOWN, Thoughts
 from rlm_local.model import Interrupted, ScriptedModel
 from rlm_local.prompt import prompt_from_text
 from rlm_local.records import Answer, Completion, Event, Message, Ran, Replied, Request
 from rlm_local.remote.reply import Reply
 from rlm_local.remote.wire import Piece
 from rlm_local.syntax import MOST_CHARS, RetryingModel, SyntaxCheck
+from rlm_local.thoughts import KNOWN, Thoughts
 from rlm_local.wasm import WasmSandbox
 
 FAR = 1e12

@@ -23,8 +23,8 @@ import numpy as np
 from rlm_local.errors import ModelError
 from rlm_local.llama.engine import Tokens, Vocabulary, common_prefix
 from rlm_local.llama.modelfile import Special
-from rlm_local.llama.thoughts import marks_of
 from rlm_local.records import Message
+from rlm_local.thoughts import marks_of
 
 # For models without a template. Plain text, so the model's own habit of going on
 # as the user must be stopped by text.

@@ -14,8 +14,8 @@ from rlm_local.llama.jobs import Job, Picker
 from rlm_local.llama.sampling import Sampler
 from rlm_local.llama.steering import Steering
 from rlm_local.llama.stream import TextStream
-from rlm_local.llama.thoughts import Thoughts
 from rlm_local.records import Request
+from rlm_local.thoughts import Thoughts
 
 WORTH_STORING = 256  # tokens of a system message
 REPLY_TOKENS = 32  # a prompt that leaves less of the window does not fit

@@ -35,10 +35,10 @@ from rlm_local.llama.protocol import (
     Reply,
     TooLong,
 )
-from rlm_local.llama.thoughts import marks_of
 from rlm_local.llama.threads import default_threads
 from rlm_local.model import Interrupted, is_within
 from rlm_local.records import Adapter, Completion, KvChoice, LayerChoice, ModelInfo, Request
+from rlm_local.thoughts import marks_of
 
 LOAD_SECONDS = 1_800.0
 GRACE_SECONDS = 20.0  # after a deadline, for a batch to stop

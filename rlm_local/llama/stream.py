@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 
 from rlm_local.fences import end_of_block
-from rlm_local.llama.thoughts import Thoughts
+from rlm_local.thoughts import Thoughts
 
 
 class TextStream:

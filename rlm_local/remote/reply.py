@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from rlm_local.fences import end_of_block
-from rlm_local.llama.thoughts import KNOWN, Thoughts
 from rlm_local.remote.wire import Piece, Used
+from rlm_local.thoughts import KNOWN, Thoughts
 
 #: No more text is taken than this for each token that a reply may have.
 MOST_CHARS_PER_TOKEN = 256

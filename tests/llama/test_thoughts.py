@@ -14,8 +14,8 @@ from rlm_local.llama import LlamaModel
 from rlm_local.llama.chat import Chat, ChatFormat
 from rlm_local.llama.modelfile import Special, inspect
 from rlm_local.llama.stream import TextStream
-from rlm_local.llama.thoughts import KNOWN, Marks, Thoughts, marks_of
 from rlm_local.records import Completion, Message
+from rlm_local.thoughts import KNOWN, Marks, Thoughts, marks_of
 from tests.llama import build
 from tests.llama.conftest import MEMORY
 from tests.llama.test_chat import Letters, read
