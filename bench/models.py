@@ -39,7 +39,8 @@ _SAMPLES = ("\n", "    ", "():", "(", ")", "[", "]", " = ", ", ", ".\n", "```", 
 class Shape:
     """A model's dimensions. `vocabulary` counts tokens, `context` positions.
 
-    `head` is the width of a head, where that is not the model's width over the heads.
+    `head` is the width of a head, where that is not the model's width over the heads. A model
+    that never `ends` goes on to the last position: what it draws is no end token, greedily.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Shape:
     kind: gguf.GGMLQuantizationType
     template: str | None = CHATML
     head: int = 0
+    ends: bool = True
 
     @property
     def head_width(self) -> int:
@@ -121,7 +123,8 @@ def write(shape: Shape, path: Path, *, seed: int = 1, **metadata: str) -> Path:
             writer.add_tensor(name, np.ones(dimensions, np.float32))
         else:
             scale = scales.get(stem, 1.5 / dimensions[1] ** 0.5)
-            _add(writer, stem, random, dimensions, shape.kind, scale=scale)
+            silent = len(CONTROL) if stem == "output" and not shape.ends else 0
+            _add(writer, stem, random, dimensions, shape.kind, scale=scale, silent=silent)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -226,19 +229,23 @@ def _add(
     kind: gguf.GGMLQuantizationType,
     *,
     scale: float,
+    silent: int = 0,
 ) -> None:
-    """Add a matrix of `size` (rows, columns), standard deviation `scale`, stored as `kind`."""
+    """Add a matrix of `size` (rows, columns), standard deviation `scale`, stored as `kind`; its
+    last `silent` rows are 0."""
+    rows, columns = size
     if kind in (F16, F32):
         data: NDArray[np.generic] = random.standard_normal(size, np.float32) * scale
+        data[rows - silent :] = 0
         writer.add_tensor(f"{name}.weight", data.astype(np.float16) if kind is F16 else data)
         return
     # Quantised blocks are drawn as bytes: a scale, then 32 values of 8 or 4 bits.
     bits, spread = (8, 73.9) if kind is gguf.GGMLQuantizationType.Q8_0 else (4, 4.6)
-    rows, columns = size
     blocks = rows * columns // 32
     data = np.empty((blocks, 2 + 4 * bits), np.uint8)
     data[:, :2] = np.full(blocks, scale / spread, np.float16).view(np.uint8).reshape(blocks, 2)
     data[:, 2:] = random.integers(0, 256, (blocks, 4 * bits), np.uint8)
+    data[blocks - silent * columns // 32 :, :2] = 0  # a scale of 0
     writer.add_tensor(f"{name}.weight", data.reshape(rows, -1), raw_dtype=kind)
 
 

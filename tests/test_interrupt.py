@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,8 +160,9 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(text: str):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights, slow enough that a reply of its whole window takes seconds."""
-    return models.write(models.SHAPES["5m"], tmp_path_factory.mktemp("models") / "5m.gguf")
+    """Random weights that never end a reply, slow enough that a whole window takes seconds."""
+    shape = replace(models.SHAPES["5m"], context=16_384, ends=False)
+    return models.write(shape, tmp_path_factory.mktemp("models") / "endless.gguf")
 
 
 def writing(model: Path, text: str) -> subprocess.Popen[str]:

@@ -28,13 +28,13 @@ def model(tiny_path: Path) -> Iterator[LlamaModel]:
 
 @pytest.fixture(scope="session")
 def slow_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shape = models.Shape("slow", 768, 6, 12, 4, 4_096, 2_048, 4_096, models.F16)
+    shape = models.Shape("slow", 768, 6, 12, 4, 4_096, 2_048, 4_096, models.F16, ends=False)
     return models.write(shape, tmp_path_factory.mktemp("models") / "slow.gguf")
 
 
 @pytest.fixture(scope="module")
 def slow_model(slow_path: Path) -> Iterator[LlamaModel]:
-    """Tens of milliseconds a token, a second or more for a long prompt."""
+    """Tens of milliseconds a token, a second or more for a long prompt; no reply ends early."""
     with LlamaModel(slow_path, memory_bytes=MEMORY, threads=1) as loaded:
         yield loaded
 
