@@ -100,7 +100,7 @@ def role(messages: Sequence[dict[str, object]]) -> str:
         return "label"
     if prompt.startswith("Does "):
         return "yes-no"
-    return "read" if prompt.endswith("Which number?") else "spell"
+    return "read" if prompt.endswith("Which one?") else "spell"
 
 
 def shortened(item: Row) -> np.ndarray:

@@ -36,7 +36,7 @@ from models.nano.muon import Muon
 from models.nano.network import Network, Shape
 
 #: Steps between two entries of the log, and between two probes.
-LOG_EVERY, PROBE_EVERY = 20, 200
+LOG_EVERY, PROBE_EVERY = 20, 300
 #: Batches of rows of like length that each process makes of its part of a step.
 PARTS = 2
 
@@ -49,7 +49,7 @@ class Plan:
     """All that decides what a run does. Rates are peaks; they rise, stay and fall to 0."""
 
     seed: int = 1
-    steps: int = 2_250
+    steps: int = 4_500
     rows: int = 16  # root dialogues in a step
     workers: int = 40  # sub-calls in a step
     muon_rate: float = 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -106,9 +107,15 @@ def test_a_workers_reply_is_right_and_short() -> None:
             assert asked.reply
             assert 0 <= asked.chance < 1
             if asked.role == "read":
-                assert asked.reply.isdigit()
+                assert f" ({asked.reply})" in asked.prompt
             if asked.role in ("label", "spell"):
                 assert asked.reply in asked.prompt
+
+
+def test_texts_with_a_label_have_no_marks_that_tables_put_between_fields() -> None:
+    for seed in range(2_000):
+        text = worker(seed, "train", "label").prompt.partition("\n")[2]
+        assert re.fullmatch(r"[\w ]+", text), text
 
 
 def test_a_number_that_is_a_value_is_no_limit(stage: Stage) -> None:

@@ -115,6 +115,8 @@ _AFTER += [
     " (on days|at any time|only|strictly) (after|past) {x}",
     " (newer|later|younger) than {x}",
 ]
+_AFTER += [" (once|when|as soon as) {x} (had gone|had ended|was gone|lay behind|had come and gone)"]
+_AFTER += [" (in|from|for|during) (the time|all days|what came) (after|beyond|past) {x}"]
 _AFTER += [" (dated|made|written|entered|that came|that are) (after|later than) {x}"]
 _BEFORE = [" before {x}", " earlier than {x}", " up to but not on {x}", " until before {x}"]
 _BEFORE += [" older than {x}", " preceding {x}", " (only before {x})", " on days earlier than {x}"]
@@ -124,6 +126,8 @@ _BEFORE += [
     " with a date before {x}",
 ]
 _BEFORE += [" (on days|at any time|only|strictly) before {x}", " (older|earlier) than {x}"]
+_BEFORE += [" (before|preceding|leading up to|ahead of the day) {x}( came| arrived| was there|)"]
+_BEFORE += [" (as long as|while) {x} (was|lay|is) (still |)(to come|ahead|not there yet)"]
 _BEFORE += [" (dated|made|written|entered|that came|that are) (before|earlier than) {x}"]
 _WITHIN = [" between {x} and {y}", " from {x} to {y}", " from {x} until {y}", " {x} to {y}"]
 _WITHIN += [
@@ -134,6 +138,10 @@ _WITHIN += [
 _WITHIN += [" dated {x} to {y}", " (between {x} and {y})", " in the days from {x} up to {y}"]
 _WITHIN += [" (dated|made|written|entered|falling|lying) (from|between) {x} (to|and|until) {y}"]
 _WITHIN += [" (over|for|in) the (time|period|span|days) (from|between) {x} (to|and|until) {y}"]
+_WITHIN += [
+    " (beginning|starting on|starting with|from) {x} (and|,|) (up to|to|ending on|till) {y}"
+]
+_WITHIN += [" (inside|in) the (range|span|stretch) (of |){x} (to|and|-|until) {y}"]
 _IN = [" in {x}", " during {x}", " dated {x}", " in the month {x}", " of {x}", " for {x}"]
 _IN += [" (only {x})", " that fall in {x}", " in the course of {x}", " with a date in {x}"]
 _IN += [" (dated|made|written|entered|that happened) (in|during) (|the month of |the month ){x}"]
@@ -177,6 +185,14 @@ _OVER += [" (where|if|whenever) (the |){f} (exceeds|is over|is above|is greater 
 _OVER += [" (with|having|showing) (a |){f} (over|above|of more than|beyond) {x}"]
 _UNDER += [" (where|if|whenever) (the |){f} (is under|is below|is smaller than|stays under) {x}"]
 _UNDER += [" (with|having|showing) (a |){f} (under|below|of less than) {x}"]
+_OVER += [" (of|showing|which come with) (a |){f} (larger|greater|higher) than {x}"]
+_OVER += [
+    " (if their|provided their|because their) {f} (is more than|tops|passes|is above) {x}",
+]
+_UNDER += [" (of|showing|which come with) (a |){f} (less|lower) than {x}"]
+_UNDER += [
+    " (if their|provided their|because their) {f} (is less than|lies below|does not reach) {x}"
+]
 _HELD_OVER = [" whose {f} exceeds {x}", " that have a {f} greater than {x}"]
 _HELD_UNDER = [" whose {f} stays beneath {x}", " that have a {f} smaller than {x}"]
 

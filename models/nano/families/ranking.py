@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.nano.families import places
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
 
@@ -36,6 +37,7 @@ MOST = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("count", "first"),
             "the (most common|most frequent|commonest) {b}{c}",
             "the {b} (with|that has|that comes with) the (most "
             "{w}|(highest|largest|greatest|biggest|top) (number|count) of {w}){c}",
@@ -43,6 +45,7 @@ MOST = Wording(
             "most|most frequently){c}",
         ),
         asks=(
+            *places.asks("count", "first"),
             "which {b} (has|gets|takes|holds|comes with) the most {w}{c}",
             "which {b} (occurs|appears|turns up|is found|is listed|comes up) (most often|the "
             "most){c}",
@@ -83,6 +86,7 @@ SECOND = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("count", "second"),
             "the second most (common|frequent) {b}{c}",
             "the {b} (with|that has|that comes with) the second (most "
             "{w}|(highest|largest|greatest) (number|count) of {w}){c}",
@@ -90,6 +94,7 @@ SECOND = Wording(
             "one) by (number of {w}|count|frequency){c}",
         ),
         asks=(
+            *places.asks("count", "second"),
             "which {b} (has|gets|takes|holds|comes with) the second most {w}{c}",
             "which {b} (occurs|appears|turns up|is found|comes up) second most often{c}",
             "which {b} (comes|is|ranks) (second|number two) by (number of {w}|count|frequency){c}",
@@ -133,6 +138,7 @@ LEAST = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("count", "last"),
             "the (least common|least frequent|rarest) {b}{c}",
             "the {b} (with|that has|that comes with) the (fewest {w}|(lowest|smallest) "
             "(number|count) of {w}){c}",
@@ -140,6 +146,7 @@ LEAST = Wording(
             "least|least frequently){c}",
         ),
         asks=(
+            *places.asks("count", "last"),
             "which {b} (has|gets|takes|holds|comes with) the fewest {w}{c}",
             "which {b} (occurs|appears|turns up|is found|is listed|comes up) (least "
             "often|the least){c}",

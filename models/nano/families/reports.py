@@ -119,27 +119,31 @@ def _told(
     return capital(rng.choice(event.held).format(k=key, **fields))
 
 
-def marked(text: str, question: str, gold: str) -> tuple[str, int, int]:
-    """The report as the reading program numbers it; the answer's number; how many there are."""
-    spans: list[str] = []
+def marked(text: str, question: str, gold: str) -> tuple[str, str, int]:
+    """The report as the reading program marks it; the answer's mark; how many there are."""
+    spans: dict[str, str] = {}
 
     def mark(found: re.Match[str]) -> str:
-        if found[0] in question:
-            return found[0]
-        spans.append(found[0])
-        return f"[{len(spans)}] {found[0]}"
+        span = found[0]
+        if span in question:
+            return span
+        kind = "name" if " " in span else "day" if "-" in span else "word"
+        kind = "number" if span.isdigit() else kind
+        number = sum(known.startswith(kind) for known in spans) + 1
+        spans[f"{kind} {number}"] = span
+        return f"{span} ({kind} {number})"
 
-    numbered = re.sub(SPAN, mark, text)
-    return numbered, spans.index(gold) + 1, len(spans)
+    shown = re.sub(SPAN, mark, text)
+    return shown, next(known for known, span in spans.items() if span == gold), len(spans)
 
 
 def _reader(gold: str) -> Callable[[str], str]:
-    """A perfect reader: the number that stands before the right value, or 0."""
-    spot = re.compile(rf"\[(\d+)\] {re.escape(gold)}(?![\w-])")
+    """A perfect reader: the mark that stands behind the right value, or ''."""
+    spot = re.compile(rf"(?<![\w-]){re.escape(gold)} \((\w+ \d+)\)")
 
     def reply(prompt: str) -> str:
         found = spot.search(prompt)
-        return found[1] if found else "0"
+        return found[1] if found else ""
 
     return reply
 

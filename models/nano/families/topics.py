@@ -10,6 +10,7 @@ import random
 import re
 from dataclasses import dataclass
 
+from models.nano import phrasing
 from models.nano.lexicon import FIRST_NAMES, PLACES, Split, words
 
 #: Group → label → the words that tell it.
@@ -44,37 +45,69 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 
-#: `{w}` is the word that tells, `{n}` a name, `{p}` a place.
+#: `{w}` is the word that tells, `{n}` a name, `{p}` a place; alternatives as in `phrasing`. No
+#: marks: some formats of tables have them between fields.
+_WHEN = "(|| today| once more| last week| all day| for hours| at noon| by now| again| as ever)"
 _SENTENCES = {
     "topic": (
-        "{n} spoke of the {w} all day",
-        "the {w} was not what {n} had hoped for",
-        "in {p} everybody knows about the {w}",
-        "nobody told {n} that the {w} was there",
-        "they say the {w} in {p} is the best",
-        "another {w} was seen by {n}",
-        "{n} asked twice about a {w}",
-        "it had to be the {w} again",
-        "after the {w} came {n} and then the rest",
-        "she wrote to {n} that one {w} is enough",
+        "{n} (spoke|talked|heard|wrote|read|dreamt|sang|knew|said much) (of|about) (the|a|that) {w}"
+        + _WHEN,
+        "(the|that|every|no|each) {w} (was|is|had been|will be) (not|just|all|exactly|hardly) "
+        "what {n} (had hoped for|wanted|expected|needed|meant|had in mind)",
+        "(in|near|around|outside) {p} (everybody|nobody|hardly anyone|somebody|each of us) "
+        "(knows|talks|asks|cares|hears) about (the|a|that|some) {w}",
+        "(nobody|somebody|we|they|it was I that) (told|reminded|warned|asked) {n} that (the|a) {w} "
+        "(was|would be) (there|gone|late|near|in {p})",
+        "(they|people|some|all) (say|think|hear|claim) the {w} (in|of|near) {p} is (the "
+        "best|fine|worth it|too much|like no other)",
+        "(another|the other|a second|the same|the first|this) {w} was (seen|found|wanted|shown|"
+        "brought|met) by {n}" + _WHEN,
+        "{n} (asked|called|wrote|came|waited|hoped) (twice|often|in vain|at last|) (about|for|"
+        "because of|due to) (a|the) {w}" + _WHEN,
+        "it (had to be|was always|is|may be|cannot be) the {w}" + _WHEN,
+        "(after|before|beside|without|instead of|next to) the {w} (came|stood|was|went) {n}"
+        "(| and then the rest| in {p}| as usual)",
+        "(she|he|I|we|someone) (wrote|said|told it) to {n} that (one|this|a|no|the) {w} is "
+        "(enough|needed|too much|to come|all there was)",
+        "{n} (took|brought|saw|left|found|kept|wanted|missed|got) (the|a|one|that|his|her) {w} "
+        "(in|at|to|from|near|for) {p}" + _WHEN,
+        "{w} (that|this) (was|is) (it|all|the thing|what {p} is known for)",
+        "(with|for|thanks to|because of|about) (the|a|that|such a) {w} {n} (stays|went|came|is) "
+        "(in|to|near|from) {p}" + _WHEN,
+        "(if|unless|since|because) (the|a) {w} (comes|fails|is there|matters) {n} (stays|goes|"
+        "waits|is at ease)",
+        "(all|half|most) of {p} (has|wants|sees|got|awaits) (a|the|its) {w}" + _WHEN,
     ),
     "mood": (
-        "{n} was {w} when the letter came",
-        "all the way to {p} they were {w}",
-        "{n} looked {w} and said nothing",
-        "we had never seen {n} so {w}",
-        "the whole of {p} seemed {w} that day",
-        "why is {n} always {w} in the morning",
-        "{n} came home {w} once more",
-        "nobody in {p} was as {w} as {n}",
+        "{n} (was|is|sat|became|grew|remained|lay) {w} (when|as|after|before) the (letter|guest|"
+        "train|call|end) came",
+        "(all the way|on the road|back|half the way) to {p} (they|we|all|both) were {w}",
+        "{n} (looked|seemed|felt|appeared|turned) {w}(| and said nothing| at first| to us all)"
+        + _WHEN,
+        "(we|they|I) had (never|rarely|often|once) (seen|known|found|met) {n} (so|as|quite so) {w}",
+        "(the whole|half|all|most) of {p} (seemed|was|felt|looked) {w} (that day|then|too|at "
+        "last|in those days)",
+        "why is {n} (always|never|so|still|suddenly) {w} (in the morning|at night|here|in {p}|of "
+        "late)",
+        "{n} (came|went|drove|walked|ran) (home|in|out|away|past) {w}" + _WHEN,
+        "(nobody|who else|hardly anyone|no one) in {p} was as {w} as {n}",
+        "(so|very|too|rather|a bit|truly) {w} (was|is|were) {n}(| in {p}| and the others)" + _WHEN,
+        "(since|after|because of|with) (that|the news|it all) {n} (is|was|has been|stayed) {w}"
+        + _WHEN,
+        "{w} as ever {n} (went|turned|wrote|looked|came) (to|back to|towards) {p}",
     ),
     "question": (
-        "{w} did {n} see in {p}",
-        "{w} was it that {n} meant",
-        "please say {w} {n} did it",
-        "{w} does {n} go to {p}",
-        "tell {n} {w} that was",
-        "{w} will {n} say about {p}",
+        "{w} did {n} (see|meet|want|write|sing|go|say it) (in|near|to|about|from) {p}",
+        "{w} (was|is) it that {n} (meant|wanted|saw|said|needed)" + _WHEN,
+        "(please say|tell us|do you know|say|ask them|it is unclear|no idea) {w} {n} "
+        "(did|does|saw|wants|got) it" + _WHEN,
+        "{w} (does|would|should|can|must|might) {n} (go|come|write|return|speak) (to|from|near) "
+        "{p}",
+        "(tell|ask|remind|show|let us ask) {n} {w} (that|this|it) (was|is|will be|would be)",
+        "{w} (will|would|could|has) {n} (say|said|hear|ask|find) about {p}" + _WHEN,
+        "(and|but|so|now|well|then) {w} (is|was|are) {n} (to|in|from|of|for) {p}",
+        "{n} (asks|wonders|asked|forgot|knows|was told) {w} (we|they|people|others) (did|do|went|"
+        "saw) it" + _WHEN,
     ),
 }
 _HELD_SENTENCES = {
@@ -105,7 +138,7 @@ class Labels:
         """A text of that label."""
         word = rng.choice(GROUPS[self.group][label].split()).replace("-", " ")
         sentences = (_HELD_SENTENCES if split == "held" else _SENTENCES)[self.group]
-        return rng.choice(sentences).format(
+        return phrasing.pick(rng, rng.choice(sentences)).format(
             w=word,
             n=rng.choice(words(FIRST_NAMES, split)),
             p=rng.choice(words(PLACES, split)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.nano.families import places
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
 
@@ -34,6 +35,7 @@ MOST_TOTAL = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("total", "first"),
             "the {b} (with|that has|that shows|that reaches) the "
             "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
             "{n}{c}",
@@ -43,6 +45,7 @@ MOST_TOTAL = Wording(
             "(highest|largest|greatest|biggest){c}",
         ),
         asks=(
+            *places.asks("total", "first"),
             "which {b} (has|shows|reaches|gets|comes to) the "
             "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
             "{n}{c}",
@@ -88,6 +91,7 @@ SECOND_TOTAL = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("total", "second"),
             "the {b} (with|that has|that shows|that reaches) the second "
             "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
             "{n}{c}",
@@ -97,6 +101,7 @@ SECOND_TOTAL = Wording(
             "second (highest|largest|greatest|biggest){c}",
         ),
         asks=(
+            *places.asks("total", "second"),
             "which {b} (has|shows|reaches|gets|comes to) the second "
             "(highest|largest|greatest|biggest) (total|overall|combined|summed|accumulated) "
             "{n}{c}",
@@ -143,6 +148,7 @@ LEAST_TOTAL = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("total", "last"),
             "the {b} (with|that has|that shows|that reaches) the (lowest|smallest) "
             "(total|overall|combined|summed|accumulated) {n}{c}",
             "the {b} (with|that has) the least {n} (in total|in all|altogether|taken "
@@ -151,6 +157,7 @@ LEAST_TOTAL = Wording(
             "(lowest|smallest){c}",
         ),
         asks=(
+            *places.asks("total", "last"),
             "which {b} (has|shows|reaches|gets|comes to) the (lowest|smallest) "
             "(total|overall|combined|summed|accumulated) {n}{c}",
             "which {b} has the least {n} (in total|in all|altogether|taken together|summed up){c}",
@@ -190,6 +197,7 @@ MOST_MEAN = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("mean", "first"),
             "the {b} (with|that has|that shows|that reaches) the "
             "(highest|largest|greatest|biggest) (average|mean) {n}{c}",
             "the {b} (with|that has) the most {n} on average{c}",
@@ -197,6 +205,7 @@ MOST_MEAN = Wording(
             "(highest|largest|greatest|biggest){c}",
         ),
         asks=(
+            *places.asks("mean", "first"),
             "which {b} (has|shows|reaches|gets|comes to) the "
             "(highest|largest|greatest|biggest) (average|mean) {n}{c}",
             "which {b} has the most {n} on average{c}",
@@ -233,12 +242,14 @@ LEAST_MEAN = Wording(
     ),
     Composed(
         nouns=(
+            *places.nouns("mean", "last"),
             "the {b} (with|that has|that shows|that reaches) the (lowest|smallest) "
             "(average|mean) {n}{c}",
             "the {b} (with|that has) the least {n} on average{c}",
             "the {b} (whose|of which the) (average|mean) {n} is (lowest|smallest){c}",
         ),
         asks=(
+            *places.asks("mean", "last"),
             "which {b} (has|shows|reaches|gets|comes to) the (lowest|smallest) "
             "(average|mean) {n}{c}",
             "which {b} has the least {n} on average{c}",

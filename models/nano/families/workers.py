@@ -1,8 +1,8 @@
 """Family g: what sub-calls are asked to do: label a text, read a value, say yes or no.
 
-A label is answered by its name, which training knows; a reading by a number, so that nothing
-need be spelled; a part of the readings asks for the value itself, so that spelling grows with
-the model.
+A label is answered by its name, which training knows; a reading by a mark ("name 2"), so that
+nothing need be spelled; a part of the readings asks for the value itself, so that spelling grows
+with the model.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def worker(seed: int, split: Split, role: str | None = None) -> Worker:
 
 
 def _reading(rng: random.Random, seed: int, split: Split, role: str) -> Worker:
-    """A report, with what could be the answer numbered as the reading program does."""
+    """A report, with what could be the answer marked as the reading program does."""
     report, question, gold = reports.report(rng, split)
     if role == "spell":
         return Worker(role, seed, f"{report}\n{question}\nCopy the answer.", gold, 0.0)
-    marked, number, count = reports.marked(report, question, gold)
-    return Worker(role, seed, f"{marked}\n{question}\nWhich number?", str(number), 1 / count)
+    marked, mark, count = reports.marked(report, question, gold)
+    return Worker(role, seed, f"{marked}\n{question}\nWhich one?", mark, 1 / count)
