@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"records", "fences", "thoughts", "jsontext", "helpers", "closing"},
     {"errors"},
-    {"paths", "units", "confine", "starting", "forms"},
+    {"paths", "units", "confine", "starting", "forms", "options"},
     {"limits", "spool", "packages", "catalog"},
     {"prompt", "past", "eventfile", "replies"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline", "part"},
