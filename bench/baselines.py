@@ -36,6 +36,7 @@ from models.nano.families.task import Task, score
 from models.nano.tasks import needle_task
 from rlm_local.catalog import DEFAULT_MODEL, digest, present
 from rlm_local.limits import Limits
+from rlm_local.options import ModelOptions
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 
@@ -278,7 +279,9 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         Runtime(
-            model=arguments.model, limits=limits, context_tokens=arguments.context_tokens
+            model=arguments.model,
+            limits=limits,
+            options=ModelOptions(context_tokens=arguments.context_tokens),
         ) as runtime,
     ):
         info = runtime.model.info

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rlm_local.errors import RlmError as RlmError
     from rlm_local.limits import Limits as Limits
+    from rlm_local.options import ModelOptions as ModelOptions
     from rlm_local.records import Answer as Answer
     from rlm_local.records import Event as Event
     from rlm_local.records import StopReason as StopReason
     from rlm_local.runtime import Runtime as Runtime
     from rlm_local.runtime import ask as ask
 
-__all__ = ["Answer", "Event", "Limits", "RlmError", "Runtime", "StopReason", "ask"]
+__all__ = ["Answer", "Event", "Limits", "ModelOptions", "RlmError", "Runtime", "StopReason", "ask"]
 
 _HOMES = {
     "Answer": "records",
     "Event": "records",
     "Limits": "limits",
+    "ModelOptions": "options",
     "RlmError": "errors",
     "Runtime": "runtime",
     "StopReason": "records",

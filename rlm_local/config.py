@@ -37,18 +37,16 @@ import msgspec
 from rlm_local.catalog import DEFAULT_MODEL, adapter
 from rlm_local.errors import ConfigError
 from rlm_local.limits import Limits
-from rlm_local.records import Adapter, KvChoice, LayerChoice, Mode, Record, TurnForm
+from rlm_local.options import ModelOptions
+from rlm_local.records import Adapter, Mode, TurnForm
 from rlm_local.units import parse_bytes, parse_seconds
 
 
-class Config(Record, frozen=True):
+class Config(ModelOptions, frozen=True):
     """Everything that can be set for a question, beside the question and its prompt.
 
-    `lora` and `sub_lora` are adapters, each "FILE" or "FILE:SCALE". `context_tokens` is
-    the model's window, `threads` what each model computes with, `kv_type` how their KV
-    caches are stored and `gpu_layers` how many of each one's layers are on a GPU; None
-    and "auto" leave the choice to the engine. `speculate`: tokens are guessed where that
-    is faster, those of `model` also by `draft_model`, a small one with the same tokens.
+    `lora` and `sub_lora` are adapters, each "FILE" or "FILE:SCALE". `draft_model` is a
+    small one with the same tokens, which guesses those of `model`, if `speculate`.
     """
 
     model: str = DEFAULT_MODEL
@@ -60,11 +58,6 @@ class Config(Record, frozen=True):
     seed: int = 0
     reuse_calls: bool = False
     replace_bad_bytes: bool = False
-    context_tokens: int | None = None
-    threads: int | None = None
-    kv_type: KvChoice = "auto"
-    gpu_layers: LayerChoice = "auto"
-    speculate: bool = True
     draft_model: str | None = None
     limits: Limits = Limits()
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from rlm_local import catalog
 from rlm_local.errors import ConfigError, UsageError
 from rlm_local.model import Model
-from rlm_local.records import Adapter, KvChoice, LayerChoice
+from rlm_local.options import ModelOptions
+from rlm_local.records import Adapter, LayerChoice
 from rlm_local.remote import is_url
 from rlm_local.starting import Starting
 
@@ -59,12 +60,11 @@ class Engines:
         load: Load,
         *,
         memory_bytes: int,
-        kv_type: KvChoice = "auto",
-        gpu_layers: LayerChoice = "auto",
+        options: ModelOptions = ModelOptions(),  # noqa: B008  # frozen
         report: Callable[[str], Report],
     ) -> None:
         """`report` gives what is told of the loading under a heading."""
-        self._rooms = Rooms(model, sub_model, memory_bytes, kv_type, gpu_layers)
+        self._rooms = Rooms(model, sub_model, memory_bytes, options)
         self._root = self._begin(model, load, report("loading"))
         self._sub = (
             None
@@ -153,8 +153,7 @@ class Rooms:
         model: Wanted | Model,
         sub_model: Wanted | Model | None,
         memory_bytes: int,
-        kv_type: KvChoice,
-        gpu_layers: LayerChoice,
+        options: ModelOptions,
     ) -> None:
         #: Those that take memory of this machine, and are not loaded yet.
         self.local = [
@@ -164,8 +163,7 @@ class Rooms:
         ]
         self._sub_model = sub_model
         self._memory_bytes = memory_bytes
-        self._kv_type = kv_type
-        self._gpu_layers = gpu_layers
+        self._options = options
         self._lock = threading.Lock()
         self._reckoned: list[Room] | None = None
 
@@ -176,12 +174,13 @@ class Rooms:
 
     def _layers(self, wanted: Wanted) -> LayerChoice:
         """As many as were asked for; all of a sub-model that has fewer."""
-        if wanted is not self._sub_model or self._gpu_layers in ("auto", 0) or is_url(wanted.name):
-            return self._gpu_layers
+        asked = self._options.gpu_layers
+        if wanted is not self._sub_model or asked in ("auto", 0) or is_url(wanted.name):
+            return asked
         from rlm_local.llama import inspect
 
         file = inspect(catalog.present(wanted.name).path)
-        return min(self._gpu_layers, file.layers + 1)
+        return min(asked, file.layers + 1)
 
     def _part(self, wanted: Wanted) -> Room:
         if len(self.local) < 2 or wanted not in self.local:
@@ -202,7 +201,7 @@ class Rooms:
             Share(
                 inspect(catalog.present(each.name).path, each.adapters),
                 each.context_tokens,
-                self._kv_type,
+                self._options.kv_type,
             )
             for each in self.local
         ]

@@ -31,12 +31,11 @@ from rlm_local.eventfile import (
     still_running,
     write_synced,
 )
+from rlm_local.options import ModelOptions
 from rlm_local.past import PASSING
 from rlm_local.paths import data_folder
 from rlm_local.records import (
     Event,
-    KvChoice,
-    LayerChoice,
     ModelInfo,
     Record,
     Resumed,
@@ -99,7 +98,7 @@ def new_run_id() -> str:
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}-{secrets.token_hex(2)}"
 
 
-class RunSetup(Record, frozen=True):
+class RunSetup(ModelOptions, frozen=True):
     """What a run was asked with, so that it can be taken up again.
 
     `model` is a name, a path or a URL, `info` what it was then, with its adapters;
@@ -111,17 +110,12 @@ class RunSetup(Record, frozen=True):
     format: int
     model: str
     info: ModelInfo
-    context_tokens: int | None
-    threads: int | None
     sources: tuple[str, ...]
     replace_bad_bytes: bool
     identity: str
     sub_model: str | None = None
     sub_info: ModelInfo | None = None
     reuse_calls: bool = False
-    kv_type: KvChoice = "auto"
-    gpu_layers: LayerChoice = "auto"
-    speculate: bool = True
     draft_model: str | None = None
 
 

@@ -14,6 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast, get_args
 
+from msgspec.structs import replace
+
 from rlm_local import controller
 from rlm_local.catalog import DEFAULT_MODEL, find, verified
 from rlm_local.closing import Closing
@@ -24,10 +26,11 @@ from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
 from rlm_local.memo import MemoModel
 from rlm_local.model import Model
+from rlm_local.options import ModelOptions
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
-from rlm_local.records import Adapter, Answer, Event, KvChoice, LayerChoice, Mode, TurnForm
+from rlm_local.records import Adapter, Answer, Event, Mode, TurnForm
 from rlm_local.remote import is_url
 from rlm_local.runs import CHECKPOINTS, PROMPT, SETUP_FORMAT, RunSetup, RunStore
 from rlm_local.sandbox import Sandbox
@@ -99,13 +102,9 @@ class Runtime(Closing):
         sub_model: str | Path | Model | None = None,
         lora: Lora = (),
         sub_lora: Lora = (),
-        limits: Limits | None = None,
-        context_tokens: int | None = None,
-        threads: int | None = None,
-        kv_type: KvChoice = "auto",
-        gpu_layers: LayerChoice = "auto",
-        speculate: bool = True,
         draft_model: str | Path | None = None,
+        limits: Limits | None = None,
+        options: ModelOptions = ModelOptions(),  # noqa: B008  # frozen
         reuse_calls: bool = False,
         sandbox: Sandbox | None = None,
         store: RunStore | None = None,
@@ -114,33 +113,25 @@ class Runtime(Closing):
         """Begin to start the parts; nothing is waited for, errors come out of `ask`.
 
         `sub_lora` without a `sub_model` makes one of `model`, in a worker of its own.
-        `context_tokens` is the window to give `model`, `threads` what each computes
-        with, `kv_type` how its KV cache is stored, `gpu_layers` how many of its layers
-        are on a GPU, and of a sub-model's, if it has as many, else all; None and "auto"
-        leave it to the engine. `speculate`: guess tokens where that is faster;
-        `draft_model`, a small one with the same tokens, guesses those of `model` then,
-        too. A model or `sandbox` that is handed over ready stays its owner's to close.
+        `draft_model`, a small one with the same tokens, guesses those of `model`, if the
+        `options` let tokens be guessed. A model or `sandbox` that is handed over ready
+        stays its owner's to close.
         """
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
-        self._context_tokens = context_tokens
-        self._threads = threads
-        self._kv_type = kv_type
-        self._gpu_layers = gpu_layers
-        self._speculate = speculate
-        self._draft_model = draft_model if speculate else None
+        self._options = options
+        self._draft_model = draft_model if options.speculate else None
         self._reuse_calls = reuse_calls
         self._progress = progress
         self._closing = threading.Event()
         if sub_model is None and sub_lora:
             sub_model = model
         self._engines = Engines(
-            wanted(model, lora, context_tokens, self._draft_model),
+            wanted(model, lora, options.context_tokens, self._draft_model),
             None if sub_model is None else wanted(sub_model, sub_lora),
             self._load,
             memory_bytes=self.limits.model_memory_bytes,
-            kv_type=kv_type,
-            gpu_layers=gpu_layers,
+            options=options,
             report=self._report,
         )
         self._sandbox = sandbox
@@ -260,15 +251,11 @@ class Runtime(Closing):
                 sub_model=None if sub_info is None else sub_info.path or sub_info.name,
                 sub_info=sub_info,
                 reuse_calls=self._reuse_calls,
-                context_tokens=self._context_tokens,
-                threads=self._threads,
-                kv_type=self._kv_type,
-                gpu_layers=self._gpu_layers,
-                speculate=self._speculate,
                 draft_model=None if draft is None else str(draft),
                 sources=tuple(map(str, prompt.sources)),
                 replace_bad_bytes=prompt.bad_bytes == "replace",
                 identity=prompt.identity,
+                **self._options.by_name(),
             )
         )
         if not prompt.sources:
@@ -331,14 +318,12 @@ class Runtime(Closing):
         return load_model(
             model.name,
             adapters=model.adapters,
-            memory_bytes=room.memory_bytes,
-            context_tokens=room.context_tokens,
-            threads=self._threads,
-            kv_type=self._kv_type,
-            gpu_layers=room.gpu_layers,
-            gpu_share=room.gpu_share,
-            speculate=self._speculate,
             draft=model.draft,
+            memory_bytes=room.memory_bytes,
+            gpu_share=room.gpu_share,
+            options=replace(
+                self._options, context_tokens=room.context_tokens, gpu_layers=room.gpu_layers
+            ),
             progress=report,
             notice=self._notice,
         )
@@ -377,29 +362,25 @@ def load_model(
     name: str | Path,
     *,
     adapters: Sequence[Adapter] = (),
-    memory_bytes: int,
-    context_tokens: int | None = None,
-    threads: int | None = None,
-    kv_type: KvChoice = "auto",
-    gpu_layers: LayerChoice = "auto",
-    gpu_share: float = 1.0,
-    speculate: bool = True,
     draft: str | Path | None = None,
+    memory_bytes: int,
+    gpu_share: float = 1.0,
+    options: ModelOptions = ModelOptions(),  # noqa: B008  # frozen
     progress: Callable[[int, int], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Model:
     """The model `name` with LoRA `adapters`, checked against the catalogue and loaded; or the
     one on the server that `name` is the URL of.
 
-    `draft` guesses for it, if `speculate`: a name or a path too. `notice` is told what it
-    does without, and when its worker has died. Here, and nowhere else, a name becomes a
-    Model. Raises ConfigError, ModelError.
+    `draft` guesses for it, if the `options` let it: a name or a path too. `notice` is told
+    what it does without, and when its worker has died. Here, and nowhere else, a name
+    becomes a Model. Raises ConfigError, ModelError.
     """
     if is_url(name):
         check_remote(name, adapters)
         from rlm_local.remote.model import RemoteModel
 
-        return RemoteModel(str(name), context_tokens=context_tokens)
+        return RemoteModel(str(name), context_tokens=options.context_tokens)
     path = verified(name).path
     size = path.stat().st_size
     from rlm_local.llama import LlamaModel
@@ -408,13 +389,13 @@ def load_model(
         path,
         memory_bytes=memory_bytes,
         adapters=adapters,
-        context_tokens=context_tokens,
-        threads=threads,
-        kv_type=kv_type,
-        gpu_layers=gpu_layers,
+        context_tokens=options.context_tokens,
+        threads=options.threads,
+        kv_type=options.kv_type,
+        gpu_layers=options.gpu_layers,
         gpu_share=gpu_share,
-        speculate=speculate,
-        draft=verified(draft).path if draft is not None and speculate else None,
+        speculate=options.speculate,
+        draft=verified(draft).path if draft is not None and options.speculate else None,
         progress=progress and (lambda fraction: progress(int(fraction * size), size)),
         notice=notice,
         states=cache_folder("prefixes"),

@@ -10,6 +10,7 @@ import pytest
 
 from rlm_local import cli, runtime
 from rlm_local.model import ScriptedModel
+from rlm_local.options import ModelOptions
 from rlm_local.records import Observation, Request, SubCalled
 from rlm_local.runs import CHECKPOINTS, PROMPT, RunStore
 from tests.fakes import FakeRepl, FakeSandbox, cell
@@ -146,16 +147,16 @@ def test_fork_asks_anew_from_a_turn_on(run: Run, text: str, asked: list[Request]
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"), [(["--lora", "style.gguf"], True), (["--model", "other.gguf"], False)]
+    ("changed", "kept"), [(["--lora", "style.gguf"], True), (["--model", "other.gguf"], False)]
 )
 def test_what_was_set_for_a_model_stays_with_it(
-    options: list[str], kept: bool, run: Run, text: str, monkeypatch: pytest.MonkeyPatch
+    changed: list[str], kept: bool, run: Run, text: str, monkeypatch: pytest.MonkeyPatch
 ):
     """An adapter does not make another model of it, for which window and draft would be others."""
     loaded: list[tuple[object, object]] = []
 
-    def load(name: object, *, context_tokens: object, draft: object, **_: object) -> ScriptedModel:
-        loaded.append((context_tokens, draft))
+    def load(name: object, *, options: ModelOptions, draft: object, **_: object) -> ScriptedModel:
+        loaded.append((options.context_tokens, draft))
         return ScriptedModel(lambda request: TURNS[request.turn - 1], ["said"])
 
     monkeypatch.setattr(runtime, "load_model", load)
@@ -163,7 +164,7 @@ def test_what_was_set_for_a_model_stays_with_it(
     draft.touch()
     given = ("--context-tokens", "4000", "--draft-model", str(draft))
     assert run("ask", "how many?", text, "--mode", "rlm", *given)[0] == 0
-    assert run("runs", "fork", "last", "--turn", "1", *options)[0] == 0
+    assert run("runs", "fork", "last", "--turn", "1", *changed)[0] == 0
     assert loaded == [(4000, str(draft)), (4000, str(draft)) if kept else (None, None)]
 
 

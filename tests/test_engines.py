@@ -21,6 +21,7 @@ from rlm_local.errors import (
 )
 from rlm_local.limits import MIB, Limits
 from rlm_local.model import Model, ScriptedModel
+from rlm_local.options import ModelOptions
 from rlm_local.records import Adapter
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
@@ -129,18 +130,18 @@ def test_a_sub_model_with_fewer_layers_is_on_the_gpu_as_a_whole(
             Wanted(sub_model),
             loader,
             memory_bytes=1024 * MIB,
-            gpu_layers=4,
+            options=ModelOptions(gpu_layers=4),
             report=lambda stage: lambda *_: None,
         )
         assert made.model and made.sub_model  # noqa: PT018
         assert [loader.rooms[str(each)].gpu_layers for each in (model, sub_model)] == layers
         made.close()
     # One that is alone here is a sub-model still.
-    alone = Rooms(Wanted("http://box/v1"), sub := Wanted(paths[0]), 1024 * MIB, "auto", 4)
-    assert alone.of(sub).gpu_layers == 3
-    for asked in ("auto", 0, 2):
-        rooms = Rooms(Wanted("http://box/v1"), sub, 1024 * MIB, "auto", asked)  # type: ignore[arg-type]
-        assert rooms.of(sub).gpu_layers == asked
+    sub = Wanted(paths[0])
+    for asked, got in ((4, 3), ("auto", "auto"), (0, 0), (2, 2)):
+        options = ModelOptions(gpu_layers=asked)  # type: ignore[arg-type]
+        rooms = Rooms(Wanted("http://box/v1"), sub, 1024 * MIB, options)
+        assert rooms.of(sub).gpu_layers == got
 
 
 def test_models_handed_over_stay_open(loader: Loader) -> None:
@@ -284,7 +285,7 @@ def test_a_draft_model_that_is_not_to_guess_is_left_alone(
             model=paths[0],
             sub_model=paths[1],
             draft_model=tmp_path / "none.gguf",
-            speculate=False,
+            options=ModelOptions(speculate=False),
             sandbox=FakeSandbox(),
             store=RunStore(tmp_path / "runs"),
         ) as made,
@@ -293,7 +294,10 @@ def test_a_draft_model_that_is_not_to_guess_is_left_alone(
     ):
         assert made.store.setup(run.run_id).draft_model is None
     with Runtime(
-        model=ScriptedModel(), draft_model="small.gguf", speculate=False, sandbox=FakeSandbox()
+        model=ScriptedModel(),
+        draft_model="small.gguf",
+        options=ModelOptions(speculate=False),
+        sandbox=FakeSandbox(),
     ) as made:
         assert made.model
 
@@ -306,6 +310,7 @@ def test_a_run_is_taken_up_again_with_its_draft_model(
         Runtime(
             model=paths[0],
             draft_model=paths[1].name,
+            options=(options := ModelOptions(context_tokens=600, threads=1, gpu_layers=0)),
             sandbox=FakeSandbox(),
             store=RunStore(tmp_path / "runs"),
         ) as made,
@@ -314,4 +319,4 @@ def test_a_run_is_taken_up_again_with_its_draft_model(
     ):
         setup = made.store.setup(run.run_id)
     assert setup.draft_model == str(paths[1])
-    assert setup.speculate
+    assert ModelOptions(**setup.by_name()) == options

@@ -16,6 +16,7 @@ from rlm_local.errors import ModelError, ModelFileError, PromptError, SandboxErr
 from rlm_local.limits import Limits
 from rlm_local.llama import model as llama_model
 from rlm_local.model import ScriptedModel
+from rlm_local.options import ModelOptions
 from rlm_local.records import Event, RunEnded, RunStarted, StopReason
 from rlm_local.runs import RunState, RunStore
 from rlm_local.runtime import Context, Runtime
@@ -129,8 +130,8 @@ def test_a_model_by_name_is_loaded_with_the_limits_and_closed(
 
     monkeypatch.setattr(runtime, "load_model", load)
     limits = Limits(model_memory_bytes=12345)
-    asked = {"context_tokens": 99, "threads": 3, "kv_type": "q8_0", "gpu_layers": 7}
-    with Runtime(model="some", limits=limits, **asked) as session:  # type: ignore[arg-type]
+    asked = ModelOptions(context_tokens=99, threads=3, kv_type="q8_0", gpu_layers=7)
+    with Runtime(model="some", limits=limits, options=asked) as session:
         assert session.ask("q", "text", mode="rlm").text == "1"
         assert not model.closed
     assert model.closed
@@ -139,7 +140,7 @@ def test_a_model_by_name_is_loaded_with_the_limits_and_closed(
     assert callable(options.pop("notice"))
     assert options == {
         "name": "some", "adapters": (), "memory_bytes": 12345, "gpu_share": 1.0, "draft": None,
-        "speculate": True, **asked,
+        "options": asked,
     }  # fmt: skip
 
 

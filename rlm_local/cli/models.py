@@ -104,23 +104,20 @@ def models_plan(
     """
     from rlm_local.engines import Rooms, Wanted, check_remote, wanted
     from rlm_local.limits import Limits
+    from rlm_local.options import ModelOptions
 
     limit = Limits().model_memory_bytes if model_memory_bytes is None else model_memory_bytes
-    kv: KvChoice = kv_type or "auto"
+    options = ModelOptions(
+        kv_type=kv_type or "auto", gpu_layers="auto" if gpu_layers is None else gpu_layers
+    )
     both = {"model": wanted(model, lora, context_tokens, draft_model)}
     if sub_model is not None or sub_lora:
         both["sub_model"] = wanted(sub_model or model, sub_lora)
-    rooms = Rooms(
-        both["model"],
-        both.get("sub_model"),
-        limit,
-        kv,
-        "auto" if gpu_layers is None else gpu_layers,
-    )
+    rooms = Rooms(both["model"], both.get("sub_model"), limit, options)
     plans = {}
     for role, each in both.items():
         if each in rooms.local and isinstance(each, Wanted):
-            plans[role] = _plan(each, rooms.of(each), kv)
+            plans[role] = _plan(each, rooms.of(each), options.kv_type)
         elif isinstance(each, Wanted):
             check_remote(each.name, each.adapters)
     if not plans:

@@ -128,14 +128,10 @@ def _config_of(setup: RunSetup, limits: Limits) -> Config:
         sub_model=setup.sub_model,
         lora=_as_given(setup.info),
         sub_lora=_as_given(setup.sub_info),
-        context_tokens=setup.context_tokens,
-        threads=setup.threads,
-        kv_type=setup.kv_type,
-        gpu_layers=setup.gpu_layers,
-        speculate=setup.speculate,
         draft_model=setup.draft_model,
         reuse_calls=setup.reuse_calls,
         limits=limits,
+        **setup.by_name(),
     )
 
 

@@ -4,8 +4,6 @@
 or before using it. The files below it, from the parent's side to the worker's:
 
     model      LlamaModel: calls, deadlines, restarts
-    outgoing   a request as the worker can take it
-    schema     JSON Schema as a grammar; gbnf: what a grammar must be
     process    the worker as a child process
     protocol   what passes between the two
     worker     the child: commands in, completions out

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from rlm_local.closing import Closing
 from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
+from rlm_local.forms.outgoing import encodable, outgoing
 from rlm_local.llama.devices import Device
 from rlm_local.llama.devices import find as find_gpus
 from rlm_local.llama.drafting import Draft, plan_with
 from rlm_local.llama.identity import identity, reply_identity
 from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import ModelFile, inspect
-from rlm_local.llama.outgoing import encodable, outgoing
 from rlm_local.llama.process import Exchange, WorkerProcess
 from rlm_local.llama.protocol import (
     Cancel,

@@ -14,7 +14,7 @@ import msgspec
 from rlm_local import catalog
 from rlm_local.closing import Closing
 from rlm_local.errors import FormError, ModelError, RlmError
-from rlm_local.llama.outgoing import encodable, outgoing
+from rlm_local.forms.outgoing import encodable, outgoing
 from rlm_local.model import Interrupted, is_within
 from rlm_local.records import Completion, ModelInfo, Request
 from rlm_local.remote.address import RemoteAddress, parse_url

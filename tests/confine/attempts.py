@@ -2,15 +2,13 @@
 
     python -m tests.confine.attempts FOLDER
 
-`FOLDER/run` may be written, `FOLDER/prompt` read, `FOLDER/home` neither. Prints as
-JSON what came of each attempt: "done", or the name of the error.
+`FOLDER/run` may be written, `FOLDER/prompt` read, `FOLDER/home` neither.
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
 import mmap
 import os
 import resource
@@ -18,11 +16,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from rlm_local.confine import confine_process
+from tests.confine.runner import Attempts, in_a_child, in_a_thread, tell
 
 CHILD = "import sys; open(sys.argv[1]).read()"
 _PTRACE = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
@@ -38,35 +35,12 @@ def system_call(number: int, *arguments: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
-def in_a_thread(attempt: Callable[[], object]) -> None:
-    """What another thread gets for it."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            attempt()
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-
-
-def in_a_child(*arguments: str) -> None:
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise PermissionError(1, done.stderr.strip()[-300:])
-
-
 def connect(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.connect(str(path))
 
 
-def attempts(root: Path) -> dict[str, Callable[[], object]]:
+def attempts(root: Path) -> Attempts:
     home, run = root / "home", root / "run"
     return {
         "reads a key": lambda: (home / "key").read_bytes(),
@@ -115,7 +89,7 @@ def attempts(root: Path) -> dict[str, Callable[[], object]]:
     }  # fmt: skip
 
 
-def usable(root: Path) -> dict[str, Callable[[], object]]:
+def usable(root: Path) -> Attempts:
     """What every run needs, and must go on working."""
     run = root / "run"
 
@@ -142,22 +116,9 @@ def usable(root: Path) -> dict[str, Callable[[], object]]:
     }
 
 
-def outcome(attempt: Callable[[], object]) -> str:
-    try:
-        attempt()
-    except (OSError, ValueError) as error:
-        return type(error).__name__
-    return "done"
-
-
 def main(root: Path) -> None:
     wall = confine_process(readable=[root / "prompt"], writable=[root / "run"])
-    found = {
-        "wall": str(wall),
-        "attempts": {name: outcome(attempt) for name, attempt in attempts(root).items()},
-        "usable": {name: outcome(attempt) for name, attempt in usable(root).items()},
-    }
-    print(json.dumps(found))
+    tell(wall, attempts=attempts(root), usable=usable(root))
 
 
 if __name__ == "__main__":

@@ -3,21 +3,19 @@
     python -m tests.confine.connections PORT OTHER UNIX FOLDER
 
 At PORT of 127.0.0.1 and 127.0.0.2 and at OTHER somebody listens, and at the path UNIX for
-datagrams. Prints as JSON what came of each attempt.
+datagrams.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from rlm_local.confine import confine_process
-from tests.confine.attempts import in_a_child, in_a_thread, outcome
+from tests.confine.runner import Attempts, in_a_child, in_a_thread, tell
 
 _MPTCP = 262
 _MSG_FASTOPEN = 0x2000_0000
@@ -50,7 +48,7 @@ def connect_later(port: int) -> None:
         made.send(b"x")
 
 
-def refused(other: int, path: str, folder: Path) -> dict[str, Callable[[], object]]:
+def refused(other: int, path: str, folder: Path) -> Attempts:
     return {
         "connects to another port": lambda: connect("127.0.0.1", other),
         "connects to another port in a thread": lambda: in_a_thread(
@@ -75,7 +73,7 @@ def refused(other: int, path: str, folder: Path) -> dict[str, Callable[[], objec
     }
 
 
-def allowed(port: int) -> dict[str, Callable[[], object]]:
+def allowed(port: int) -> Attempts:
     return {
         "connects": lambda: connect("127.0.0.1", port),
         "connects in a thread": lambda: in_a_thread(lambda: connect("127.0.0.1", port)),
@@ -92,14 +90,7 @@ async def _nothing() -> None:
 
 def main(port: int, other: int, path: str, folder: Path) -> None:
     wall = confine_process(ports=[port])
-    found = {
-        "wall": str(wall),
-        "refused": {
-            name: outcome(attempt) for name, attempt in refused(other, path, folder).items()
-        },
-        "allowed": {name: outcome(attempt) for name, attempt in allowed(port).items()},
-    }
-    print(json.dumps(found))
+    tell(wall, refused=refused(other, path, folder), allowed=allowed(port))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import ssl
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,14 +11,13 @@ from typing import Any
 import pytest
 
 from rlm_local import wall
-from rlm_local.confine import VARIABLE
 from rlm_local.remote import look_up
-from tests.confine.test_wall import ROOT, offered
+from tests.confine.runner import offered, tried
 
 pytestmark = pytest.mark.skipif(offered() < 6, reason="needs Linux with Landlock 6")
 
 
-def tried(folder: Path, *, walled: bool) -> dict[str, Any]:
+def connections(folder: Path, *, walled: bool) -> dict[str, Any]:
     (folder / "file").write_text("secret")
     with ExitStack() as stack:
         here = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -32,25 +27,18 @@ def tried(folder: Path, *, walled: bool) -> dict[str, Any]:
         datagrams = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         path = folder / "datagrams"
         datagrams.bind(str(path))
-        arguments = [str(port), str(other.getsockname()[1]), str(path), str(folder)]
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.confine.connections", *arguments],
-            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-            env={**os.environ, VARIABLE: "" if walled else "off", "OPENBLAS_NUM_THREADS": "1"},
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+        listeners = (port, other.getsockname()[1], path)
+        return tried("tests.confine.connections", *listeners, folder, walled=walled)
 
 
 @pytest.fixture(scope="module")
 def walled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return tried(tmp_path_factory.mktemp("walled"), walled=True)
+    return connections(tmp_path_factory.mktemp("walled"), walled=True)
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return tried(tmp_path_factory.mktemp("bare"), walled=False)
+    return connections(tmp_path_factory.mktemp("bare"), walled=False)
 
 
 #: What the machine may refuse anyone.

@@ -11,7 +11,7 @@ import pytest
 
 from rlm_local.confine import places
 from rlm_local.confine.landlock import USE_DEVICE
-from tests.confine.test_wall import ROOT, offered
+from tests.confine.runner import ROOT, offered
 
 NEEDED = ("nvidia0", "nvidiactl", "nvidia-uvm", "nvidia-caps", "nvhost-gpu", "nvmap", "dri", "kfd")
 #: Requests of drivers: NVIDIA's (type F), AMD's (K), DRM's (d).

@@ -15,7 +15,7 @@ import rlm_local
 from rlm_local import wall
 from rlm_local.confine import VARIABLE
 from rlm_local.paths import cache_folder
-from tests.confine.test_wall import ROOT, offered
+from tests.confine.runner import ROOT, offered
 
 pytestmark = pytest.mark.skipif(offered() < 6, reason="needs Linux with Landlock 6")
 
@@ -41,15 +41,16 @@ def command(
     turns: tuple[str, ...] = (),
     stdin: str = "",
     pass_fds: tuple[int, ...] = (),
+    code: int = 0,
     **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """A command with the real sandbox; it says on stderr what wall holds."""
+    """A command with the real sandbox, which ends with `code`, and says what wall holds."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.confine.walled_cli", json.dumps(turns), *arguments],
         cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=120, pass_fds=pass_fds,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **variables},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done
 
 
@@ -121,13 +122,8 @@ def test_a_pipe_by_its_path(tmp_path: Path) -> None:
 
 def test_the_demo_cleans_up() -> None:
     before = set(cache_folder("demo").iterdir())
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.confine.walled_cli", json.dumps(["```repl\nFINAL('x')\n```"]),
-         "demo", "--size", "1MB", "--seed", "1"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
+    turns = ("```repl\nFINAL('x')\n```",)
+    done = command("demo", "--size", "1MB", "--seed", "1", turns=turns, code=1)
     assert "not found: it is" in done.stderr
     assert set(cache_folder("demo").iterdir()) <= before
 

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rlm_local.confine import VARIABLE, Wall, landlock, places
-from rlm_local.confine.kernel import Unavailable
+from rlm_local.confine import VARIABLE, Wall, places
 from rlm_local.confine.trial import try_out
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def offered() -> int:
-    try:
-        return landlock.version() if sys.platform == "linux" else 0
-    except Unavailable:
-        return 0
-
+from tests.confine.runner import offered, tried
 
 pytestmark = pytest.mark.skipif(offered() < 6, reason="needs Linux with Landlock 6")
 
 
-def tried(folder: Path, *, walled: bool) -> dict[str, Any]:
-    """What came of all attempts, in a process of its own."""
+def attempts(folder: Path, *, walled: bool) -> dict[str, Any]:
+    """What came of all attempts."""
     for name in ("home", "run"):
         (folder / name).mkdir()
     (folder / "prompt").write_text("text")
@@ -44,25 +30,18 @@ def tried(folder: Path, *, walled: bool) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / "home" / "socket"))
         listening.listen()
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.confine.attempts", str(folder)],
-            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-            env={**os.environ, VARIABLE: "" if walled else "off", "OPENBLAS_NUM_THREADS": "1"},
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+        return tried("tests.confine.attempts", folder, walled=walled)
 
 
 @pytest.fixture(scope="module")
 def walled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return tried(tmp_path_factory.mktemp("walled"), walled=True)
+    return attempts(tmp_path_factory.mktemp("walled"), walled=True)
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The control: the same attempts without the wall."""
-    return tried(tmp_path_factory.mktemp("bare"), walled=False)
+    return attempts(tmp_path_factory.mktemp("bare"), walled=False)
 
 
 def test_both_parts_hold(walled: dict[str, Any], bare: dict[str, Any]) -> None:

@@ -12,13 +12,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from rlm_local import runtime, wall
 from rlm_local.__main__ import main
 from rlm_local.model import ScriptedModel
 from rlm_local.paths import cache_folder
+from tests.confine.runner import outcome
 
 real = wall.confine_process
 
@@ -29,14 +29,6 @@ def told(**arguments: object) -> object:
     writable = cache_folder("compiled") in arguments["writable"]  # type: ignore[operator]
     print(f"compiled is writable: {writable}", file=sys.stderr)
     return put_up
-
-
-def outcome(attempt: Callable[[], object]) -> str:
-    try:
-        attempt()
-    except OSError as error:
-        return type(error).__name__
-    return "done"
 
 
 def escape() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,7 @@ from hypothesis import strategies as st
 from rlm_local.errors import FormError, ModelError
 from rlm_local.llama import LlamaModel
 from rlm_local.llama.forms import FormPicker
-from rlm_local.llama.gbnf import checked
 from rlm_local.llama.sampling import Sampler
-from rlm_local.llama.schema import gbnf_of
 from rlm_local.records import Completion, Message, Request
 from tests.llama.fake import END, SIZE, FakeVocabulary
 from tests.llama.test_together import ask, complete
@@ -155,39 +152,6 @@ def test_a_schema_may_refer_to_itself(model: LlamaModel) -> None:
         assert isinstance(json.loads(reply.text), list)
 
 
-@pytest.mark.parametrize(
-    ("schema", "message"),
-    [
-        ({"type": "string", "pattern": "a+"}, "'pattern'"),
-        ({"type": "number", "minimum": 3}, "'minimum'"),
-        ({"type": "integer", "minimum": 3}, "from 3 to None"),
-        ({"type": "thing"}, "type is"),
-        ({"type": []}, "type is"),
-        ({"enum": []}, "at least one"),
-        ({"$ref": "#/nowhere"}, "not there"),
-        ({"$ref": "http://example.org"}, "only #/"),
-        ({"properties": {"a": False}}, "a schema is an object"),
-        ({"required": ["a"]}, "not a property"),
-        ({"type": "string", "minLength": 9, "maxLength": 2}, "below"),
-        ({"type": "array", "minItems": -1}, "whole numbers"),
-        ({"type": "string", "maxLength": 5_000}, "repetitions come to"),
-        ({"const": math.nan}, "not JSON"),
-        ({"allOf": [{}]}, "'allOf'"),
-    ],
-)
-def test_schemas_that_are_refused(schema: dict[str, object], message: str) -> None:
-    with pytest.raises(FormError, match=message):
-        gbnf_of(schema)
-
-
-def test_a_schema_that_nests_too_deep() -> None:
-    schema: dict[str, object] = {"type": "null"}
-    for _ in range(80):
-        schema = {"type": "array", "items": schema}
-    with pytest.raises(FormError, match="deeper than 64"):
-        gbnf_of(schema)
-
-
 def test_a_reference_to_nothing_but_itself(model: LlamaModel) -> None:
     loop = {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
     with pytest.raises(ModelError):
@@ -267,33 +231,19 @@ def test_grammars_that_are_refused_and_nothing_dies(model: LlamaModel, name: str
 
 
 KILLERS = {
-    "nesting": ("root ::= " + "(" * 200_000 + '"a"' + ")" * 200_000, "65,536"),
-    "nesting, shorter": ("root ::= " + "(" * 100 + '"a"' + ")" * 100, "nests deeper"),
-    "repetition": ('root ::= ("a"{1000}){1000}', None),
-    "too many": ('root ::= "a"{99999}', "repetitions come to"),
-    "absurd": ('root ::= "a"{99999999999}', "repeats 99999999999"),
-    "optional repetition": ('root ::= (("a"?){1,1000}){1,1000}', None),
-    "null character": ('root ::= "a\0b"', "null character"),
+    "repetition": 'root ::= ("a"{1000}){1000}',
+    "optional repetition": 'root ::= (("a"?){1,1000}){1,1000}',
 }
 
 
 @pytest.mark.parametrize("name", KILLERS)
 def test_grammars_that_would_kill(own_model: LlamaModel, name: str) -> None:
-    text, message = KILLERS[name]
-    if message is not None:
-        with pytest.raises(FormError, match=message):
-            checked(text)
-        return
     pid = own_model.pid
     began = time.monotonic()
     with contextlib.suppress(FormError):
-        formed(own_model, grammar=text, max_tokens=5)
+        formed(own_model, grammar=KILLERS[name], max_tokens=5)
     assert time.monotonic() - began < 20
     assert own_model.pid == pid
-
-
-def test_marks_inside_literals_and_comments_do_not_count() -> None:
-    assert checked('root ::= "((((" [({] # ((((\n' * 100)
 
 
 class OnlyThese:

@@ -77,7 +77,7 @@ GRAMMAR_FUZZ = """
 import random, sys, time
 from pathlib import Path
 from rlm_local.errors import FormError
-from rlm_local.llama.gbnf import checked
+from rlm_local.forms.gbnf import checked
 from rlm_local.llama.native import Loading, Native
 path = Path(sys.argv[1])
 seed, count, slowest = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])

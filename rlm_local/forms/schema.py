@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from rlm_local.errors import FormError
-from rlm_local.llama.gbnf import checked
+from rlm_local.forms.gbnf import checked
 
 MOST_NESTED = 64
 MOST_RULES = 4_000

@@ -1,4 +1,4 @@
-"""A request as it goes to the worker: its text can be encoded, its form is one, a grammar.
+"""A request as it goes to an engine: its text can be encoded, its form is one, a grammar.
 
 This runs in the caller's process, so that a form that cannot be is refused at once.
 """
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import msgspec
 
 from rlm_local.errors import FormError
-from rlm_local.llama.gbnf import checked
-from rlm_local.llama.schema import gbnf_of
+from rlm_local.forms.gbnf import checked
+from rlm_local.forms.schema import gbnf_of
 from rlm_local.records import Message, Request
 
 MOST_CHOICES = 1_000

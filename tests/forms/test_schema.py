@@ -1,0 +1,43 @@
+"""Schemas that no grammar holds are refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rlm_local.errors import FormError
+from rlm_local.forms.schema import gbnf_of
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "string", "pattern": "a+"}, "'pattern'"),
+        ({"type": "number", "minimum": 3}, "'minimum'"),
+        ({"type": "integer", "minimum": 3}, "from 3 to None"),
+        ({"type": "thing"}, "type is"),
+        ({"type": []}, "type is"),
+        ({"enum": []}, "at least one"),
+        ({"$ref": "#/nowhere"}, "not there"),
+        ({"$ref": "http://example.org"}, "only #/"),
+        ({"properties": {"a": False}}, "a schema is an object"),
+        ({"required": ["a"]}, "not a property"),
+        ({"type": "string", "minLength": 9, "maxLength": 2}, "below"),
+        ({"type": "array", "minItems": -1}, "whole numbers"),
+        ({"type": "string", "maxLength": 5_000}, "repetitions come to"),
+        ({"const": math.nan}, "not JSON"),
+        ({"allOf": [{}]}, "'allOf'"),
+    ],
+)
+def test_schemas_that_are_refused(schema: dict[str, object], message: str) -> None:
+    with pytest.raises(FormError, match=message):
+        gbnf_of(schema)
+
+
+def test_a_schema_that_nests_too_deep() -> None:
+    schema: dict[str, object] = {"type": "null"}
+    for _ in range(80):
+        schema = {"type": "array", "items": schema}
+    with pytest.raises(FormError, match="deeper than 64"):
+        gbnf_of(schema)
