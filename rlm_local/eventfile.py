@@ -19,6 +19,7 @@ import fcntl
 import os
 import re
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,8 @@ from rlm_local.records import Event
 
 _LINE = re.compile(rb'\{"n":(\d+),"crc32":"([0-9a-f]{8})","event":(.*)\}\n', re.DOTALL)
 _TAIL_BYTES = 1 << 16
+#: How long a writer waits for readers of the record to let go of its lock.
+_READERS_SECONDS = 0.5
 
 
 class EventFile(NamedTuple):
@@ -58,8 +61,9 @@ class RunWriter(Closing):
     """Appends the events of one run, from any thread. Made by `RunStore.new` and `reopen`."""
 
     def __init__(self, run_id: str, path: Path, *, events: int = 0, size: int = 0) -> None:
-        """`events` are on record already, and take `size` bytes; what is beyond is cut off.
+        """`events` are on record already, and take `size` bytes; what is beyond is written over.
 
+        The file itself is left as it is until then: its time says how long the run has run.
         Raises RunError if another process writes this record.
         """
         self.run_id = run_id
@@ -71,9 +75,7 @@ class RunWriter(Closing):
         with disk_errors(path):
             self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | create, 0o600)
             try:
-                # Held for the life of the writer: readers tell a running run by it.
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.ftruncate(self._file, size)
+                _lock(self._file)
                 _sync_folder(path.parent)
                 _sync_folder(path.parent.parent)
             except BlockingIOError:
@@ -241,6 +243,22 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(file: int) -> None:
+    """Take the lock that is held for the life of a writer: readers tell a running run by it.
+
+    Raises BlockingIOError if another writer has it. A reader, who looks, has it for a moment.
+    """
+    until = time.monotonic() + _READERS_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.005)
 
 
 def _is_locked(file: BinaryIO) -> bool:

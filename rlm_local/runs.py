@@ -150,7 +150,8 @@ class RunStore:
     def reopen(self, run_id: str) -> tuple[RunRecord, RunWriter]:
         """A run that was broken off, to be gone on with: its events, and what appends to them.
 
-        Raises RunError if it is still running, missing or damaged.
+        Raises RunError if it is still running, missing or damaged, or if another process
+        has gone on with it meanwhile.
         """
         path = self.folder / run_id / EVENTS
         record = self.read(run_id)
@@ -161,6 +162,12 @@ class RunStore:
                 f"nothing is on record of run {run_id} yet", hint="ask the question anew"
             )
         writer = RunWriter(run_id, path, events=len(record.events), size=record.bytes)
+        if path.stat().st_mtime != record.written:
+            writer.close()
+            raise RunError(
+                f"another process has gone on with run {run_id} just now",
+                hint="`rlm-local runs show` says how far it came",
+            )
         return record, writer
 
     def setup(self, run_id: str) -> RunSetup:

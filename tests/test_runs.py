@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from rlm_local import jsontext
 from rlm_local.errors import RunError
+from rlm_local.eventfile import RunWriter
 from rlm_local.records import (
     Answer,
     Completion,
@@ -31,7 +33,7 @@ from rlm_local.records import (
     TurnStarted,
     Usage,
 )
-from rlm_local.runs import EVENTS, RunState, RunStore, new_run_id
+from rlm_local.runs import EVENTS, RunRecord, RunState, RunStore, new_run_id
 
 ANY_TEXT = st.text(st.characters(), max_size=40)  # lone surrogates and control codes included
 
@@ -317,6 +319,57 @@ def test_the_folder_is_for_the_user_alone(tmp_path: Path):
     run_id = write(store, [started()])
     assert (tmp_path / "runs" / run_id).stat().st_mode & 0o077 == 0
     assert (tmp_path / "runs" / run_id / EVENTS).stat().st_mode & 0o077 == 0
+
+
+def test_an_attempt_to_go_on_takes_no_time_of_the_run(tmp_path: Path):
+    store = RunStore(tmp_path)
+    run_id = write(store, [started(), TurnStarted(turn=1)])
+    with (tmp_path / run_id / EVENTS).open("ab") as file:
+        file.write(b"torn")
+    os.utime(tmp_path / run_id / EVENTS, (31.0, 31.0))  # killed 30 s after its start
+    for _ in range(2):  # the prompt was not there, say
+        record, run = store.reopen(run_id)
+        run.close()
+        assert record.used_seconds == 30.0
+    _, run = store.reopen(run_id)
+    with run:
+        run.append(ended())
+    record = store.read(run_id)
+    assert (record.events, record.torn) == ((started(), TurnStarted(turn=1), ended()), False)
+
+
+def test_what_another_process_has_added_meanwhile_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store, other = RunStore(tmp_path), RunStore(tmp_path)
+    run_id = write(store, [started()])
+    os.utime(tmp_path / run_id / EVENTS, (31.0, 31.0))
+    read = store.read
+
+    def slowly(run_id: str) -> RunRecord:
+        record = read(run_id)
+        with other.reopen(run_id)[1] as run:
+            run.append(ended())
+        return record
+
+    monkeypatch.setattr(store, "read", slowly)
+    with pytest.raises(RunError, match="another process has gone on with run"):
+        store.reopen(run_id)
+    assert other.read(run_id).events == (started(), ended())
+
+
+def test_a_reader_who_looks_keeps_no_writer_out(tmp_path: Path):
+    store = RunStore(tmp_path)
+    run_id = write(store, [started()])
+    reader = os.open(tmp_path / run_id / EVENTS, os.O_RDONLY)
+    looking = threading.Timer(0.05, os.close, [reader])
+    record = store.read(run_id)
+    fcntl.flock(reader, fcntl.LOCK_SH)  # as `runs list` does to see whether it is running
+    looking.start()
+    with RunWriter(run_id, tmp_path / run_id / EVENTS, events=1, size=record.bytes) as run:
+        run.append(ended())
+    looking.join()
+    assert store.read(run_id).events == (started(), ended())
 
 
 def test_ctrl_c_before_a_record_begins_leaves_no_run(
