@@ -85,6 +85,11 @@ class RunWriter(Closing):
                 self.close()
                 raise
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on record."""
+        return self._end[0] == 0
+
     def append(self, event: Event) -> None:
         """Write `event`; it is on disk when this returns.
 
@@ -212,7 +217,10 @@ def _write_all(file: int, data: bytes, offset: int) -> None:
 
 def sync_files(folder: Path) -> None:
     """Bring all files in `folder` to the disk, as far as they are still there."""
-    for path in (*folder.rglob("*"), folder):
+    paths = [folder]
+    with suppress(OSError):  # the run may have ended, and its prompt with it
+        paths += folder.rglob("*")
+    for path in reversed(paths):
         with suppress(OSError):
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:

@@ -125,7 +125,13 @@ class Prompt(Closing):
         Its files are linked, or copied where that cannot be. Raises PromptError.
         """
         with spool_errors(folder):
-            shutil.copytree(self._folder, folder, copy_function=_link)
+            folder.mkdir(mode=0o700)
+            for path in sorted(self._folder.rglob("*")):  # folders before what they hold
+                copy = folder / path.relative_to(self._folder)
+                if path.is_dir():
+                    copy.mkdir(mode=0o700)
+                else:
+                    _link(path, copy)
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> str:
         """Characters `start` to `stop` (its end, if None) of document `index`, as slicing does."""
@@ -372,7 +378,7 @@ def _folder(folder: Path | None) -> Path:
     return folder.absolute()
 
 
-def _link(source: str, target: str) -> None:
+def _link(source: Path, target: Path) -> None:
     """The same file by another name; a copy where the file system has no such thing."""
     try:
         os.link(source, target)

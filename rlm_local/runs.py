@@ -147,6 +147,10 @@ class RunStore:
                 shutil.rmtree(path, ignore_errors=True)
                 raise
 
+    def remove(self, run_id: str) -> None:
+        """Remove all that there is of a run."""
+        shutil.rmtree(self.folder / run_id, ignore_errors=True)
+
     def reopen(self, run_id: str) -> tuple[RunRecord, RunWriter]:
         """A run that was broken off, to be gone on with: its events, and what appends to them.
 

@@ -238,8 +238,13 @@ class Runtime(Closing):
         """Raise now what keeps them from being there: that is no run worth a record."""
         return self.model, self.sub_model, self.sandbox
 
-    def begin(self, prompt: Prompt) -> RunWriter:
-        """Begin the record of a run over `prompt`, so that it can be taken up again."""
+    @contextmanager
+    def begin(self, prompt: Prompt) -> Iterator[RunWriter]:
+        """Begin the record of a run over `prompt`, so that it can be taken up again.
+
+        A run of which nothing comes on record, since its prompt cannot be kept or the
+        question cannot be asked so, leaves nothing behind.
+        """
         info = self.model.info
         sub_info = self.sub_model.info if self._engines.two else None
         draft = None if self._draft_model is None else find(self._draft_model).path.absolute()
@@ -258,11 +263,19 @@ class Runtime(Closing):
                 **self._options.by_name(),
             )
         )
-        if not prompt.sources:
-            prompt.keep(run.folder / PROMPT)
-            # Nothing waits for the disk: until it is there, the run has hardly begun.
-            threading.Thread(target=sync_files, args=[run.folder / PROMPT], daemon=True).start()
-        return run
+        try:
+            with run:
+                if not prompt.sources:
+                    prompt.keep(run.folder / PROMPT)
+                    # Nothing waits for the disk: until it is there, the run has hardly begun.
+                    keeping = threading.Thread(
+                        target=sync_files, args=[run.folder / PROMPT], daemon=True
+                    )
+                    keeping.start()
+                yield run
+        finally:
+            if run.is_empty:
+                self.store.remove(run.run_id)
 
     def carry_out(
         self,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import rlm_local
 from rlm_local import cli, runtime
 from rlm_local.errors import WindowError
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
 from rlm_local.runs import RunStore
+from rlm_local.spool.files import DiskFullError
 from tests.fakes import FakeSandbox, cell
 
 
@@ -124,6 +127,19 @@ def test_a_prompt_too_long_for_direct_mode(tmp_path: Path, capfd: pytest.Capture
     path = written(tmp_path / "long.txt", b"word " * 200_000)
     assert cli.run(["ask", "-q", "--mode", "direct", "q", str(path)]) == 2
     assert "use --mode rlm" in capfd.readouterr().err
+    assert RunStore().ids() == []  # a run that never began, which kept its prompt if it had to
+
+
+def test_a_disk_without_room_to_keep_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"so much")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(DiskFullError, match=r"the disk is full: .*prompt cannot be written"):
+        rlm_local.ask("q", "a text from memory", model=ScriptedModel())
+    assert list(RunStore().folder.iterdir()) == []
 
 
 def test_a_disk_that_fills_up_during_a_run(
