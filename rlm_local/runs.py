@@ -20,8 +20,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-import msgspec
-
+from rlm_local import jsontext
 from rlm_local.errors import RunError
 from rlm_local.eventfile import (
     RunWriter,
@@ -141,7 +140,7 @@ class RunStore:
                 continue
             try:
                 if setup is not None:
-                    write_synced(path / SETUP, msgspec.json.encode(setup))
+                    write_synced(path / SETUP, jsontext.encode(setup))  # a path may be any bytes
                 return RunWriter(run_id, path / EVENTS)
             except BaseException:  # Ctrl-C too: it has not begun
                 shutil.rmtree(path, ignore_errors=True)
@@ -178,8 +177,8 @@ class RunStore:
         """What a run was asked with. Raises RunError if that is not on record."""
         path = self.folder / run_id / SETUP
         try:
-            setup = msgspec.json.decode(path.read_bytes(), type=RunSetup)
-        except (OSError, msgspec.MsgspecError) as error:
+            setup = jsontext.decode(path.read_bytes(), RunSetup)
+        except (OSError, ValueError) as error:
             raise RunError(
                 f"run {run_id} cannot be taken up again: {path} is missing or damaged",
                 hint="ask the question anew",

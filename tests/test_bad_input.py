@@ -171,6 +171,14 @@ def test_names_with_odd_characters_are_harmless_in_errors(ask: Run, tmp_path: Pa
     assert "\x1b" not in err
 
 
+def test_names_that_are_not_utf8(ask: Run, tmp_path: Path):
+    path = written(tmp_path / os.fsdecode(b"caf\xe9.txt"), b"four")
+    assert ask(path, question=os.fsdecode(b"caf\xe9?")) == (0, "four\n", "")
+    [run_id] = RunStore().ids()
+    assert RunStore().setup(run_id).sources == (str(path),)
+    assert cli.run(["runs", "fork", run_id, "--turn", "1", "-q"]) == 0
+
+
 def test_json_mode_keeps_stdout_empty_on_errors(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     assert cli.run(["ask", "--json", "q", str(tmp_path / "none.txt")]) == 2
     assert capfd.readouterr().out == ""

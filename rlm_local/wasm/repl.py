@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import wasmtime
 
+from rlm_local import jsontext
 from rlm_local.closing import Closing
 from rlm_local.errors import SandboxError
 from rlm_local.prompt import Prompt
@@ -80,7 +81,7 @@ class WasmRepl(Closing):
         mapped_bytes = self._mapping.end - snapshot.head.memory_bytes
         self._memory_bytes = min(mapped_bytes + memory_bytes, ADDRESS_SPACE - WASM_PAGE)
         self._seed = seed
-        self._setup = msgspec.json.encode(
+        self._setup = jsontext.encode(  # a question may have lone surrogates
             {
                 **self._mapping.setup,
                 "question": question,

@@ -72,6 +72,12 @@ def test_a_prompt_alone_is_question_and_context(ask: Asker, events: list[Event])
     assert ask(by_depth("FINAL(rlm_query('do it' * 999))", SEEN)).text.endswith("|str|4995|d")
 
 
+def test_a_question_that_is_not_quite_text(ask: Asker) -> None:
+    """A long one is read from the guest's memory, lone surrogates and all."""
+    answer = ask(by_depth("FINAL(rlm_query('q' * 70_000 + '\\ud800', 'x'))", SEEN))
+    assert answer.text == f"{'q' * 70_000}?|str|1|x"
+
+
 def test_children_know_nothing_of_their_parents_variables(ask: Asker) -> None:
     answer = ask(by_depth("secret = 5\nFINAL(rlm_query('q', 'x'))", "FINAL('secret' in globals())"))
     assert answer.text == "False"
