@@ -126,6 +126,11 @@ def present(name: str | Path) -> ModelFile:
             f"the model {model.name} has no file at {model.path}",
             hint="check the path; `rlm-local models list` shows what is here",
         )
+    if not _is_utf8(model.path):
+        raise ModelFileError(
+            f"the path of the model {model.path} is not UTF-8, and llama.cpp reads no other",
+            hint="rename it, or make a link to it",
+        )
     return model
 
 
@@ -143,7 +148,17 @@ def adapter(given: str | Path) -> Adapter:
                 path, scale = file, float(last)
     if not path:
         raise ConfigError("a LoRA adapter has no file name", hint="write FILE or FILE:SCALE")
-    return Adapter(path=str(Path(path).expanduser().absolute()), scale=scale)
+    file_path = Path(path).expanduser().absolute()
+    if not _is_utf8(file_path):
+        raise ConfigError(
+            f"the path of the LoRA adapter {path} is not UTF-8, and llama.cpp reads no other",
+            hint="rename it, or make a link to it",
+        )
+    return Adapter(path=str(file_path), scale=scale)
+
+
+def _is_utf8(path: Path) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in str(path))
 
 
 def verified(name: str | Path) -> ModelFile:

@@ -41,6 +41,9 @@ from rlm_local.options import ModelOptions
 from rlm_local.records import Adapter, Mode, TurnForm
 from rlm_local.units import parse_bytes, parse_seconds
 
+#: As many as llama.cpp is made for (GGML_MAX_N_THREADS).
+MOST_THREADS = 512
+
 
 class Config(ModelOptions, frozen=True):
     """Everything that can be set for a question, beside the question and its prompt.
@@ -69,6 +72,11 @@ class Config(ModelOptions, frozen=True):
                     f"{name} is {value}; it must be at least {least}",
                     hint=f"raise {name}, or leave it out: then it is chosen as suits the machine",
                 )
+        if self.threads is not None and self.threads > MOST_THREADS:
+            raise ConfigError(
+                f"threads is {self.threads}; it may be at most {MOST_THREADS}",
+                hint="lower threads, or leave it out: then it is chosen as suits the machine",
+            )
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ from rlm_local.records import ROOT, Completion, DepthUsage, Record, StopReason, 
 MIB = 1 << 20
 #: The deepest that calls may go below the root.
 MAX_DEPTH = 8
+#: The most that any limit may be: sums of two still go through 64 bits.
+MOST = 1 << 61
 #: How often a wait for tokens looks at the clock.
 _LOOK_SECONDS = 0.1
 
@@ -80,10 +82,9 @@ class Limits(Record, frozen=True):
                         f"the limit {field.name} is {value:g}; it must be above 0",
                         hint="give a time in seconds",
                     )
-            elif value < lowest:
-                raise ConfigError(
-                    f"the limit {field.name} is {value}; it must be at least {lowest}"
-                )
+            elif not lowest <= value <= MOST:
+                bound = f"at least {lowest}" if value < lowest else f"at most {MOST:,}"
+                raise ConfigError(f"the limit {field.name} is {value}; it must be {bound}")
         if self.depth > MAX_DEPTH:
             raise ConfigError(f"the limit depth is {self.depth}; it may be at most {MAX_DEPTH}")
 

@@ -23,7 +23,7 @@ from rlm_local.prompt import Prompt, open_kept, open_prompt
 from rlm_local.records import Answer, Event, Resumed, RunStarted
 from rlm_local.replay import Replay, ReplayJournal, SilentModel
 from rlm_local.runs import CHECKPOINTS, PROMPT, RunRecord, RunSetup, RunStore
-from rlm_local.runtime import Runtime, recorder
+from rlm_local.runtime import Runtime, check_asked, recorder
 from rlm_local.sandbox import Sandbox
 
 #: The wall clock of a replay, which nothing waits for.
@@ -84,12 +84,15 @@ def fork(
     """Begin a new run that goes as another one did up to the end of the root's turn `turn`.
 
     `question`, `limits` and `seed` are the other run's if they are not given; the
-    models are the runtime's. Raises RunError.
+    models are the runtime's. Raises RunError, and UsageError for an empty question.
     """
     store = runtime.store
     setup = store.setup(run_id)
     events = store.read(run_id).events
     started = _start_of(events, run_id)
+    asked = started.question if question is None else question
+    seed = started.seed if seed is None else seed
+    check_asked(asked, seed)
     past = Past(until_turn(events, turn))
     if started.mode != "rlm":
         raise RunError(f"run {run_id} was asked directly: it has no turns", hint="ask anew")
@@ -101,13 +104,13 @@ def fork(
     with reopen_prompt(store, run_id, setup) as prompt, runtime.begin(prompt) as run:
         return runtime.carry_out(
             run.run_id,
-            started.question if question is None else question,
+            asked,
             prompt,
             ForkJournal(recorder(run, on_event), past=past, checkpoints=run.folder / CHECKPOINTS),
             limits=_limits_of(started) if limits is None else limits,
             mode="rlm",
             turn_form=started.turn_form,
-            seed=started.seed if seed is None else seed,
+            seed=seed,
         )
 
 

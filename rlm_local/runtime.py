@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 #: A text; several texts, by name or not; files and folders; or a prompt that is open already.
 Context = str | Sequence[str] | Mapping[str, str] | Path | Sequence[Path] | Prompt
 
+#: Seeds are below this, and not below its negative.
+SEEDS = 1 << 63
+
 #: Called with a stage ("reading", "loading"), what is done and what there is (0: not known).
 Progress = Callable[[str, int, int], None]
 
@@ -169,8 +172,7 @@ class Runtime(Closing):
         seed: int = 0,
     ) -> Answer:
         """As `rlm_local.ask`."""
-        if not question.strip():
-            raise UsageError("the question is empty")
+        check_asked(question, seed)
         if mode not in get_args(Mode):
             raise UsageError(f"there is no mode {mode!r}", hint="use auto, direct or rlm")
         if turn_form not in get_args(TurnForm):
@@ -358,6 +360,17 @@ class Runtime(Closing):
                 self._progress(stage, done, total)
 
         return report
+
+
+def check_asked(question: str, seed: int) -> None:
+    """Raise UsageError for what no run can be asked with."""
+    if not question.strip():
+        raise UsageError("the question is empty")
+    if not -SEEDS <= seed < SEEDS:
+        raise UsageError(
+            f"the seed is {seed}, and a seed has 64 bits",
+            hint=f"take one from {-SEEDS} to {SEEDS - 1}",
+        )
 
 
 def recorder(run: RunWriter, on_event: Callable[[Event], None] | None) -> Recorder:

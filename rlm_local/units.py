@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from rlm_local.errors import ConfigError
@@ -22,7 +23,9 @@ def parse_bytes(text: str) -> int:
     if match:
         number, prefix, tail = match[1], match[2] or " ", match[3] or ""
         base = 1000 if tail.lower() == "b" else 1024
-        return int(float(number) * base ** _PREFIXES.index(prefix.lower()))
+        size = float(number) * base ** _PREFIXES.index(prefix.lower())
+        if math.isfinite(size):
+            return int(size)
     raise ConfigError(f"{text!r} is not a size", hint="write it like 512MiB, 2GiB or 2000000000")
 
 
@@ -32,12 +35,14 @@ def parse_seconds(text: str) -> float:
     Raises ConfigError.
     """
     stripped = text.strip()
+    seconds = math.inf
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
-        return float(stripped)
-    parts = _TIME.findall(stripped)
-    if not parts or _TIME.sub("", stripped):
+        seconds = float(stripped)
+    elif (parts := _TIME.findall(stripped)) and not _TIME.sub("", stripped):
+        seconds = sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
+    if not math.isfinite(seconds):
         raise ConfigError(f"{text!r} is not a time", hint="write it like 90s, 10m or 1h30m")
-    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
+    return seconds
 
 
 def format_bytes(count: int) -> str:

@@ -96,6 +96,15 @@ def test_a_digest_is_computed_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert len(calls) == 2
 
 
+def test_a_path_that_llama_cpp_cannot_read(tmp_path: Path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.gguf")
+    path.write_bytes(CONTENT)
+    with pytest.raises(ModelFileError, match="is not UTF-8"):
+        catalog.present(path)
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        catalog.adapter(f"{path}:0.5")
+
+
 def test_a_damaged_digest_cache_is_computed_again(folder: Path, tmp_path: Path):
     path = listed(folder)
     catalog.digest(path)

@@ -293,6 +293,7 @@ def test_control_characters_of_an_answer_reach_a_pipe_but_no_terminal(
         (["ask", "q", "TEXT", "--threads", "0"], "threads is 0", ""),
         (["ask", "q", "TEXT", "--json", "--events"], "exclude each other", "--help"),
         (["ask", " ", "TEXT"], "the question is empty", ""),
+        (["ask", "q", "TEXT", "--seed", str(1 << 63)], "and a seed has 64 bits", "take one from"),
         (["ask", "q", "TEXT", "--config", "none.toml"], "none.toml cannot be read", ""),
         (["ask", "q", "none.txt"], "none.txt", ""),
         (["ask"], "Missing argument 'QUESTION'", "--help"),

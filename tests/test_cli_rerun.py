@@ -144,6 +144,9 @@ def test_fork_asks_anew_from_a_turn_on(run: Run, text: str, asked: list[Request]
     code, _, err = run("runs", "fork", "last", "--turn", "9")
     assert code == 2
     assert "there is no turn 9" in err
+    code, _, err = run("runs", "fork", "last", "--turn", "1", "--question", " ")
+    assert code == 2
+    assert "the question is empty" in err
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_the_models_of_a_run():
         ('[limits]\nwall_seconds = "soon"', "'soon' is not a time", "90s"),
         ('[limits]\nguest_memory_bytes = "lots"', "'lots' is not a size", "512MiB"),
         ("threads = 0", "threads is 0", "raise threads, or leave it out"),
+        ("threads = 513", "threads is 513; it may be at most 512", "lower threads, or leave it"),
         ("x = [", "is not TOML", ""),
     ],
 )

@@ -91,6 +91,12 @@ def test_a_limit_of_nothing_is_refused(name: str, value: int) -> None:
         Limits(**{name: value})
 
 
+def test_a_limit_that_64_bits_do_not_hold_is_refused() -> None:
+    assert Limits(turn_tokens=1 << 61).turn_tokens == 1 << 61
+    with pytest.raises(ConfigError, match=r"turn_tokens is .*; it must be at most"):
+        Limits(turn_tokens=(1 << 61) + 1)
+
+
 def test_sub_calls_and_depth_can_be_turned_off() -> None:
     assert Limits(depth=0, sub_calls=0).depth == 0
     with pytest.raises(ConfigError, match="depth"):

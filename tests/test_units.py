@@ -29,7 +29,9 @@ def test_sizes(text: str, count: int):
     assert parse_bytes(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1 XB", "1ib", "GiB", "1e9", "1 2", "1GiBB"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1 XB", "1ib", "GiB", "1e9", "1 2", "1GiBB", "9" * 400]
+)
 def test_what_is_not_a_size(text: str):
     with pytest.raises(ConfigError, match="is not a size") as caught:
         parse_bytes(text)
@@ -44,7 +46,9 @@ def test_times(text: str, seconds: float):
     assert parse_seconds(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "s", "-1s", "1 week", "1h then", "1..5s"])
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1s", "1 week", "1h then", "1..5s", "9" * 400, "9" * 400 + "h"]
+)
 def test_what_is_not_a_time(text: str):
     with pytest.raises(ConfigError, match="is not a time"):
         parse_seconds(text)
