@@ -18,7 +18,7 @@ from rlm_local.confine import VARIABLE
 from rlm_local.errors import GuestTrapped, ModelError, RlmError, SandboxError
 from rlm_local.limits import Limits
 from rlm_local.model import Model
-from rlm_local.paths import cache_folder, data_folder
+from rlm_local.paths import cache_folder, data_folder, size_of
 from rlm_local.records import Message, Record, Request
 from rlm_local.remote import is_url
 from rlm_local.sandbox import Repl, Sandbox
@@ -51,10 +51,19 @@ def examine(model: str = DEFAULT_MODEL) -> Iterator[Check]:
     yield _check("sandbox", _sandbox)
     yield _check("second wall", _wall)
     yield _check(f"model {model}", lambda: _model(model))
-    for folder in sorted(path for path in cache_folder("spool").parent.iterdir() if path.is_dir()):
-        yield _check(f"cache {folder.name}", lambda folder=folder: _folder(folder))  # type: ignore[misc]
+    yield from _caches()
     yield _check("runs", lambda: _folder(data_folder("runs")))
     yield _check("disk", _disk)
+
+
+def _caches() -> Iterator[Check]:
+    try:
+        folders = [path for path in cache_folder("spool").parent.iterdir() if path.is_dir()]
+    except RlmError:
+        yield _check("caches", lambda: str(cache_folder("spool")))
+        return
+    for folder in sorted(folders):
+        yield _check(f"cache {folder.name}", lambda folder=folder: _folder(folder))  # type: ignore[misc]
 
 
 def _check(name: str, examined: Callable[[], str]) -> Check:
@@ -64,6 +73,9 @@ def _check(name: str, examined: Callable[[], str]) -> Check:
         return Check(
             name=name, ok=False, detail=str(error), remedy=error.hint, exit_code=error.exit_code
         )
+    except ImportError as error:
+        hint = "install rlm-local again"
+        return Check(name=name, ok=False, detail=str(error), remedy=hint, exit_code=1)
     except OSError as error:
         detail = f"{error.filename}: {error.strerror}"
         return Check(name=name, ok=False, detail=detail, exit_code=RlmError.exit_code)
@@ -219,8 +231,7 @@ def _server(model: Model) -> str:
 
 
 def _folder(folder: Path) -> str:
-    size = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_dir())
-    return f"{format_bytes(size)} in {folder}"
+    return f"{format_bytes(size_of(folder, on_disk=True))} in {folder}"
 
 
 def _disk() -> str:

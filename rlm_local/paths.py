@@ -7,6 +7,7 @@ else's: they hold prompts, and native code that will be run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -32,6 +33,20 @@ def data_folder(name: str) -> Path:
     """The data folder `name` ('runs', …), made if missing; errors as `cache_folder`."""
     root = os.environ.get(_DATA) or platformdirs.user_data_path("rlm-local")
     return _private(Path(root).absolute() / name, variable=_DATA)
+
+
+def size_of(folder: Path, *, on_disk: bool = False) -> int:
+    """Bytes of the files in `folder`, or what they take `on_disk`; 0 if it is not there.
+
+    What vanishes meanwhile counts nothing: others may be removing it.
+    """
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found = os.lstat(os.path.join(parent, name))
+                total += found.st_blocks * 512 if on_disk else found.st_size
+    return total
 
 
 def _private(folder: Path, *, variable: str) -> Path:

@@ -32,7 +32,7 @@ from rlm_local.eventfile import (
 )
 from rlm_local.options import ModelOptions
 from rlm_local.past import PASSING
-from rlm_local.paths import data_folder
+from rlm_local.paths import data_folder, size_of
 from rlm_local.records import (
     Event,
     ModelInfo,
@@ -193,7 +193,7 @@ class RunStore:
         freed = 0
         for name, most in ((CHECKPOINTS, -1), (PROMPT, most_prompt_bytes)):
             folder = self.folder / run_id / name
-            size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+            size = size_of(folder)
             if size > most:
                 shutil.rmtree(folder, ignore_errors=True)
                 freed += size

@@ -113,6 +113,27 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch):
     assert "pip install no-such-library" in check.remedy
 
 
+def test_folders_that_cannot_be_used_are_told_like_all_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "a file"))
+    assert cli.run(["doctor", "--json"]) != 0
+    found = {check["name"]: check for check in json.loads(capfd.readouterr().out)}
+    assert "cannot be used" in found["caches"]["detail"]
+    assert found["runs"]["ok"]
+
+
+def test_an_installation_that_is_not_whole(monkeypatch: pytest.MonkeyPatch):
+    def load() -> FakeSandbox:
+        raise ImportError("No module named 'wasmtime'")
+
+    monkeypatch.setattr(runtime, "start_sandbox", load)
+    [check] = failed()
+    assert (check.name, check.detail) == ("sandbox", "No module named 'wasmtime'")
+    assert check.remedy == "install rlm-local again"
+
+
 OFF = Wall(landlock=0, seccomp=False, missing=("no Landlock: function not implemented",))
 HALF = Wall(landlock=0, seccomp=True, missing=("no Landlock: function not implemented",))
 WHOLE = Wall(landlock=7, seccomp=True)

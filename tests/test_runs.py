@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ from rlm_local.records import (
     TurnStarted,
     Usage,
 )
-from rlm_local.runs import EVENTS, RunRecord, RunState, RunStore, new_run_id
+from rlm_local.runs import CHECKPOINTS, EVENTS, RunRecord, RunState, RunStore, new_run_id
 
 ANY_TEXT = st.text(st.characters(), max_size=40)  # lone surrogates and control codes included
 
@@ -369,6 +371,37 @@ def test_a_reader_who_looks_keeps_no_writer_out(tmp_path: Path):
     with RunWriter(run_id, tmp_path / run_id / EVENTS, events=1, size=record.bytes) as run:
         run.append(ended())
     looking.join()
+    assert store.read(run_id).events == (started(), ended())
+
+
+def test_what_another_process_removes_at_the_same_time_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A run that has just ended, and `runs gc` beside it."""
+    store = RunStore(tmp_path)
+    run_id = write(store, [started(), ended()])
+    node = tmp_path / run_id / CHECKPOINTS / "0"
+    node.mkdir(parents=True)
+    for turn in range(3):
+        (node / str(turn)).write_bytes(b"pages")
+    stat, lstat = os.stat, os.lstat
+
+    def gone(path: object) -> None:
+        if str(path).startswith(f"{node}/"):
+            shutil.rmtree(node, ignore_errors=True)
+
+    def late_stat(path: Path, *, follow_symlinks: bool = True, **given: Any) -> os.stat_result:
+        if not follow_symlinks:
+            gone(path)
+        return stat(path, follow_symlinks=follow_symlinks, **given)
+
+    def late_lstat(path: Path, **given: Any) -> os.stat_result:
+        gone(path)
+        return lstat(path, **given)
+
+    monkeypatch.setattr(os, "stat", late_stat)
+    monkeypatch.setattr(os, "lstat", late_lstat)
+    store.prune(run_id)
     assert store.read(run_id).events == (started(), ended())
 
 

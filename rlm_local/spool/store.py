@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rlm_local.closing import Closing
 from rlm_local.errors import PromptError
+from rlm_local.paths import size_of
 from rlm_local.spool.files import DiskFullError, spool_errors
 
 #: Spools beyond this many bytes are removed, least recently used first.
@@ -132,7 +133,7 @@ class Store:
                 elif folder.name.startswith(_DRAFT):
                     freed += _evict(folder) or 0
                 elif _KEY.fullmatch(folder.name):  # nothing else is ours
-                    spools.append((_last_used(folder), _disk_bytes(folder), folder))
+                    spools.append((_last_used(folder), size_of(folder, on_disk=True), folder))
         count, kept = len(spools), sum(size for _, size, _ in spools)
         for _, size, folder in sorted(spools):
             if kept <= limit and count <= STORE_SPOOLS:
@@ -176,7 +177,7 @@ def _evict(folder: Path) -> int | None:
             folder.rmdir()  # if it is empty
         return None
     try:
-        size = _disk_bytes(folder)
+        size = size_of(folder, on_disk=True)
         doomed = folder.with_name(f"{_DOOMED}{folder.name}")
         folder.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
@@ -191,13 +192,3 @@ def _last_used(folder: Path) -> int:
         return (folder / _LOCK).stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _disk_bytes(folder: Path) -> int:
-    """What a folder takes on disk; what vanishes meanwhile counts nothing."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.stat(os.path.join(parent, name)).st_blocks * 512
-    return total
