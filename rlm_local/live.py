@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import IO
 
@@ -66,10 +67,14 @@ class TerminalView(QuietView):
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._live: Live | None = None
+        self._bars_lock = threading.Lock()  # parts that start side by side tell of it
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        if self._live is not None or not self._moving:
-            return
+        with self._bars_lock:
+            if self._live is None and self._moving:
+                self._show(stage, done, total)
+
+    def _show(self, stage: str, done: int, total: int) -> None:
         if self._bars is None:
             self._bars = Progress(
                 TextColumn("{task.description}"),
@@ -142,9 +147,11 @@ class TerminalView(QuietView):
             self._live.start()
 
     def _stop_bars(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        with self._bars_lock:
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+                self._tasks.clear()
 
     def _stop_line(self) -> None:
         if self._live is not None:

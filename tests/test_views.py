@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
 import unicodedata
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm_local import live
 from rlm_local.live import TerminalView
 from rlm_local.records import (
     Answer,
@@ -230,3 +233,34 @@ def test_a_view_aside_survives_a_stream_that_has_gone():
             raise BrokenPipeError
 
     watch(Aside(Gone()), "x")
+
+
+def test_parts_that_start_side_by_side_share_the_bars(monkeypatch: pytest.MonkeyPatch):
+    moving: list[object] = []
+    both = threading.Barrier(2, timeout=0.5)
+
+    class Bars(live.Progress):
+        def __init__(self, *columns: Any, **options: Any) -> None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait()  # for the other thread, which must not get here
+            super().__init__(*columns, **options)
+
+        def start(self) -> None:
+            moving.append(self)
+
+        def stop(self) -> None:
+            moving.remove(self)
+
+    monkeypatch.setattr(live, "Progress", Bars)
+    view = TerminalView(io.StringIO())
+    parts = [
+        threading.Thread(target=view.progress, args=[stage, 1, 2])
+        for stage in ("reading", "loading")
+    ]
+    for part in parts:
+        part.start()
+    for part in parts:
+        part.join()
+    assert len(moving) == 1
+    view.close()
+    assert moving == []
