@@ -143,26 +143,37 @@ class QuietView(Closing):
 
 
 class Aside(QuietView):
-    """Watches through another view on a thread of its own: drawing costs the run no time."""
+    """Watches through another view on a thread of its own: drawing costs the run no time.
+
+    The thread starts with the first event. Before that the second wall is put up, which does
+    not hold for threads that are there already.
+    """
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._events: SimpleQueue[Event | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        self._view.progress(stage, done, total)
+        with contextlib.suppress(OSError):
+            self._view.progress(stage, done, total)
 
     def event(self, event: Event) -> None:
         self._events.put(event)
+        if self._thread is None:  # a run's first event comes before it has other threads
+            self._thread = threading.Thread(target=self._watch, daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         self._events.put(None)
-        self._thread.join()
+        if self._thread is None:
+            self._watch()
+        else:
+            self._thread.join()
 
     def _watch(self) -> None:
-        # Whoever looked at the stream may have gone; the run goes on without them.
+        # Whoever looked at the stream may have gone, or the disk that it is written to may be
+        # full: the run goes on without them.
         with contextlib.suppress(OSError):
             try:
                 while (event := self._events.get()) is not None:

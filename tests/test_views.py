@@ -235,6 +235,18 @@ def test_a_view_aside_survives_a_stream_that_has_gone():
     watch(Aside(Gone()), "x")
 
 
+def test_a_view_aside_that_nothing_was_told_of():
+    threads, closed = threading.active_count(), []
+
+    class Shown(QuietView):
+        def close(self) -> None:
+            closed.append(True)
+
+    with Aside(Shown()):
+        assert threading.active_count() == threads  # the wall is put up in between
+    assert closed
+
+
 def test_parts_that_start_side_by_side_share_the_bars(monkeypatch: pytest.MonkeyPatch):
     moving: list[object] = []
     both = threading.Barrier(2, timeout=0.5)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +72,30 @@ def test_a_file(tmp_path: Path) -> None:
     assert answer(done) == "1000 1000"
     assert "wall: Landlock" in done.stderr
     assert "and seccomp\n" in done.stderr
+
+
+def test_on_a_terminal_no_thread_is_left_out(tmp_path: Path) -> None:
+    """What draws there must not have started before the wall is up."""
+    path = tmp_path / "text.txt"
+    path.write_text("x" * 1000)
+    terminal, end = pty.openpty()
+    line = [sys.executable, "-m", "tests.confine.walled_cli", json.dumps([COUNT])]
+    line += ["ask", "--mode", "rlm", "how long?", str(path)]
+    single = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=end, env=single
+    ) as process:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # as a terminal ends that nobody holds open
+            while part := os.read(terminal, 65_536):
+                shown += part
+        os.close(terminal)
+        assert process.stdout is not None
+        assert process.stdout.read() == b"1000 1000\n"
+    assert process.returncode == 0
+    assert b"wall: Landlock" in shown
+    assert b"leaves out" not in shown
 
 
 def test_a_folder_with_links_to_elsewhere(tmp_path: Path) -> None:
