@@ -453,6 +453,25 @@ def test_a_reader_that_goes_away_is_no_error(text: str):
     os.close(writing)
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_steps_that_nobody_can_read_cost_no_answer(text: str, full: bool):
+    reading, writing = os.pipe()
+    os.close(reading)
+    steps = os.open("/dev/full", os.O_WRONLY) if full else writing
+    for arguments, code, out in (
+        (["ask", "--mode", "rlm", "q", text], 0, b"4\n"),
+        (["ask", "--mode", "rlm", "q", "none.txt"], 2, b""),
+    ):
+        done = subprocess.run(
+            command_line([FINISH], arguments),
+            stdout=subprocess.PIPE, stderr=steps, cwd=ROOT, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (code, out)
+    os.close(writing)
+    if full:
+        os.close(steps)
+
+
 def test_closed_streams_are_no_error(text: str):
     turns = json.dumps([FINISH])
     line = f"{sys.executable} -m tests.scripted_cli '{turns}' ask --mode rlm q"

@@ -210,7 +210,7 @@ def view_of(kind: str) -> View:
     if kind != "steps":
         return QuietView()
     if not sys.stderr.isatty():
-        return PlainView(sys.stderr)
+        return Aside(PlainView(sys.stderr))
     from rlm_local.live import TerminalView
 
     return Aside(TerminalView(sys.stderr))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
@@ -45,6 +46,8 @@ def _write(data: bytes) -> None:
 
 
 def complain(message: str, hint: str = "") -> None:
-    click.echo(f"error: {visible(message)}", err=True)
-    if hint:
-        click.echo(f"hint: {visible(named_by_option(hint))}", err=True)
+    """An error on stderr. Where nobody reads that, the exit code says enough."""
+    with contextlib.suppress(OSError):
+        click.echo(f"error: {visible(message)}", err=True)
+        if hint:
+            click.echo(f"hint: {visible(named_by_option(hint))}", err=True)
