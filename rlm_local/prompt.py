@@ -92,8 +92,8 @@ class Prompt(Closing):
         self.skipped = manifest.skipped
         self.bad_bytes: BadBytes = bad_bytes
         self.reused = reused
-        #: The folder that its spool is one of.
-        self.spools = lease.folder.parent
+        #: Where the spools of its children's contexts go: beside its own; None is the cache.
+        self.spools: Path | None = lease.folder.parent
         self._folder = lease.folder
         #: The files and folders that it was read from, so that `open_prompt` gives it again;
         #: none for a stream or texts from memory, whose spool is gone when it is closed.
@@ -244,6 +244,7 @@ def open_kept(folder: Path) -> Prompt:
             f"the prompt that was kept in {folder} is gone or damaged",
             hint="ask the question anew",
         )
+    prompt.spools = None  # a run's folder is no store: nobody would tidy up there
     return prompt
 
 

@@ -14,7 +14,13 @@ import pytest
 
 from rlm_local.errors import ConfigError, PromptError
 from rlm_local.paths import cache_folder, data_folder
-from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
+from rlm_local.prompt import (
+    Prompt,
+    open_kept,
+    open_prompt,
+    prompt_from_text,
+    prompt_from_texts,
+)
 from rlm_local.spool import files
 from rlm_local.spool.store import Store
 from tests.spool.contract import check
@@ -175,6 +181,15 @@ def test_reading_slices(spool: Path) -> None:
             assert prompt.read(0, start, stop) == text[start:stop]
         assert prompt.preview(5) == text[:5]
         assert prompt.preview(0) == prompt.preview(-1) == ""
+
+
+def test_a_kept_prompt_is_the_same_and_no_store(tmp_path: Path, spool: Path) -> None:
+    """Contexts of children would be left for ever in the folder of a run that is killed."""
+    with prompt_from_texts(["a", "b"], folder=spool) as prompt:
+        prompt.keep(tmp_path / "kept")
+        identity = prompt.identity
+    with open_kept(tmp_path / "kept") as kept:
+        assert (kept.identity, kept.read(1), kept.spools) == (identity, "b", None)
 
 
 def test_description_is_small(spool: Path, note: Path) -> None:
