@@ -98,6 +98,19 @@ def test_jsonl_that_is_none(ask: Run, tmp_path: Path):
     refused(ask(written(tmp_path / "docs.jsonl", b'"one"\n{"text": \n')), "docs.jsonl", "2")
 
 
+def test_jsonl_that_is_not_utf8(ask: Run, tmp_path: Path):
+    hint = "--replace-bad-bytes"
+    path = written(tmp_path / "a.jsonl", b'"x"\n{"id": "seven", "text": "\\ud800"}')
+    refused(ask(path), "a.jsonl, line 2 has a lone surrogate, U+D800", hint)
+    path = written(tmp_path / "b.jsonl", b'"x"\n"\xff"')
+    refused(ask(path), "b.jsonl, line 2 is not valid UTF-8: byte 0xff at offset 5", hint)
+
+
+def test_jsonl_of_nothing_but_a_byte_order_mark(ask: Run, tmp_path: Path):
+    path = written(tmp_path / "a.jsonl", b"\xef\xbb\xbf")
+    refused(ask(path), "the prompt is empty: there is no text in ")
+
+
 def test_binary_files_of_a_folder_are_skipped_and_said(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):

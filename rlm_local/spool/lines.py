@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from rlm_local.errors import PromptError
-from rlm_local.spool.utf8 import BadBytes
+from rlm_local.spool.utf8 import BAD_BYTES_HINT, BadBytes
 
 #: The longest line, in bytes: it is held in memory.
 LINE_BYTES = 256 << 20
@@ -18,11 +18,13 @@ _NAME_KEYS = ("id", "name", "title")
 
 
 class Line(NamedTuple):
-    """A document of a JSONL file, and how many bytes of the file its line took."""
+    """A document of a JSONL file, and how many bytes of the file its line took. `where`: what
+    messages call it."""
 
     name: str
     text: str
     size: int
+    where: str
 
 
 def read_lines(file: BinaryIO, name: str, bad_bytes: BadBytes) -> Iterator[Line]:
@@ -50,12 +52,13 @@ def read_lines(file: BinaryIO, name: str, bad_bytes: BadBytes) -> Iterator[Line]
         except UnicodeDecodeError as error:
             raise PromptError(
                 f"{where} is not valid UTF-8: byte 0x{raw[error.start]:02x} at offset "
-                f"{offset + size - len(raw) + error.start:,} ({error.reason})"
+                f"{offset + size - len(raw) + error.start:,} ({error.reason})",
+                hint=BAD_BYTES_HINT,
             ) from error
         offset += size
-        if not line.isspace():
+        if line.strip():
             title, text = _document(line, where)
-            yield Line(title or f"line {number}", text, size)
+            yield Line(title or f"line {number}", text, size, where)
 
 
 def _document(line: str, where: str) -> tuple[str, str]:

@@ -12,6 +12,9 @@ from rlm_local.errors import PromptError
 
 BadBytes = Literal["error", "replace"]
 
+#: What to try where a text is not UTF-8.
+BAD_BYTES_HINT = "replace bad bytes (--replace-bad-bytes), or convert the file with iconv"
+
 #: How much of a text is searched for NUL bytes, the mark of a binary file.
 HEAD_BYTES = 65_536
 
@@ -137,7 +140,7 @@ class Utf8Reader:
                 raise PromptError(
                     f"{self._name} is not valid UTF-8: byte 0x{data[error.start]:02x} at offset "
                     f"{self._offset + error.start:,} ({error.reason})",
-                    hint="replace bad bytes (--replace-bad-bytes), or convert the file with iconv",
+                    hint=BAD_BYTES_HINT,
                 ) from error
             text, used = codecs.utf_8_decode(data, "replace", final)
             storage = storage_of_utf8(text.encode())

@@ -114,20 +114,23 @@ class SpoolWriter:
                 self._new_path().unlink(missing_ok=True)  # what there was of it
             self._skipped.append(source.name)
 
-    def add_text(self, name: str, text: str) -> None:
-        """Spool a text that is in memory. Raises PromptError for lone surrogates."""
+    def add_text(self, name: str, text: str, *, label: str = "") -> None:
+        """Spool a text that is in memory; `label` is what messages call it, if not its name.
+
+        Raises PromptError for lone surrogates.
+        """
         if not self._single and len(text) <= PACKED_BYTES:
-            text, data = self._encoded(name, text)
+            text, data = self._encoded(label or name, text)
             self._pack_text(name, text, storage_of_utf8(data), len(data))
             return
-        self.add_pieces(name, _slices(text))
+        self.add_pieces(name, _slices(text), label=label)
 
-    def add_pieces(self, name: str, pieces: Iterable[str]) -> None:
+    def add_pieces(self, name: str, pieces: Iterable[str], *, label: str = "") -> None:
         """Spool a long text that comes piece by piece. Raises PromptError, as `add_text`."""
         size = 0
         with closing(self._new_text()) as file:
             for whole in pieces:
-                piece, data = self._encoded(name, whole)
+                piece, data = self._encoded(label or name, whole)
                 file.append(piece, max(file.storage, storage_of_utf8(data)))
                 size += len(data)
             parts = self._add_regions(file)
@@ -174,7 +177,7 @@ class SpoolWriter:
     def _add_lines(self, source: Source) -> None:
         with source.open() as file:
             for line in read_lines(file, source.label, self._bad_bytes):
-                self.add_text(line.name, line.text)
+                self.add_text(line.name, line.text, label=line.where)
                 self._advance(line.size)
             _refuse_change(source, file, file.tell())
 
@@ -249,16 +252,16 @@ class SpoolWriter:
         self._index.add(name, self._pack.region, start, len(text), storage)
         self._bytes += size
 
-    def _encoded(self, name: str, text: str) -> tuple[str, bytes]:
+    def _encoded(self, label: str, text: str) -> tuple[str, bytes]:
         """A text without lone surrogates, and its UTF-8."""
         try:
             return text, text.encode()
         except UnicodeEncodeError as error:
             if self._bad_bytes == "error":
                 raise PromptError(
-                    f"{name} has a lone surrogate, U+{ord(text[error.start]):04X}: it is no "
+                    f"{label} has a lone surrogate, U+{ord(text[error.start]):04X}: it is no "
                     "character, and UTF-8 cannot hold it",
-                    hint="replace it with U+FFFD (bad_bytes='replace')",
+                    hint="replace it with U+FFFD (--replace-bad-bytes, or bad_bytes='replace')",
                 ) from error
             text = _SURROGATES.sub("\ufffd", text)
             return text, text.encode()
