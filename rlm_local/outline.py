@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rlm_local.past import PASSING
 from rlm_local.records import (
     ROOT,
     Completion,
@@ -12,6 +13,7 @@ from rlm_local.records import (
     NodeStarted,
     Record,
     Replied,
+    Resumed,
     RunEnded,
     RunStarted,
     StopReason,
@@ -59,6 +61,9 @@ def outline(events: Iterable[Event]) -> list[NodeOutline]:
                 drafts[event.node].add(event.completions)
             case NodeEnded() if event.node in drafts:
                 drafts[event.node].end(event.stop, event.message, event.usage.seconds)
+            case Resumed():
+                for draft in drafts.values():
+                    draft.reopen()
             case RunEnded(answer=answer) if ROOT in drafts:
                 drafts[ROOT].end(answer.stop, answer.message, answer.usage.seconds)
     return [drafts[node].finished() for node in sorted(drafts, key=_place)]
@@ -88,6 +93,11 @@ class _Draft:
 
     def end(self, stop: StopReason, message: str, seconds: float) -> None:
         self._stop, self._message, self._seconds = stop, message, seconds
+
+    def reopen(self) -> None:
+        """The run goes on: an end that came from outside is none."""
+        if self._stop in PASSING:
+            self._stop, self._message, self._seconds = None, "", None
 
     def finished(self) -> NodeOutline:
         return NodeOutline(

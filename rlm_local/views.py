@@ -28,6 +28,7 @@ from rlm_local.records import (
     Observation,
     Ran,
     Replied,
+    Resumed,
     RunEnded,
     RunStarted,
     StopReason,
@@ -86,22 +87,28 @@ class Tally:
 
     def __init__(self) -> None:
         self.turns = 0
-        self.children = 0
         self.sub_calls = 0
         self.tokens = 0
+        self._children: set[str] = set()
         self._limits: dict[str, object] = {}
         self._began = time.monotonic()
+
+    @property
+    def children(self) -> int:
+        return len(self._children)
 
     def add(self, event: Event) -> None:
         match event:
             case RunStarted():
                 self._limits = event.limits
                 self._began = time.monotonic()
+            case Resumed():
+                self._began = time.monotonic() - event.used_seconds
             case NodeStarted():
                 self.sub_calls += 1
-                self.children += 1
-            case NodeEnded():
-                self.children -= 1
+                self._children.add(event.node)
+            case NodeEnded():  # of one that was interrupted, it comes again if the run goes on
+                self._children.discard(event.node)
             case TurnStarted(node="0"):
                 self.turns += 1
             case Replied():

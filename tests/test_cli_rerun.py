@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rlm_local import cli, runtime
 from rlm_local.model import ScriptedModel
 from rlm_local.options import ModelOptions
 from rlm_local.records import Observation, Request, SubCalled
-from rlm_local.runs import CHECKPOINTS, PROMPT, RunStore
+from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, RunStore
 from tests.fakes import FakeRepl, FakeSandbox, cell
 from tests.test_resume import Death, Killed
 
@@ -82,6 +83,15 @@ def test_resume_prints_all_steps_and_the_answer(killed: str, run: Run, asked: li
     assert (code, out) == (2, "")
     assert f"error: run {killed} has ended: answered" in err
     assert "runs fork" in err
+
+
+def test_resume_says_what_is_left_of_the_time(killed: str, run: Run):
+    path = RunStore().folder / killed / EVENTS
+    began = json.loads(path.read_bytes().splitlines()[0])["event"]["time"]
+    os.utime(path, (began + 400.0,) * 2)
+    code, _, err = run("runs", "resume", killed)
+    assert code == 0
+    assert "turn 3 (left: 3m" in err  # of 10
 
 
 def test_resume_for_programs(killed: str, run: Run):

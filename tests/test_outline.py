@@ -17,6 +17,7 @@ from rlm_local.records import (
     Observation,
     Ran,
     Replied,
+    Resumed,
     RunEnded,
     RunStarted,
     StopReason,
@@ -191,3 +192,30 @@ def test_a_terminal_shows_children_further_in(moving: bool) -> None:
     assert any(line.startswith("  [0.1] a child on 500 characters") for line in lines)
     assert any(line.startswith("    [0.2.1] turn 1") for line in lines)
     assert any(line.startswith("      out of 0.2.1") for line in lines)
+
+
+def gone_on() -> list[Event]:
+    """A run that was interrupted with a child at work, and goes on."""
+    start = events()[0]
+    answer = Answer(text="", stop=StopReason.INTERRUPTED, usage=Usage(), run_id="r", model="m")
+    return [
+        start,
+        *turn("0"),
+        child("0.1", 0, "first?"),
+        ended("0.1", StopReason.INTERRUPTED, "the run was interrupted"),
+        RunEnded(time=20.0, answer=answer),
+        Resumed(time=500.0, used_seconds=20.0),
+    ]
+
+
+def test_what_goes_on_has_not_ended():
+    assert [node.stop for node in outline(gone_on())] == [None, None]
+    assert [node.stop for node in outline([*gone_on(), ended("0.1")])] == [None, "answered"]
+
+
+def test_the_tally_of_a_run_that_goes_on():
+    tally = Tally()
+    for event in [*gone_on(), ended("0.1")]:
+        tally.add(event)
+    assert tally.children == 0
+    assert tally.left().startswith(("left: 40.0 s", "left: 39."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from rlm_local.cli import wall
 from rlm_local.cli.ask import chosen_view, exit_code, show_answer, start_runtime
 from rlm_local.cli.options import json_option, limit_options, model_options, output_options
 from rlm_local.cli.printing import complain, print_json, print_text
-from rlm_local.records import Answer, ModelInfo, RunEnded
+from rlm_local.records import Answer, ModelInfo, Resumed, RunEnded
 from rlm_local.units import format_bytes
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
             for event in record.events:
                 if not isinstance(event, RunEnded):
                     view.event(event)
+            view.event(Resumed(time=time.time(), used_seconds=record.used_seconds))
         return resume(runtime, run_id, on_event=view.event)
 
     config = _config_of(setup, limits_of(record))
