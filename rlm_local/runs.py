@@ -208,11 +208,18 @@ class RunStore:
         freed = {}
         for summary in self.summaries():
             ended = summary.ended is not None and summary.ended.answer.stop not in PASSING
-            if summary.state is RunState.RUNNING or not (ended or resumable):
+            if not (ended or resumable) or self._is_written(summary.run_id):
                 continue
             if size := self.prune(summary.run_id, most_prompt_bytes=0):
                 freed[summary.run_id] = size
         return freed
+
+    def _is_written(self, run_id: str) -> bool:
+        """Whether a process has a run in its hands, also one that has ended and is to go on."""
+        try:
+            return read_ends(self.folder / run_id / EVENTS).locked
+        except RunError:
+            return False
 
     def ids(self) -> list[str]:
         """The ids of all runs, oldest first."""

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ from rlm_local.records import (
     TurnStarted,
     Usage,
 )
-from rlm_local.runs import CHECKPOINTS, EVENTS, RunRecord, RunState, RunStore, new_run_id
+from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, RunRecord, RunState, RunStore, new_run_id
 
 ANY_TEXT = st.text(st.characters(), max_size=40)  # lone surrogates and control codes included
 
@@ -403,6 +404,21 @@ def test_what_another_process_removes_at_the_same_time_is_no_error(
     monkeypatch.setattr(os, "lstat", late_lstat)
     store.prune(run_id)
     assert store.read(run_id).events == (started(), ended())
+
+
+def test_what_is_being_taken_up_again_is_not_collected(tmp_path: Path):
+    """From `runs resume` to the first event: it may wait for its model for a while."""
+    store = RunStore(tmp_path)
+    answer = msgspec.structs.replace(ended().answer, stop=StopReason.INTERRUPTED)
+    run_id = write(store, [started(), RunEnded(time=2.0, answer=answer)])
+    prompt = tmp_path / run_id / PROMPT / "text-0"
+    prompt.parent.mkdir()
+    prompt.write_text("from a stream")
+    _, run = store.reopen(run_id)
+    with run:
+        assert store.collect(resumable=True) == {}
+        assert prompt.exists()
+    assert store.collect(resumable=True) == {run_id: 13}
 
 
 def test_ctrl_c_before_a_record_begins_leaves_no_run(
