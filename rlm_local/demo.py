@@ -42,14 +42,17 @@ def write_demo(path: Path, *, size: int, seed: int | None = None) -> Demo:
     number = str(rng.randrange(1_000_000, 10_000_000))
     paragraphs = [_paragraph(rng) for _ in range(2_000)]
     place = rng.uniform(0.1, 0.9)
+    fact = f"The access code for the {key} is {number}.\n"
     with path.open("w", encoding="ascii") as file:
         written = 0
         hidden = False
         while written < size:
             if not hidden and written >= place * size:
-                written += file.write(f"The access code for the {key} is {number}.\n")
+                written += file.write(fact)
                 hidden = True
             written += file.write("\n".join(rng.choices(paragraphs, k=200)) + "\n")
+        if not hidden:  # so short that its first piece was all of it
+            file.write(fact)
     return Demo(f"What is the access code for the {key}?", number)
 
 
