@@ -100,6 +100,20 @@ def test_ctrl_c_while_children_work(text: str):
     assert stops == [StopReason.INTERRUPTED] * len(begun)
 
 
+def test_nohup_is_heeded(text: str):
+    line = [sys.executable, "-m", "tests.scripted_cli", json.dumps(["hang"])]
+    line += ["ask", "q", text, "--mode", "rlm"]
+    with subprocess.Popen(
+        ["/bin/sh", "-c", 'trap "" HUP; exec "$0" "$@"', *line],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    ) as process:  # fmt: skip
+        wait_for(process, "hanging")
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 def test_ctrl_c_while_standard_input_is_read():
     with started([FINISH], ["ask", "q", "-"]) as process:
         assert process.stdin is not None

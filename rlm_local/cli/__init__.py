@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, interrupt)
     code = run(arguments, confined=True)
     # All is said and recorded: there is nothing left to break off.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
