@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rlm_local.errors import ModelError
+from rlm_local.errors import ModelError, WindowError
 from rlm_local.journal import Journal
 from rlm_local.limits import Budget
 from rlm_local.past import PASSING, Past, difference, key_of, stopped_by_clock, title
@@ -117,8 +117,19 @@ class ReplayJournal(Journal):
     def completions(self, requests: Sequence[Request]) -> list[Completion] | None:
         known = super().completions(requests)
         if known is None:
+            asked = requests[0]
+            if asked.dialogue and self._stop_of(asked.node) is StopReason.WINDOW:
+                # How long the prompt was and what fits, only the model of then could say.
+                raise WindowError(0, 0)
             raise RecordEndsError("the record has nothing that the model said to this")
         return known
+
+    def _stop_of(self, node: str) -> StopReason | None:
+        """Why a node ended, if it is on record that it did."""
+        if node != ROOT:
+            ended = self.past.node_ended(node)
+            return ended.stop if ended else None
+        return self.past.ended.answer.stop if self.past.ended else None
 
     def observation(self, node: str, turn: int) -> Observation | None:
         ran = self.past.ran(node, turn)

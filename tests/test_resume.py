@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from rlm_local import eventfile, rerun
-from rlm_local.errors import RunError
+from rlm_local.errors import RunError, WindowError
 from rlm_local.eventfile import RunWriter
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
@@ -552,6 +552,31 @@ def test_a_cell_that_the_clock_stopped_is_passed_over(
     replay = rerun.replay(store, answer.run_id, sandbox)
     assert replay.equal, replay.differences
     assert replay.passed_over == ("node 0 from turn 2 on",)
+
+
+def test_a_dialogue_that_outgrows_the_window_does_so_again(
+    store: RunStore, prompt: Path, sandbox: WasmSandbox
+):
+    class Growing(durable.AccountingModel):
+        def _turn(self, request: Request) -> str:
+            if request.turn == 4:
+                raise WindowError(9_000, 8_000)
+            return f"```repl\nprint({request.turn})\n```\n"
+
+    answer = durable.ask(store, prompt, sandbox, model=Growing())
+    assert answer.stop is StopReason.WINDOW
+    replay = rerun.replay(store, answer.run_id, sandbox)
+    assert replay.equal, replay.differences
+    assert replay.cells > 1
+
+    def edit(event: Event) -> Event:
+        if isinstance(event, RunEnded):
+            ended = msgspec.structs.replace(event.answer, stop=StopReason.TURNS)
+            return msgspec.structs.replace(event, answer=ended)
+        return event
+
+    change(store, answer.run_id, edit)
+    assert not rerun.replay(store, answer.run_id, sandbox).equal
 
 
 class Forking(durable.AccountingModel):
