@@ -78,6 +78,14 @@ def test_a_text_that_fills_its_pages(fork: Fork) -> None:
     )
 
 
+def test_texts_that_are_not_quite_text_cross_the_border(fork: Fork) -> None:
+    """A question from a command line that was not UTF-8; what code has made of one."""
+    guest = fork("text", question="what \udcff?", host=lambda *_: "half \ud800")
+    assert guest.value("ascii(question), ascii(llm_query('x'))") == (
+        r"""("'what \\udcff?'", "'half \\ud800'")"""
+    )
+
+
 def test_the_question_and_the_names_are_there(fork: Fork) -> None:
     guest = fork("text", question="què? 日本 🙂")
     assert guest.value("question, context_names") == "('què? 日本 🙂', ['0.txt'])"
