@@ -19,7 +19,7 @@ from rlm_local.records import (
     SubCalled,
     depth_of,
 )
-from rlm_local.sandbox import GuestRaise
+from rlm_local.sandbox import GuestRaise, GuestText
 from rlm_local.tree import Tree
 
 #: Tokens that a chat template may add to a message, with plenty to spare.
@@ -35,7 +35,7 @@ class Form(Record, frozen=True):
     @classmethod
     def of(cls, value: object) -> Form:
         """What the guest gave: null, or an object with one of the two. Raises GuestRaise."""
-        match value:
+        match _read(value):
             case None:
                 return cls()
             case {"choices": [str(), *_] as choices, **rest} if not rest:
@@ -194,6 +194,18 @@ def _reply(completion: Completion, form: Form) -> str:
         wanted = "one of the choices" if form.choices else "JSON as the schema has it"
         raise GuestRaise("ValueError", f"the reply is not {wanted}: {completion.text[:200]!r}")
     return completion.text if form.choices else completion.text.strip()  # choices to the letter
+
+
+def _read(value: object) -> object:
+    """`value` with the long texts in it, which are still in the guest's memory, as str."""
+    match value:
+        case GuestText():
+            return value.read()
+        case list():
+            return [_read(each) for each in value]
+        case dict():
+            return {key: _read(each) for key, each in value.items()}
+    return value
 
 
 def _mistake(error: WindowError | FormError, batch: int) -> GuestRaise:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import msgspec
 
+from rlm_local import jsontext
 from rlm_local.sandbox import GuestRaise, GuestText, HostFunctions, PartOfContext, WholeContext
 from rlm_local.wasm.cell import Cell
 from rlm_local.wasm.instance import GuestFault
@@ -21,6 +22,9 @@ MAX_REQUEST_BYTES = 64 << 20
 #: Values, or bytes outside of strings, that one request may have: each value costs the
 #: host far more memory than the guest's one or two characters, `[]` thirty times as much.
 MAX_REQUEST_VALUES = 1 << 20
+#: Levels that lists and objects of a request may nest: what goes on with it, a record, a
+#: `repr`, goes down with them, and Python ends that with a RecursionError at some 1,000.
+MAX_NESTED = 256
 #: Bytes of the guest's memory that one request may name, or all of that memory if it is
 #: larger: the same text named many times would be copied as often.
 MAX_NAMED_BYTES = 1 << 30
@@ -101,7 +105,6 @@ class HostCalls:
         self._final_chars = 0
         self._named_bytes = 0
         self._decode = msgspec.json.Decoder(Request).decode
-        self._encode = msgspec.json.Encoder().encode
         self.cell: Cell | None = None
         self.memory: GuestMemory | None = None  # of the guest that calls
         self.partial = ""  # what the cell has told of its answer so far
@@ -136,7 +139,7 @@ class HostCalls:
             cell.host_seconds += time.monotonic() - started
         if cell.killed:
             raise GuestFault("it was interrupted from outside")
-        return self._encode(reply)
+        return jsontext.encode(reply)
 
     def _request(self, length: int, read: Callable[[], bytes]) -> Request:
         if length > MAX_REQUEST_BYTES:  # not even copied: a prompt may be mapped there
@@ -151,6 +154,10 @@ class HostCalls:
             )
         try:
             request = self._decode(message)
+            if _nests_too_deep(message, request.arguments):
+                raise GuestRaise(
+                    "ValueError", f"a host call may nest {MAX_NESTED} levels; flatten the value"
+                )
             if b'"$' in message:
                 self._named_bytes = 0
                 request.arguments = [self._resolved(each) for each in request.arguments]
@@ -226,3 +233,21 @@ def _has_too_many_values(message: bytes) -> bool:
         if count >= MAX_REQUEST_VALUES:
             return True
     return outside > MAX_REQUEST_VALUES
+
+
+def _nests_too_deep(message: bytes, value: object) -> bool:
+    """Whether lists and objects of `value`, which `message` says, nest beyond MAX_NESTED."""
+    if message.count(b"[") + message.count(b"{") <= MAX_NESTED:
+        return False
+    level = [value]
+    for _ in range(MAX_NESTED):
+        below: list[object] = []
+        for each in level:
+            if isinstance(each, list):
+                below += each
+            elif isinstance(each, dict):
+                below += each.values()
+        level = below
+        if not level:
+            return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlm_local.errors import FormError
-from rlm_local.records import CallRaised, Event, Request
+from rlm_local.records import CallRaised, Event, Request, SubCalled
 from tests.recursion.conftest import Asker, by_depth
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
@@ -75,3 +75,33 @@ def test_a_form_that_cannot_be_kept_to_is_the_codes_mistake(
     refusal = "the schema has no end; bound it"
     assert answer.text == str([refusal, "q", refusal])
     assert [event.index for event in events if isinstance(event, CallRaised)] == [-1, 0]
+
+
+def test_a_schema_with_a_long_text_is_read_and_recorded(ask: Asker, events: list[Event]) -> None:
+    """Long texts are handed over by their place, which means nothing once the call is over."""
+    code = "FINAL(llm_query('p', schema={'type': 'integer', 'description': 'x' * 100_000}))"
+    assert ask(by_depth(code), lambda _: "5").text == "5"
+    [called] = [event for event in events if isinstance(event, SubCalled)]
+    assert called.schema == {"type": "integer", "description": "x" * 100_000}
+
+
+@pytest.mark.parametrize("levels", range(900, 1000, 5))
+def test_values_that_nest_deep_are_the_codes_mistake(ask: Asker, levels: int) -> None:
+    """Forged, since the guest's own JSON does not go so deep. What can be read in the host
+    must not be too deep for what comes after."""
+    code = (
+        "import _rlm\n"
+        f"deep = b'[' * {levels} + b']' * {levels}\n"
+        'schema = b\'["p", {"schema": {"default": \' + deep + b\'}}]\'\n'
+        "share = b'[[\"q\"], ' + deep + b']'\n"
+        "said = [_rlm.call(b'{\"name\": \"' + name + b'\", \"arguments\": ' + each + b'}')\n"
+        "        for name, each in ((b'llm_query', schema), (b'rlm_query', share))]\n"
+        "FINAL([each[:22] for each in said])"
+    )
+    assert ask(by_depth(code), obedient).text == str([b'{"error":["ValueError"'] * 2)
+
+
+def test_a_child_is_asked_what_is_not_quite_text(ask: Asker) -> None:
+    child = "FINAL([len(question), ascii(question[-1])])"
+    answer = ask(by_depth("FINAL(rlm_query('x' * 100_000 + chr(0xD800), 'text'))", child), depth=2)
+    assert answer.text == str([100_001, r"'\ud800'"])
