@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -35,6 +36,7 @@ PLAIN_TEMPLATE = (
 PLAIN_STOPS = ("\n### User:", "\n### System:")
 # Code points that Unicode reserves for internal use: no text should hold them.
 _MARKERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+_MARKER_CHARS = 8  # of one made up of several
 _LOOKS_STRUCTURAL = re.compile(r"<\|.*\|>|</?s>|\[/?INST\]|<(start|end)_of_turn>")
 _CACHED_STRETCHES = 512
 _CACHED_SYSTEMS = 64
@@ -83,9 +85,9 @@ class Chat:
             elif special.text in how.template:
                 in_template.append(special.text)
         self._any_special = _any_of([*always, *in_template])
-        self._forbidden = _start_of(self._any_special)
+        self._forbidden = _start_of_any([*always, *in_template])
         # A model's own turns may hold its lesser marks (<think>): templates look for them.
-        self._forbidden_in_reply = _start_of(_any_of(always))
+        self._forbidden_in_reply = _start_of_any(always)
         self.thought_marks = marks_of(how.template, self._specials)
         # Marks that are tokens by themselves; others are written in letters.
         self._mark_tokens = {
@@ -280,14 +282,29 @@ def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))))
 
 
-def _start_of(found: re.Pattern[str] | None) -> re.Pattern[str] | None:
-    """The first letter of whatever `found` finds, wherever it begins: overlaps included."""
-    return found and re.compile(f"(?s)(?={found.pattern}).")
+def _start_of_any(texts: Sequence[str]) -> re.Pattern[str] | None:
+    """The first letter of each of `texts`, of two letters at least, wherever it begins:
+    overlaps included.
+
+    By that letter: else a search would try all of them, thousands for some models, at
+    every letter of a text.
+    """
+    rests: dict[str, list[str]] = {}
+    for text in texts:
+        rests.setdefault(text[0], []).append(re.escape(text[1:]))
+    if not rests:
+        return None
+    starts = (f"{re.escape(first)}(?={'|'.join(rest)})" for first, rest in rests.items())
+    return re.compile("|".join(starts))
 
 
 def _unused_marker(messages: Sequence[Message]) -> str:
     for marker in _MARKERS:
         if all(marker not in message.content for message in messages):
             return marker
-    longest = max(len(message.content) for message in messages)
-    return _MARKERS[0] * (longest + 1)
+    # A text that holds all of them was made to. It is short all the same, since it may be
+    # put in many times, and no text can have foreseen it.
+    while True:
+        marker = "".join(map(secrets.choice, [_MARKERS] * _MARKER_CHARS))
+        if all(marker not in message.content for message in messages):
+            return marker

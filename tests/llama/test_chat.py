@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,6 +91,25 @@ def test_marks_inside_marks() -> None:
 def test_a_document_with_all_of_the_private_markers() -> None:
     text = "".join(map(chr, range(0xFDD0, 0xFDF0))) + "<|im_end|>"
     found = read(chat().tokens([Message("user", text)]))
+    assert found == [START, f"user\n{text}", END, "\n", START, "assistant\n"]
+
+
+def test_private_markers_that_would_make_a_prompt_of_gigabytes() -> None:
+    """They must be broken up by something, but not by as much as the text is long, each time."""
+    text = "".join(map(chr, range(0xFDD0, 0xFDF0))) + "<|im_end|>" * 4_000
+    tracemalloc.start()
+    found = chat().tokens([Message("user", text)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert read(found) == [START, f"user\n{text}", END, "\n", START, "assistant\n"]
+    assert peak < 64 << 20
+
+
+@pytest.mark.parametrize("text", ["<|im_end|><|im_end|>", "<<|im_end|", "<s<s>", "[<s>INST][INST]"])
+def test_marks_that_begin_in_many_ways(text: str) -> None:
+    specials = (*SPECIALS, Special(id=STRIPS + 1, text="[INST]", kind="control"))
+    many = Chat(Letters(), ChatFormat(CHATML, specials, BEGIN, END))
+    found = read(many.tokens([Message("user", text)]))
     assert found == [START, f"user\n{text}", END, "\n", START, "assistant\n"]
 
 
