@@ -14,11 +14,14 @@ from llama_cpp import Llama
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.jobs import Call, Job
-from rlm_local.llama.native import Loading, Native
+from rlm_local.llama.native import Loading, Native, log_warnings_only
 from rlm_local.llama.places import Places
 from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.speculation import Lookups, Speculation
 from rlm_local.llama.stream import TextStream
+
+# Llama's own module has every line printed, down to those for single tensors.
+log_warnings_only()
 
 
 class Measured(NamedTuple):

@@ -6,6 +6,7 @@ in range, because llama.cpp answers several kinds of misuse by ending the proces
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -43,6 +44,29 @@ def _bindings() -> Any:
 
 _llama = _bindings()
 _CELL_TYPES: dict[KvType, int] = {"f16": _llama.GGML_TYPE_F16, "q8_0": _llama.GGML_TYPE_Q8_0}
+_WARNING, _ERROR, _GOES_ON = 3, 4, 5  # ggml's levels; the last is for the rest of a line
+
+
+class _Warnings:
+    """A log that writes to standard error what is a warning or worse."""
+
+    def __init__(self) -> None:
+        self._writes = False
+
+    def __call__(self, level: int, text: bytes, _: int | None) -> None:
+        if level != _GOES_ON:
+            self._writes = level in (_WARNING, _ERROR)
+        if self._writes:
+            with contextlib.suppress(OSError):
+                os.write(2, text)
+
+
+_log = _llama.llama_log_callback(_Warnings())  # kept: C does not
+
+
+def log_warnings_only() -> None:
+    """Have llama.cpp write warnings and errors alone, not a line for each tensor and step."""
+    _llama.llama_log_set(_log, None)
 
 
 class Loading(NamedTuple):

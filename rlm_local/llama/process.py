@@ -28,8 +28,8 @@ _SHOWN_LINES = 8
 _LINE_CHARS = 300
 _EXIT_SECONDS = 2.0
 _HEADROOM_BYTES = 512 * MIB  # above the plan, where the operating system stops the worker
-# What llama.cpp writes when all is well.
-_ROUTINE = re.compile(r"(llama_model_loader: - |print_info: |load: |llama_kv_cache: |\.+$)")
+# What llama.cpp warns of when all is well: our windows share one long row of cells.
+_ROUTINE = re.compile(r"(load: |llama_context: n_ctx_seq )")
 
 
 class Exchange:

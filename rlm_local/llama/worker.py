@@ -29,7 +29,7 @@ from rlm_local.llama.intake import Intake
 from rlm_local.llama.jobs import Call
 from rlm_local.llama.listener import Listener
 from rlm_local.llama.memory import SEQUENCES
-from rlm_local.llama.native import Loading, Native, uses_gpu
+from rlm_local.llama.native import Loading, Native, log_warnings_only, uses_gpu
 from rlm_local.llama.places import Places
 from rlm_local.llama.protocol import (
     Command,
@@ -169,6 +169,7 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     if not uses_gpu():  # GPU drivers reserve far more than they use
         _limit(resource.RLIMIT_DATA, memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)  # the weights are on disk already
+    log_warnings_only()  # what is written last is all that tells why it died
     listener = Listener(command_pipe)
     load = listener.first()
     if not isinstance(load, Load):

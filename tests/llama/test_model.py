@@ -450,6 +450,16 @@ def test_its_last_words_are_in_the_error(tmp_path: Path) -> None:
             complete(fatally(model), ask("x"))
 
 
+def test_what_llama_cpp_says_of_its_work_is_not_in_the_error(tiny_path: Path) -> None:
+    """It has a line for each tensor and each node of a graph."""
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as model:
+        complete(model, ask("x"))
+        os.kill(model.pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied) as caught:
+            complete(fatally(model), ask("x"))
+    assert str(caught.value) == "the model's process died (signal SIGKILL)"
+
+
 def test_a_worker_that_hangs_is_killed(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlm_local.llama.model.GRACE_SECONDS", 0.3)
     with LlamaModel(tiny_path, memory_bytes=MEMORY) as model:
