@@ -17,6 +17,7 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, Self
 
@@ -33,6 +34,8 @@ _MAGIC = b"RLMKV\0\0\1"
 _LAYOUT = struct.Struct("<8sQQ32s")  # magic, tokens, bytes of the state, digest of both
 _DIGEST_BYTES = 32
 _SUFFIX = ".kv"
+# A file that was not finished by then was its process's last: it is ended as it writes, too.
+_ABANDONED_SECONDS = 3_600.0
 
 
 class State(Protocol):
@@ -165,11 +168,15 @@ class PrefixStore:
             state.path.unlink()
 
     def _make_space(self, size: int) -> None:
-        files = [(path.stat(), path) for path in self._folder.parent.glob(f"*/*{_SUFFIX}")]
+        files = [(path.stat(), path) for path in self._folder.parent.glob("*/*")]
         held = sum(found.st_size for found, _ in files)
+        abandoned = time.time() - _ABANDONED_SECONDS
         for found, path in sorted(files, key=lambda pair: pair[0].st_mtime):
-            if held + size <= self._most_bytes:
-                return
+            unfinished = path.suffix != _SUFFIX
+            if unfinished and found.st_mtime > abandoned:
+                continue  # another process may be writing it
+            if held + size <= self._most_bytes and not unfinished:
+                continue
             path.unlink(missing_ok=True)
             held -= found.st_size
 

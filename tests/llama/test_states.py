@@ -98,6 +98,20 @@ def test_the_oldest_make_space(tmp_path: Path) -> None:
     assert [s.tokens.tolist() for s in reopened(store).states] in ([[1], [2]], [[2], [1]])
 
 
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path / "states" / "key", most_bytes=1_000)
+    old, new = (tmp_path / "states" / "other" / name for name in ("tmpold", "tmpnew"))
+    old.parent.mkdir()
+    for path in (old, new):
+        path.write_bytes(bytes(400))
+    os.utime(old, (0, 0))
+    store.put(tokens(1), memoryview(bytes(100)))
+    assert (old.exists(), new.exists()) == (False, True)
+    store.put(tokens(2), memoryview(bytes(480)))  # beside what another process may be writing
+    assert [state.tokens.tolist() for state in reopened(store).states] == [[2]]
+    assert new.exists()
+
+
 def test_one_that_is_too_large_is_not_kept(tmp_path: Path) -> None:
     store = PrefixStore(tmp_path / "key", most_bytes=100)
     store.put(tokens(1), memoryview(bytes(101)))
