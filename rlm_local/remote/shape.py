@@ -35,19 +35,23 @@ class _Check:
     def __init__(self, schema: Mapping[str, object]) -> None:
         self._root = schema
         self._steps = 0
+        self._listed: dict[int, set[tuple[type, object]]] = {}  # of enums, what is no container
 
-    def admits(self, schema: object, value: object) -> bool:
+    def _count(self) -> None:
         self._steps += 1
         if self._steps > MOST_STEPS:
             raise ValueError("too many steps")
+
+    def admits(self, schema: object, value: object) -> bool:
+        self._count()
         if not isinstance(schema, Mapping):
             return schema is True
         if "$ref" in schema:
             return self.admits(self._target(str(schema["$ref"])), value)
         if "const" in schema:
-            return _equal(schema["const"], value)
+            return self._equal(schema["const"], value)
         if isinstance(values := schema.get("enum"), list):
-            return any(_equal(each, value) for each in values)
+            return self._one_of(values, value)
         for key in ("anyOf", "oneOf"):
             if isinstance(schemas := schema.get(key), list):
                 return any(self.admits(each, value) for each in schemas)
@@ -56,6 +60,25 @@ class _Check:
         if isinstance(names, list) and names and not any(_is_of(name, value) for name in names):
             return False
         return self._fits(schema, value)
+
+    def _one_of(self, values: list[object], value: object) -> bool:
+        if isinstance(value, list | dict):
+            return any(self._equal(each, value) for each in values)
+        if (listed := self._listed.get(id(values))) is None:
+            listed = {(type(each), each) for each in values if not isinstance(each, list | dict)}
+            self._listed[id(values)] = listed
+        return (type(value), value) in listed
+
+    def _equal(self, one: object, other: object) -> bool:
+        """As JSON has it: true is not 1."""
+        self._count()
+        if isinstance(one, list) and isinstance(other, list):
+            return len(one) == len(other) and all(map(self._equal, one, other))
+        if isinstance(one, dict) and isinstance(other, dict):
+            return one.keys() == other.keys() and all(
+                self._equal(each, other[name]) for name, each in one.items()
+            )
+        return type(one) is type(other) and one == other
 
     def _fits(self, schema: Mapping[str, object], value: object) -> bool:
         match value:
@@ -107,11 +130,6 @@ def _between(size: float, schema: Mapping[str, object], low: str, high: str) -> 
         (isinstance(least, int | float) and size < least)
         or (isinstance(most, int | float) and size > most)
     )
-
-
-def _equal(one: object, other: object) -> bool:
-    """As JSON has it: true is not 1."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _no_number(name: str) -> object:

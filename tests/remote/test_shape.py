@@ -30,6 +30,8 @@ TREE = {
         ({"type": "boolean"}, ["true"], ["1"]),
         ({"enum": ["a", 1, None]}, ['"a"', "1", "null"], ['"b"', "true", "0"]),
         ({"const": {"a": 1}}, ['{"a": 1}'], ["{}"]),
+        ({"const": [1, {"a": [True]}]}, ['[1, {"a": [true]}]'], ['[1, {"a": [1]}]', "[1]"]),
+        ({"enum": [[1], {"a": None}, 2.5]}, ["[1]", '{"a": null}', "2.5"], ["[true]", "[]"]),
         ({"anyOf": [{"type": "null"}, {"type": "string"}]}, ["null", '""'], ["1"]),
         ({"type": "string", "minLength": 2, "maxLength": 3}, ['"ab"', '"abc"'], ['"a"', '"abcd"']),
         ({"type": "array", "items": {"type": "integer"}, "minItems": 1}, ["[1]"], ["[]", '["x"]']),
@@ -56,3 +58,30 @@ def test_schemas_that_would_take_for_ever() -> None:
     assert not keeps_to({}, "[" * 100_000)
     assert not keeps_to({"type": "array", "items": {"type": "null"}}, json.dumps([None] * 300_000))
     assert time.monotonic() - began < 60
+
+
+def test_what_is_listed_is_not_gone_through_for_every_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The check runs on the thread that keeps the deadlines of all calls."""
+    labels = [f"label {number}" for number in range(1_000)]
+    schema = {"type": "array", "items": {"enum": labels}}
+    text = json.dumps([labels[-1]] * 1_000)
+    written = 0
+    dumps = json.dumps
+
+    def counting(*arguments: object, **how: object) -> str:
+        nonlocal written
+        written += 1
+        return dumps(*arguments, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(json, "dumps", counting)
+    assert keeps_to(schema, text)
+    assert written < 10_000
+
+
+def test_long_constants_that_nearly_fit_are_steps_too() -> None:
+    long = [1] * 10_000
+    schema = {"anyOf": [{"const": [*long, number]} for number in range(100)]}
+    assert keeps_to(schema, json.dumps([*long, 5]))
+    assert not keeps_to(schema, json.dumps([*long, 50]))  # it would take half a million
