@@ -95,10 +95,10 @@ class Listener:
             with self._lock:
                 self._end([command.id] if command.id in self._deadlines else [])
             return
-        self._commands.put(command)
         if isinstance(command, Complete):
-            with self._lock:
+            with self._lock:  # before it can be answered, and so forgotten
                 self._deadlines[command.id] = command.deadline
+        self._commands.put(command)
 
     def _end(self, numbers: list[int]) -> None:
         """Note that these are due, with the lock held."""

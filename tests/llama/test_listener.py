@@ -1,0 +1,61 @@
+"""The worker's ear."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from rlm_local.llama import protocol
+from rlm_local.llama.listener import Listener
+from rlm_local.llama.protocol import Command, Complete, Count
+
+
+class Engine:
+    """Counts how often it was told to stop."""
+
+    def __init__(self) -> None:
+        self.aborts = 0
+
+    def abort(self) -> None:
+        self.aborts += 1
+
+    def resume(self) -> None:
+        pass
+
+
+@pytest.fixture
+def pipe() -> tuple[int, int]:
+    """Its ends are left open: a listener whose pipe is closed ends the process."""
+    return os.pipe()
+
+
+def test_a_call_that_is_answered_at_once_has_no_deadline(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread may be faster with it than the listener, and nothing would take the
+    deadline back: at that moment the batch of all others would end, for nobody."""
+    heard = threading.Event()
+
+    class AnsweredAtOnce:
+        def put(self, command: Command) -> None:
+            if isinstance(command, Complete):
+                listener.answered(command.id)
+            else:
+                heard.set()
+
+        def empty(self) -> bool:
+            return True
+
+    engine = Engine()
+    listener = Listener(pipe[0])
+    listener.attach(engine)
+    monkeypatch.setattr(listener, "_commands", AnsweredAtOnce())
+    past = time.monotonic() - 1.0
+    protocol.send(pipe[1], Complete(id=1, requests=(), deadline=past, token_limit=1))
+    protocol.send(pipe[1], Count(id=2, text=""))
+    assert heard.wait(30)
+    assert listener.due() == set()
+    assert engine.aborts == 0
