@@ -32,7 +32,7 @@ class FormPicker:
         if not (self._readable(token) and self._grammar.allows(token)):
             allowed = self._grammar.mask(logits)
             token = self._draw(allowed)
-            while not self._readable(token) and np.isfinite(allowed[token]):
+            while not (self._readable(token) or np.isneginf(allowed[token])):
                 allowed[token] = -np.inf
                 token = self._draw(allowed)
             if np.isneginf(allowed[token]):

@@ -290,6 +290,17 @@ def test_drawing_within_a_form() -> None:
     assert picker(row(1, 2)) in (7, 9)
 
 
+def test_no_part_of_a_letter_is_taken_from_damaged_weights() -> None:
+    class Bytes(FakeVocabulary):
+        def piece(self, token: int) -> bytes:
+            return b"\xff" if token == 7 else super().piece(token)
+
+    broken = np.full(SIZE, np.nan, np.float32)
+    for sampler in (None, Sampler(1.0, 3)):
+        picker = FormPicker(OnlyThese({7, 9}, {7}), sampler, Bytes(), end=END)
+        assert [picker(broken), picker(broken)] == [9, END]
+
+
 def test_many_forms_at_once(model: LlamaModel) -> None:
     requests = [ask("x", grammar='root ::= "a" | "b"', max_tokens=2) for _ in range(80)]
     assert {one.text for one in complete(model, *requests)} <= {"a", "b"}
