@@ -2,7 +2,7 @@
 
 WebAssembly is the first wall. Should code get out of it, through a fault in wasmtime
 or in our own host functions, it is in a process that can read and write only where
-this run reads and writes, start no program but its own Python, and open no socket
+this run reads and writes, start no program by its path but its own Python, and open no socket
 (but, where a run asks a server, of TCP to that server's port).
 The kernel holds that: Landlock for files and TCP, seccomp for system calls; root's
 capabilities are given up. None of it can be taken back, and every child process

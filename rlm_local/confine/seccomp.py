@@ -48,6 +48,11 @@ _X86_64 = {
     "acct": 163, "quotactl": 179, "settimeofday": 164, "clock_settime": 227, "adjtimex": 159,
     "clock_adjtime": 305, "sethostname": 170, "setdomainname": 171, "syslog": 103,
     "iopl": 172, "ioperm": 173, "modify_ldt": 154,
+    # Landlock does not look at these: modes, owners and attributes of any of the user's files.
+    "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchmodat2": 452, "chown": 92, "fchown": 93,
+    "lchown": 94, "fchownat": 260, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
+    "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "setxattrat": 463,
+    "removexattrat": 466, "file_setattr": 469,
 }  # fmt: skip
 _AARCH64 = {
     "socket": 198, "connect": 203, "accept": 202, "bind": 200, "listen": 201, "accept4": 242,
@@ -61,6 +66,9 @@ _AARCH64 = {
     "finit_module": 273, "delete_module": 106, "reboot": 142, "swapon": 224, "swapoff": 225,
     "acct": 89, "quotactl": 60, "settimeofday": 170, "clock_settime": 112, "adjtimex": 171,
     "clock_adjtime": 266, "sethostname": 161, "setdomainname": 162, "syslog": 116,
+    "fchmod": 52, "fchmodat": 53, "fchmodat2": 452, "fchownat": 54, "fchown": 55, "setxattr": 5,
+    "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+    "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
 }  # fmt: skip
 
 

@@ -54,6 +54,12 @@ def attempts(root: Path) -> Attempts:
         "writes to a home": lambda: (home / "new").write_text("x"),
         "appends to a key": lambda: (home / "key").open("a"),
         "truncates a key": lambda: os.truncate(home / "key", 1),
+        "opens a home to others": lambda: (home / "key").chmod(0o777),
+        "changes the mode of its prompt": lambda: os.fchmod(
+            os.open(root / "prompt", os.O_RDONLY), 0o777
+        ),
+        "gives a file away": lambda: os.chown(home / "key", os.getuid(), os.getgid()),
+        "marks a file": lambda: os.setxattr(home / "key", "user.mark", b"x"),
         "removes a file": lambda: (home / "old").unlink(),
         "moves a file away": lambda: os.rename(home / "moved", run / "moved"),
         "moves a file in": lambda: os.rename(run / "made", home / "made"),
