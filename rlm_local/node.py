@@ -312,7 +312,13 @@ class Node:
     def _run_child(self, wanted: Child) -> NodeEnded:
         """Run a child to its end. Raises what ends more than the child, or a GuestRaise."""
         budget, query = wanted.budget, wanted.query
-        budget.check()
+        try:
+            budget.check()
+        except LimitReached as error:
+            # Its own time may be over before its turn has come: then it begins, and ends at
+            # once, as one that has begun would.
+            if error.node != budget.node or error.stop is StopReason.CANCELLED:
+                raise
         with query.context.opened(self.prompt, self.tree.spools) as prompt:
             known = self.tree.journal.child(
                 budget, query.question, prompt, call=wanted.call.number, index=wanted.index

@@ -221,6 +221,23 @@ class TestShares:
         assert ended["0.1"].stop is ended["0.1.1"].stop is StopReason.SUB_CALLS
         assert ended["0.1"].usage.sub_calls == 10
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "rlm_query('q', 'x', budget=1e-9)",
+            "rlm_query_batched([('q', 'x')] * 3, budget=1e-9)",
+            "submit('q', 'x', budget=1e-9).result()",
+        ],
+    )
+    def test_a_share_of_time_that_is_over_before_the_child_begins(
+        self, ask: Asker, call: str
+    ) -> None:
+        """As it may be for the last of a large batch: that is the child's end alone."""
+        root = f"try: {call}\nexcept RuntimeError as e: FINAL(str(e))"
+        answer = ask(by_depth(root, "FINAL('never')"))
+        assert answer.stop is StopReason.ANSWERED
+        assert "ended without an answer" in answer.text
+
     def test_a_batch_divides_its_share(self, ask: Asker, events: list[Event]) -> None:
         root = "rlm_query_batched([('q', 'x')] * 4, budget=0.5)\nFINAL('on')"
         child = "print('half')\nfor n in range(99): llm_query('x')"
