@@ -314,10 +314,10 @@ class Node:
         budget, query = wanted.budget, wanted.query
         try:
             budget.check()
-        except LimitReached as error:
+        except LimitReached as over:
             # Its own time may be over before its turn has come: then it begins, and ends at
             # once, as one that has begun would.
-            if error.node != budget.node or error.stop is StopReason.CANCELLED:
+            if over.node != budget.node or over.stop is StopReason.CANCELLED:
                 raise
         with query.context.opened(self.prompt, self.tree.spools) as prompt:
             known = self.tree.journal.child(
