@@ -261,4 +261,5 @@ def _share(value: object) -> float | None:
             pass
         case int() | float() if 0 < value <= 1:
             return float(value)
-    raise GuestRaise("ValueError", f"a budget is a share above 0 and at most 1, not {value!r}")
+    what = f", not {value!r}" if isinstance(value, bool | int | float) else ""
+    raise GuestRaise("ValueError", f"a budget is a share above 0 and at most 1{what}")

@@ -176,6 +176,11 @@ class TestWhatGoesWrong:
         answer = ask(by_depth(code, "FINAL('never')"))
         assert answer.text.startswith(error)
 
+    def test_what_is_said_of_a_wrong_budget_is_the_same_in_every_process(self, ask: Asker) -> None:
+        """A long text is known by its place in memory, which no code may see."""
+        code = "try: rlm_query('q', 'x', budget='x' * 100_000)\nexcept ValueError as e: FINAL(e)"
+        assert ask(by_depth(code)).text == "a budget is a share above 0 and at most 1"
+
     def test_a_huge_prompt_never_reaches_the_tokenizer(self, ask: Asker) -> None:
         code = "try:\n    llm_query('x' * 10_000_000)\nexcept ValueError as e:\n    FINAL(e)"
         answer = ask(by_depth(code))
