@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from rlm_local.errors import ModelFileError
 from rlm_local.llama.drafting import Draft
 from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import Special
@@ -136,7 +137,14 @@ class Closed(Exception):
 
 
 def frame(message: Command | Reply) -> bytes:
-    body = _encoder.encode(message)
+    """Raises ModelFileError for a path that is not UTF-8: other texts have been made so."""
+    try:
+        body = _encoder.encode(message)
+    except UnicodeEncodeError as error:
+        raise ModelFileError(
+            f"the path {error.object!r} is not UTF-8, so the model's process cannot be told it",
+            hint="rename the file",
+        ) from None
     return _LENGTH.pack(len(body)) + body
 
 

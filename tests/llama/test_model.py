@@ -331,6 +331,16 @@ def test_a_bad_file(tmp_path: Path, raw: bytes | None, message: str) -> None:
         LlamaModel(path, memory_bytes=MEMORY)
 
 
+def test_a_path_that_is_not_utf8(tiny_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xff.gguf")
+    path.symlink_to(tiny_path)
+    with pytest.raises(ModelFileError, match="is not UTF-8") as caught:
+        LlamaModel(path, memory_bytes=MEMORY)
+    str(caught.value).encode()
+    with pytest.raises(ModelFileError, match="is not UTF-8"):
+        verify(path, memory_bytes=MEMORY)
+
+
 def test_too_large_for_the_limit(tiny_path: Path) -> None:
     with pytest.raises(ModelMemoryError, match="the limit is 16 MiB"):
         LlamaModel(tiny_path, memory_bytes=16 * MIB)
