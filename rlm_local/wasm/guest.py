@@ -7,6 +7,7 @@ it depends on.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -145,8 +146,11 @@ def forget_old(folder: Path, pattern: str) -> None:
 
     Who has one of them open goes on with it.
     """
-    found = sorted(folder.glob(pattern), key=lambda path: path.lstat().st_mtime_ns)
-    for path in found[:-_KEPT]:
+    made: list[tuple[int, Path]] = []
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # another process forgets old ones too
+            made.append((path.lstat().st_mtime_ns, path))
+    for _, path in sorted(made)[:-_KEPT]:
         path.unlink(missing_ok=True)
 
 

@@ -96,7 +96,7 @@ def open_or_make(host: Host, packages: Packages = NO_PACKAGES) -> Snapshot:
         try:
             return Snapshot(path, digest, packages.digest)
         except SandboxError:  # cut short or of another format: made again
-            path.unlink()
+            path.unlink(missing_ok=True)
     make(host, path, packages)
     forget_old(path.parent, "*.memory")
     return Snapshot(path, digest, packages.digest)

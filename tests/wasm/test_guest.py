@@ -124,6 +124,22 @@ def test_compiled_modules_of_old_guests_are_forgotten(cache: Path, tmp_path: Pat
     assert not told
 
 
+def test_two_processes_may_forget_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        (tmp_path / f"{number}.cwasm").touch()
+        os.utime(tmp_path / f"{number}.cwasm", (number, number))
+    lstat = Path.lstat
+
+    def gone(path: Path) -> os.stat_result:
+        if path.name == "3.cwasm":
+            path.unlink(missing_ok=True)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", gone)
+    guest.forget_old(tmp_path, "*.cwasm")
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["4", "5", "6", "7"]
+
+
 def test_a_link_in_place_of_a_compiled_module_is_refused(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "guest.wasm"
     path.write_bytes(EMPTY)
