@@ -193,7 +193,11 @@ class RemoteModel(Closing):
             call.stop()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
-            await asyncio.wait(others, timeout=_CLOSE_SECONDS)
+            _, left = await asyncio.wait(others, timeout=_CLOSE_SECONDS)
+            for task in left:  # whoever waits for it would wait for ever
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=_CLOSE_SECONDS)
         if self._web is not None:
             await self._web.close()
 
@@ -257,6 +261,8 @@ def _waited_for(future: concurrent.futures.Future[T]) -> T:
     """The result. Awake now and then: a signal may have gone to another thread."""
     while True:
         done, _ = concurrent.futures.wait([future], timeout=_LOOK_SECONDS)
+        if done and future.cancelled():
+            raise ModelError("the model was closed")
         if done:
             return future.result()
 

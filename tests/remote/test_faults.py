@@ -333,6 +333,28 @@ def test_a_list_of_models_that_is_no_json(answer: bytes) -> None:
             RemoteModel(fake.url(), options=HASTY)
 
 
+def test_closing_ends_a_count_that_is_not_answered(serve: Serve) -> None:
+    model, fake = serve(FINE, "vllm")
+    asked, got = threading.Event(), []
+
+    def silent(handler: Handler) -> None:
+        asked.set()
+        handler.wait_for_hangup()
+
+    def count() -> None:
+        with pytest.raises(ModelError) as caught:
+            model.count_tokens("one two")
+        got.append(str(caught.value))
+
+    fake.posts["/tokenize"] = silent
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    assert asked.wait(30)
+    model.close()
+    thread.join(30)
+    assert got == ["the model was closed"]
+
+
 def test_a_tokenizer_that_goes_away(serve: Serve) -> None:
     """What it counted no more is estimated."""
     model, fake = serve(FINE, "vllm")
