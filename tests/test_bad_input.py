@@ -203,11 +203,3 @@ def test_what_was_asked_is_on_record_as_it_was(ask: Run, tmp_path: Path):
     [run_id] = RunStore().ids()
     line = (RunStore().folder / run_id / "events.jsonl").read_bytes().splitlines()[0]
     assert json.loads(line)["event"]["question"] == question
-
-
-def test_a_file_whose_name_is_not_utf8_can_be_asked_about(ask: Run, tmp_path: Path):
-    """Its name is on record, to find it again when the run goes on."""
-    path = written(tmp_path / os.fsdecode(b"b\xffok.txt"), b"x")
-    assert ask(path)[:2] == (0, "x\n")
-    [run_id] = RunStore().ids()
-    assert RunStore().setup(run_id).sources == (str(path),)
