@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import stat
 import struct
 import tempfile
 import time
@@ -168,7 +169,8 @@ class PrefixStore:
             state.path.unlink()
 
     def _make_space(self, size: int) -> None:
-        files = [(path.stat(), path) for path in self._folder.parent.glob("*/*")]
+        found_at = ((path.stat(), path) for path in self._folder.parent.glob("*/*"))
+        files = [(found, path) for found, path in found_at if stat.S_ISREG(found.st_mode)]
         held = sum(found.st_size for found, _ in files)
         abandoned = time.time() - _ABANDONED_SECONDS
         for found, path in sorted(files, key=lambda pair: pair[0].st_mtime):

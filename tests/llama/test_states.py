@@ -105,6 +105,8 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
     for path in (old, new):
         path.write_bytes(bytes(400))
     os.utime(old, (0, 0))
+    (old.parent / "folder").mkdir()
+    os.utime(old.parent / "folder", (0, 0))
     store.put(tokens(1), memoryview(bytes(100)))
     assert (old.exists(), new.exists()) == (False, True)
     store.put(tokens(2), memoryview(bytes(480)))  # beside what another process may be writing
