@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rlm_local import dialogue
 from rlm_local.errors import FormError, WindowError
@@ -24,6 +24,8 @@ from rlm_local.tree import Tree
 
 #: Tokens that a chat template may add to a message, with plenty to spare.
 TEMPLATE_TOKENS = 1_024
+#: Of the long texts in choices or a schema.
+MOST_FORM_CHARS = 1 << 20
 
 
 class Form(Record, frozen=True):
@@ -197,14 +199,40 @@ def _reply(completion: Completion, form: Form) -> str:
 
 
 def _read(value: object) -> object:
-    """`value` with the long texts in it, which are still in the guest's memory, as str."""
+    """`value` with the long texts in it, which are still in the guest's memory, as str.
+
+    Raises GuestRaise if they are far longer than any form: all of it goes on record.
+    """
+    chars = sum(text.chars for text in _long_texts(value))
+    if chars > MOST_FORM_CHARS:
+        raise GuestRaise(
+            "ValueError",
+            f"choices or a schema with texts of {chars:,} characters were given, and "
+            f"{MOST_FORM_CHARS:,} are allowed",
+        )
+    return _as_str(value)
+
+
+def _long_texts(value: object) -> Iterator[GuestText]:
+    match value:
+        case GuestText():
+            yield value
+        case list():
+            for each in value:
+                yield from _long_texts(each)
+        case dict():
+            for each in value.values():
+                yield from _long_texts(each)
+
+
+def _as_str(value: object) -> object:
     match value:
         case GuestText():
             return value.read()
         case list():
-            return [_read(each) for each in value]
+            return [_as_str(each) for each in value]
         case dict():
-            return {key: _read(each) for key, each in value.items()}
+            return {key: _as_str(each) for key, each in value.items()}
     return value
 
 

@@ -85,6 +85,15 @@ def test_a_schema_with_a_long_text_is_read_and_recorded(ask: Asker, events: list
     assert called.schema == {"type": "integer", "description": "x" * 100_000}
 
 
+@pytest.mark.parametrize(("chars", "said"), [(1 << 20, "5"), ((1 << 20) + 1, "1,048,576 are")])
+def test_the_texts_of_a_schema_have_a_bound(ask: Asker, chars: int, said: str) -> None:
+    code = (
+        f"schema = {{'type': 'integer', 'examples': ['x' * 100_000, 'x' * {chars - 100_000}]}}\n"
+        "try: FINAL(llm_query('p', schema=schema))\nexcept ValueError as e: FINAL(e)"
+    )
+    assert said in ask(by_depth(code), lambda _: "5").text
+
+
 @pytest.mark.parametrize("levels", range(900, 1000, 5))
 def test_values_that_nest_deep_are_the_codes_mistake(ask: Asker, levels: int) -> None:
     """Forged, since the guest's own JSON does not go so deep. What can be read in the host
