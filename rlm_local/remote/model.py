@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ T = TypeVar("T")
 LOAD_ATTEMPTS = 4
 LOAD_SECONDS = 120.0  # for all that is asked of a server before the first request
 INTERRUPT_SECONDS = 3.0  # after Ctrl-C, for what there is to come back
-_COUNT_SECONDS = 120.0
+_COUNT_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _CLOSE_SECONDS = 2.0
 
@@ -127,16 +128,14 @@ class RemoteModel(Closing):
         return completions
 
     def count_tokens(self, text: str) -> int:
-        """See `Model.count_tokens`. A server that does not count has it estimated: too high."""
+        """See `Model.count_tokens`. A server that does not count, or not soon, has it estimated:
+        too high."""
         text = encodable(text)
         if not self._remote.server.counts:
             return estimate(text)
         with self._lock:
             self._check_open()
-        counted = self._persistently(
-            lambda: self._remote.tokenizer.count(text), self._options.attempts
-        )
-        return self._do(counted, seconds=_COUNT_SECONDS)
+        return self._do(self._count(text), seconds=2 * _COUNT_SECONDS)
 
     def cancel(self, node: str = "") -> None:
         """See `Model.cancel`. What servers keep of dialogues is theirs to let go."""
@@ -187,6 +186,15 @@ class RemoteModel(Closing):
             turns=Places(self.address.connections),
             one_offs=Places(self.address.connections),
         )
+
+    async def _count(self, text: str) -> int:
+        """By the server, or estimated if it takes long: a count knows no deadline."""
+        attempt = partial(self._remote.tokenizer.count, text)
+        try:
+            async with asyncio.timeout(_COUNT_SECONDS):
+                return await self._persistently(attempt, self._options.attempts)
+        except TimeoutError:
+            return estimate(text)
 
     async def _shut(self, calls: Sequence[Call]) -> None:
         for call in calls:

@@ -333,6 +333,16 @@ def test_a_list_of_models_that_is_no_json(answer: bytes) -> None:
             RemoteModel(fake.url(), options=HASTY)
 
 
+def test_a_count_that_takes_long_is_estimated(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for at the beginning of a node, whose time it must not outlast."""
+    monkeypatch.setattr("rlm_local.remote.model._COUNT_SECONDS", 0.2)
+    model, fake = serve(FINE, "vllm")
+    fake.posts["/tokenize"] = lambda handler: handler.wait_for_hangup()
+    assert model.count_tokens("one two three") == 7
+
+
 def test_closing_ends_a_count_that_is_not_answered(serve: Serve) -> None:
     model, fake = serve(FINE, "vllm")
     asked, got = threading.Event(), []
