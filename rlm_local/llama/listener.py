@@ -19,6 +19,7 @@ from rlm_local.llama import protocol
 from rlm_local.llama.protocol import Cancel, Command, Complete
 
 _LONGEST_WAIT = 3600.0  # seconds; a wait in `select` must be finite
+_FINISH_SECONDS = 1.5  # less than the parent waits for the end
 
 
 class Abortable(Protocol):
@@ -34,9 +35,14 @@ class Abortable(Protocol):
 
 
 class Listener:
-    """Commands from `pipe`, in order, and which calls are due."""
+    """Commands from `pipe`, in order, and which calls are due.
+
+    `finishing` is held by the main thread over what the end of the parent should not break
+    off: it may close the pipe as soon as it has its reply.
+    """
 
     def __init__(self, pipe: int) -> None:
+        self.finishing = threading.Lock()
         self._pipe = pipe
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -86,8 +92,9 @@ class Listener:
                     now = time.monotonic()
                     self._end([n for n, until in self._deadlines.items() if now >= until])
         except protocol.Closed:
-            # The parent is done, or dead. There is nothing to save, and the main
+            # The parent is done, or dead. There is nothing else to save, and the main
             # thread may be deep inside llama.cpp.
+            self.finishing.acquire(timeout=_FINISH_SECONDS)
             os._exit(0)
 
     def _hear(self, command: Command) -> None:

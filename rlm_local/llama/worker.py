@@ -137,11 +137,12 @@ class Worker:
             except ModelError as error:
                 for call in self._scheduler.reset():
                     self._reply(_failure(call.number, error))
-            for call in self._scheduler.take_finished():
-                completions = tuple(job.completion() for job in call.jobs)
-                self._reply(Completed(id=call.number, completions=completions))
-            if not self._scheduler.busy:
-                self._cache.tend()
+            with self._listener.finishing:
+                for call in self._scheduler.take_finished():
+                    completions = tuple(job.completion() for job in call.jobs)
+                    self._reply(Completed(id=call.number, completions=completions))
+                if not self._scheduler.busy:
+                    self._cache.tend()
 
     def _begin(self, command: Command) -> None:
         """Answer `command` at once, or see that it will be."""

@@ -328,6 +328,17 @@ def test_a_system_prompt_is_read_once_for_all_processes(tiny_path: Path, tmp_pat
         assert after.cached_tokens > 0.9 * cold.prompt_tokens
 
 
+def test_who_leaves_at_once_has_the_system_prompt_stored_too(
+    tiny_path: Path, tmp_path: Path
+) -> None:
+    for number in range(4):
+        states = tmp_path / str(number)
+        with LlamaModel(tiny_path, memory_bytes=MEMORY, states=states) as model:
+            complete(model, ask(SYSTEM, "one", dialogue="0", max_tokens=1))
+        assert len(list(states.glob("*/*.kv"))) == 1
+        assert len(list(states.glob("*/*"))) == 1  # nothing half written
+
+
 def test_damaged_states_never_reach_llama_cpp(tiny_path: Path, tmp_path: Path) -> None:
     with LlamaModel(tiny_path, memory_bytes=MEMORY, states=tmp_path) as first:
         (cold,) = complete(first, ask(SYSTEM, "one", dialogue="0"))
