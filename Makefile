@@ -31,7 +31,7 @@ bench: $(READY)  ## every benchmark; tables on the terminal, JSON in bench/out/
 # those that are shipped are left alone.
 NANO := $(BIN)/python -m models.nano
 WORK := models/nano/work
-nano: $(READY)  ## train a model on all families, and evaluate it: more than an hour on 2 cores
+nano: $(READY)  ## train a model on all families, and evaluate it: about two hours on 2 cores
 	$(BIN)/pip install -q -e '.[train]'
 	for seed in 1 2; do $(NANO).families.generate --count 16000 --seed $$seed \
 	  --out $(WORK)/families-$$seed.jsonl & done; wait
