@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.nano import chat
+from models.nano.families.workers import role_of
 
 #: Cells are few and soon known by heart: it is which one comes that counts.
 INSIDE_WEIGHT = 0.02
@@ -88,19 +89,9 @@ def read(paths: Sequence[Path], tokenizer: Tokenizer, window: int) -> list[Row]:
                 task = sample["task"]
                 name = str(task["family"])
                 if sample["role"] == "worker":
-                    name = f"workers {role(sample['messages'])}"
+                    name = f"workers {role_of(sample['messages'][0]['content'])}"
                 rows.append(row(sample["messages"], tokenizer, name))
     return [r for r in rows if len(r.tokens) <= window]
-
-
-def role(messages: Sequence[dict[str, object]]) -> str:
-    """What a sub-call asks for, by the words that its prompt has."""
-    prompt = str(messages[0]["content"])
-    if prompt.startswith("Which fits?"):
-        return "label"
-    if prompt.startswith("Does "):
-        return "yes-no"
-    return "read" if prompt.endswith("Which one?") else "spell"
 
 
 def shortened(item: Row) -> np.ndarray:

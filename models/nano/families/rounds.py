@@ -23,8 +23,8 @@ from models.nano.families import catalog
 from models.nano.families.evaluate import LIMITS
 from models.nano.families.generate import CALLS_KEPT, MIX, length
 from models.nano.families.task import Task, score
+from models.nano.families.workers import role_of
 from models.nano.folders import WEIGHTS, WORK
-from models.nano.samples import role
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.training.dialogues import dialogues
@@ -56,7 +56,7 @@ def play(runtime: Runtime, task: Task) -> list[dict[str, object]]:
             "task": {
                 "family": task.family,
                 "seed": task.seed,
-                "kind": role(dialogue["messages"]) if calling else task.kind,
+                "kind": role_of(dialogue["messages"][0]["content"]) if calling else task.kind,
             },
         }
         (calls if calling else found).append(sample)

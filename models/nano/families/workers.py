@@ -45,6 +45,15 @@ def worker(seed: int, split: Split, role: str | None = None) -> Worker:
     )
 
 
+def role_of(prompt: str) -> str:
+    """What a sub-call asks for, by the words that its prompt has."""
+    if prompt.startswith("Which fits?"):
+        return "label"
+    if prompt.startswith("Does "):
+        return "yes-no"
+    return "read" if prompt.endswith("Which one?") else "spell"
+
+
 def _reading(rng: random.Random, seed: int, split: Split, role: str) -> Worker:
     """A report, with what could be the answer marked as the reading program does."""
     report, question, gold = reports.report(rng, split)
