@@ -14,6 +14,7 @@ tokenizers = pytest.importorskip("tokenizers")
 
 from models.nano import chat, programs, samples  # noqa: E402
 from models.nano.cells.profile import PROFILE  # noqa: E402
+from models.nano.families.workers import role_of  # noqa: E402
 from models.nano.folders import TOKENIZER  # noqa: E402
 from models.nano.muon import orthogonal  # noqa: E402
 from models.nano.network import Network, Shape  # noqa: E402
@@ -78,7 +79,7 @@ def test_replies_to_sub_calls_count_the_same_long_or_short(tokenizer: object) ->
     for reply in ("yes", "Albert Walsh the Younger"):
         row = samples.row([CALL[0], {**CALL[1], "content": reply}], tokenizer)
         assert row.weight.sum() == pytest.approx(2.0)
-        assert samples.role([CALL[0]]) == "yes-no"
+        assert role_of(str(CALL[0]["content"])) == "yes-no"
 
 
 def test_lines_of_cells_are_tokens(tokenizer: object) -> None:
