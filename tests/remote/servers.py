@@ -46,7 +46,7 @@ def command(kind: str, model: Path, port: int, window: int) -> list[str]:
             *slots, "--threads", "1",
         ]  # fmt: skip
     return [
-        *(sys.executable, "-m", "llama_cpp.server", "--model", str(model)),
+        *(sys.executable, "-m", "tests.remote.llama_cpp_server", "--model", str(model)),
         *("--model_alias", model.stem, *where, "--n_ctx", str(window), "--n_threads", "1"),
         *("--interrupt_requests", "false"),
     ]
