@@ -58,13 +58,14 @@ class _Maker:
         self.split: Split = split
         self.rng = random.Random(f"{split}-{seed}")
         self.traits: list[str] = []
+        self.gold = ""
 
     def task(self, chars: int, kind: str | None, unique_chars: int) -> Task:
         rng = self.rng
         kind = kind or rng.choice(values.KINDS)
         name = questions.attribute(kind, rng, self.split)
         key = self.key()
-        gold = self.value(kind)
+        gold = self.gold = self.value(kind)
         shape = rng.choices(("prose", "records", "mixed"), (5, 4, 1))[0]
         self.traits.append(shape)
         spelled = self.spelling(key)
@@ -97,7 +98,11 @@ class _Maker:
         )
 
     def value(self, kind: str) -> str:
-        return values.draw(kind, self.rng, self.split)
+        """A value in which the right one, once it is drawn, does not occur."""
+        while True:
+            drawn = values.draw(kind, self.rng, self.split)
+            if not self.gold or self.gold not in drawn:
+                return drawn
 
     def documents(self, units: Sequence[str], separator: str) -> list[str]:
         """The whole as one text, or cut between units into several documents."""
