@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 from typing import NoReturn
 
+from rlm_local.interrupts import raise_dropped_again
+
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    raise_dropped_again()
     try:
         from rlm_local.cli import main as run
     except KeyboardInterrupt:

@@ -13,6 +13,9 @@ import os
 import sys
 
 try:
+    from rlm_local.interrupts import raise_dropped_again
+
+    raise_dropped_again()  # as `rlm_local.__main__` does, too
     from rlm_local import runtime
     from rlm_local.__main__ import main
     from tests.fakes import FakeSandbox, HangingModel

@@ -7,16 +7,14 @@ else to stderr. What only one command needs is imported in it: `--help` is insta
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -29,12 +27,7 @@ from rlm_local.cli.rerun import runs_fork, runs_gc, runs_replay, runs_resume
 from rlm_local.cli.runs import runs
 from rlm_local.cli.sandbox import sandbox
 from rlm_local.errors import RlmError, UsageError
-
-if TYPE_CHECKING:
-    from sys import UnraisableHookArgs
-
-#: After how long an interrupt that Python has dropped is raised again.
-_AGAIN_SECONDS = 0.05
+from rlm_local.interrupts import raise_dropped_again
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -53,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(number, interrupt)
-    sys.unraisablehook = _raise_again
+    raise_dropped_again()
     code = run(arguments, confined=True)
     # All is said and recorded: there is nothing left to break off.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -61,17 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if code == INTERRUPTED:
         leave(128 + received[0] if received else code)
     sys.exit(code)
-
-
-def _raise_again(dropped: UnraisableHookArgs) -> None:
-    """An interrupt that came where nothing can be raised, as in a weak reference's callback, is
-    not lost: it comes again."""
-    if isinstance(dropped.exc_value, KeyboardInterrupt):
-        again = threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main)
-        again.daemon = True
-        again.start()
-    else:
-        sys.__unraisablehook__(dropped)
 
 
 def leave(code: int) -> NoReturn:
