@@ -138,6 +138,8 @@ class Fake:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def _chat(self, handler: Handler) -> None:
+        # Who has a reply to its end may ask again before the handler of that one has returned.
+        time.sleep(0.02)
         with self._lock:
             self.chats.append(handler.body)
             self.at_work += 1
