@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
+from rlm_local.closing import Closing
 from rlm_local.errors import ModelError, WindowError
 from rlm_local.journal import Journal
 from rlm_local.limits import Budget
@@ -175,7 +174,7 @@ def _is_cut(event: Event) -> bool:
     return isinstance(event, RunEnded) or (isinstance(event, NodeEnded) and event.stop in PASSING)
 
 
-class SilentModel:
+class SilentModel(Closing):
     """Stands for a model in a replay: it is known by name, and never asked."""
 
     def __init__(self, info: ModelInfo) -> None:
@@ -195,15 +194,4 @@ class SilentModel:
         pass
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
         pass

@@ -271,6 +271,7 @@ def test_ctrl_c_where_python_drops_it_is_not_lost(tmp_path: Path):
     """In a weak reference's callback, such as the import system's, nothing can be raised."""
     (tmp_path / "interrupted.py").write_text(
         "import os, signal, time, weakref, rlm_local.cli as cli\n"
+        "from rlm_local.__main__ import main\n"
         "def run(*_, **__):\n"
         "    thing = set()\n"
         "    watched = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))\n"
@@ -280,7 +281,7 @@ def test_ctrl_c_where_python_drops_it_is_not_lost(tmp_path: Path):
         "    except KeyboardInterrupt: return 130\n"
         "    return 0\n"
         "cli.run = run\n"
-        "cli.main()\n"
+        "main()\n"
     )
     command = [sys.executable, "-m", "interrupted"]
     ended = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)

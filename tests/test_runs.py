@@ -36,7 +36,7 @@ from rlm_local.records import (
     TurnStarted,
     Usage,
 )
-from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, RunRecord, RunState, RunStore, new_run_id
+from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, RunRecord, RunState, RunStore
 
 ANY_TEXT = st.text(st.characters(), max_size=40)  # lone surrogates and control codes included
 
@@ -273,9 +273,11 @@ def test_a_closed_record_takes_no_more(tmp_path: Path):
 
 
 def test_ids_sort_by_time_and_differ(tmp_path: Path):
-    # Of a millisecond's 65,536 two may be alike; a store draws again then.
-    assert len({new_run_id() for _ in range(50)}) >= 48
-    store = RunStore(tmp_path)
+    many = RunStore(tmp_path / "many")  # which draws again where two of a millisecond are alike
+    for _ in range(50):
+        many.new().close()
+    assert len(many.ids()) == 50
+    store = RunStore(tmp_path / "few")
     made = [write(store, [started()]) for _ in range(3)]
     assert [run_id[:19] for run_id in made] == sorted(run_id[:19] for run_id in made)
     assert store.ids() == sorted(made)

@@ -27,7 +27,6 @@ from rlm_local.cli.rerun import runs_fork, runs_gc, runs_replay, runs_resume
 from rlm_local.cli.runs import runs
 from rlm_local.cli.sandbox import sandbox
 from rlm_local.errors import RlmError, UsageError
-from rlm_local.interrupts import raise_dropped_again
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -46,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(number, interrupt)
-    raise_dropped_again()
     code = run(arguments, confined=True)
     # All is said and recorded: there is nothing left to break off.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

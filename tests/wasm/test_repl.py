@@ -15,6 +15,7 @@ import pytest
 from rlm_local.errors import LimitReached, SandboxError
 from rlm_local.records import StopReason
 from rlm_local.sandbox import GuestRaise, GuestText
+from rlm_local.wasm.cell import Cell
 from tests.wasm.conftest import Fork, Guest
 
 WIDTHS = {
@@ -292,17 +293,15 @@ def test_a_deadline_stops_code_that_goes_on(guest: Guest) -> None:
     assert "the time of the whole run is over" in ran.error.message
 
 
-def test_a_deadline_that_has_passed_stops_at_once(guest: Guest) -> None:
-    stopped = []
-    for _ in range(3):
-        started = time.monotonic()
-        ran = guest.run("while True: pass", wall_seconds=-5)
-        assert time.monotonic() - started < 0.5
-        assert ran.error is not None
-        stopped.append(ran.error.type)
-    # A starved machine may not come to raise it in the tenth of a second that there is.
-    assert "KeyboardInterrupt" in stopped
-    assert set(stopped) <= {"KeyboardInterrupt", "GuestTrapped"}
+def test_a_deadline_that_has_passed_stops_at_once(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cell, "LAST_GRACE_SECONDS", 60.0)  # a starved machine needs more
+    started = time.monotonic()
+    ran = guest.run("while True: pass", wall_seconds=-5)
+    assert time.monotonic() - started < 0.5
+    assert ran.error is not None
+    assert ran.error.type == "KeyboardInterrupt"
 
 
 def test_output_before_a_stop_is_kept(guest: Guest) -> None:
