@@ -10,6 +10,7 @@ import random
 
 from models.nano.lexicon import ADVERBS, pseudo_word
 from models.nano.phrasing import pick
+from models.nano.written import section
 
 _MATTER = (
     "the (text|file|document|data|material|input|context|prompt|source|content|extract|dump|"
@@ -115,17 +116,24 @@ _TAILS = (
     "best|is what I want)",
     "(your answer|answer|a|response|result|output)",
 )
+#: How many leads and tails are of the written ones.
+_WRITTEN = 0.35
 TEMPLATES = (*_CLAUSES, *_SENTENCES, _MARKS, *_TAILS)
 
 
 def lead(rng: random.Random, *, quiet: bool = False) -> str:
     """Words before a question, or none; the question follows at once. `quiet`: without a colon,
     which for some questions begins a list."""
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
         return ""
     text = ""
+    if rng.random() < _WRITTEN:
+        said = _case(rng, pick(rng, rng.choice(section("needles", "lead"))))
+        text = said.replace(":", ",") + " " if quiet else said + rng.choice((" ",) * 6 + ("\n",))
+        if said[-1] not in ".!" or rng.random() < 0.5:
+            return text
     if rng.random() < 0.15 and not quiet:
-        text = rng.choice(_BULLETS)
+        text += rng.choice(_BULLETS)
     if rng.random() < 0.2 and not quiet:
         text += _case(rng, pick(rng, _MARKS)) + rng.choice(_MARK_ENDS)
         if rng.random() < 0.6:
@@ -151,7 +159,9 @@ def tail(rng: random.Random) -> str:
         return ""
     text = ""
     for _ in range(rng.choice((1, 1, 1, 2))):
-        said = _case(rng, pick(rng, rng.choice(_TAILS)))
+        written = rng.random() < _WRITTEN
+        said = pick(rng, rng.choice(section("needles", "tail") if written else _TAILS))
+        said = _case(rng, said.rstrip(".!?"))
         text += rng.choice((" ", " ", " ", "\n", "\n\n", " - ")) + said
         text += rng.choice((".", ".", ".", "!", "", "...", ":"))
     return text

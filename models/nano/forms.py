@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from models.nano import phrasing
 from models.nano.lexicon import FIRST_NAMES, PLACES, Split, words
+from models.nano.written import section
 
 #: Writes a fact: `(rng, key, attribute, value) -> text`.
 Form = Callable[[random.Random, str, str, str], str]
@@ -111,16 +112,24 @@ _STATUS = ("open", "closed", "active", "pending", "done", "new")
 
 def sentence(rng: random.Random, split: Split) -> Form:
     """One way to put a fact into a sentence."""
-    if split == "held" or rng.random() < 0.4:
-        return _filled(rng.choice(_HELD_SENTENCES if split == "held" else _SENTENCES))
-    template = rng.choice(_COMPOSED).replace("<opening>", _OPENING)
-    template = phrasing.fresh(lambda: phrasing.pick(rng, template), _HELD_SENTENCES)
+    if split == "held":
+        return _filled(rng.choice(_HELD_SENTENCES))
+
+    def one() -> str:
+        lists = (_SENTENCES, _COMPOSED, section("needles", "statement"))
+        listed = rng.choices(lists, (1, 2, 2))[0]
+        return phrasing.pick(rng, rng.choice(listed).replace("<opening>", _OPENING))
+
+    template = phrasing.fresh(one, _HELD_SENTENCES)
     return _filled(template[0].upper() + template[1:])
 
 
 def mention(rng: random.Random, split: Split) -> Form:
     """A sentence that names the key and holds no value."""
-    return _filled(phrasing.pick(rng, rng.choice(_HELD_MENTIONS if split == "held" else _MENTIONS)))
+    if split == "held":
+        return _filled(rng.choice(_HELD_MENTIONS))
+    listed = rng.choice((_MENTIONS, section("needles", "mention")))
+    return _filled(phrasing.fresh(lambda: phrasing.pick(rng, rng.choice(listed)), _HELD_MENTIONS))
 
 
 def record(rng: random.Random, split: Split) -> Form:

@@ -186,11 +186,17 @@ class Composed:
 
 def fresh(make: Callable[[], str], held: Iterable[str]) -> str:
     """What `make` makes, made anew as long as it has one of the held-out texts in it."""
-    out = [f" {plain(text)} " for text in held if text]
+    held = tuple(held)
     while True:
         made = make()
-        if not any(text in f" {plain(made)} " for text in out):
+        if not has_any(made, held):
             return made
+
+
+def has_any(text: str, held: Iterable[str]) -> bool:
+    """Whether the words of one of the held-out texts stand in `text`."""
+    words = f" {plain(text)} "
+    return any(f" {plain(each)} " in words for each in held if each)
 
 
 def one_of(rng: random.Random, templates: Iterable[str]) -> str:

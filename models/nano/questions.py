@@ -15,6 +15,7 @@ from models.nano.lexicon import (
     words,
 )
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 _CORES = (
     "what is the {a} for {k}?",
@@ -157,11 +158,13 @@ def ask(key: str, name: str, rng: random.Random, split: Split) -> str:
 
 
 def _core(rng: random.Random) -> str:
-    """A core of training, of the list or composed; never one that is held out."""
-    return phrasing.fresh(
-        lambda: phrasing.one_of(rng, _MORE.templates() if rng.random() < 0.65 else _CORES),
-        _HELD_CORES,
-    )
+    """A core of training, written, listed or composed; never one that is held out."""
+    lists = (section("needles", "one"), _MORE.templates(), _CORES)
+
+    def one() -> str:
+        return phrasing.one_of(rng, rng.choices(lists, (2, 2, 1))[0])
+
+    return phrasing.fresh(one, _HELD_CORES)
 
 
 def _scrambled(key: str, name: str, rng: random.Random) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-#: Asks about the longest text of each row which of the question's labels fits, and makes the
-#: reply a field; the table program goes on from there.
+#: Asks about the longest text of each row which of the question's labels fits best, and makes
+#: the reply a field; the table program goes on from there.
 LABEL = r"""body = max(head, key=lambda c: sum(len(r[c]) for r in sample))
 named = [c for c in named if c != body]
 menu = "; ".join(labels)
 some = [dict(r) for r in rows() if all(r[c] in asked[c] for c in asked)]
-replies = llm_query_batched([f"Which fits? {menu}\n{r[body]}" for r in some])
+prompts = [f"Which fits? {menu}\n{r[body]}" for r in some]
+replies = llm_query_batched(prompts, choices=labels)
 for r, reply in zip(some, replies):
-    r["label"] = reply if reply in labels else ""
+    r["label"] = reply
 rest = question.replace(items[0], "")
 wanted = {p for p in labels if re.search(rf"\b{p}\b", rest)}
 rows, head = lambda: some, [*head, "label"]

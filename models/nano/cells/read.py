@@ -20,7 +20,7 @@ def mark(m):
     spans[f"{{kind}} {{n}}"] = m[0]
     return f"{{m[0]}} ({{kind}} {{n}})"
 marked = re.sub(SPAN, mark, text)
-reply = llm_query(f"{{marked}}\n{{question}}\nWhich one?")
+reply = llm_query(f"{{marked}}\n{{question}}\nWhich one?", choices=spans)
 print(reply, "of", len(spans))"""
 
 #: Ends the run with what the sub-call has chosen.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 #: What a row is called.
 ROWS = ("rows", "records", "entries", "lines", "items")
@@ -55,6 +56,7 @@ COUNT = Wording(
             "of {w}){c}",
         ),
     ),
+    written=section("figures", "count"),
 )
 TOTAL = Wording(
     (
@@ -100,6 +102,7 @@ TOTAL = Wording(
             "(compute|calculate|work out|determine) the (total|overall|combined) {n}{c}",
         ),
     ),
+    written=section("figures", "total"),
 )
 MEAN = Wording(
     (
@@ -142,6 +145,7 @@ MEAN = Wording(
             "(compute|calculate|work out|determine) the (average|mean) {n} (of the {w}|){c}",
         ),
     ),
+    written=section("figures", "mean"),
 )
 DISTINCT = Wording(
     (
@@ -186,6 +190,7 @@ DISTINCT = Wording(
             "(work out|determine|establish) how many (different|distinct|unique) {b}s there are{c}",
         ),
     ),
+    written=section("figures", "distinct"),
 )
 NAMES = Wording(
     (
@@ -229,4 +234,5 @@ NAMES = Wording(
         ),
         plural=True,
     ),
+    written=section("figures", "names"),
 )

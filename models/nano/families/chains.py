@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from models.nano import forms, haystacks, values
+from models.nano import forms, haystacks, phrasing, values
 from models.nano.cells.walk import WALK
 from models.nano.families import tracing
 from models.nano.families.task import Match, Task
@@ -21,8 +21,10 @@ from models.nano.lexicon import (
     pseudo_word,
     words,
 )
+from models.nano.written import section
 
 _STEPS = ("one", "two", "three", "four", "five")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 #: How a step is written. The first sort names the nearer key first, the second the further.
 _LINKS = (
@@ -40,6 +42,9 @@ _HELD_LINKS = (
     "{k} forwards all mail to {n}.;The trail goes from {k} on to {n}.;{k} ~> {n};goto({k}, {n})",
     "{n} took over from {k}.;{n} := {k};({n} (of {k}))",
 )
+
+
+_WRITTEN_LINKS = ("link-near", "link-far")
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,11 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
         chain[0] = str(rng.randint(10_000, 99_999))
     relation = rng.choice(words(NOUNS, split)) if rng.random() < 0.5 else pseudo_word(rng)
     sort = rng.choice((0, 1))
-    templates = (_HELD_LINKS if split == "held" else _LINKS)[sort].split(";")
+    held = _HELD_LINKS[sort].split(";")
+    templates = held if split == "held" else _LINKS[sort].split(";")
+    if split == "train" and rng.random() < 0.5:
+        written = (phrasing.pick(rng, each) for each in section("chains", _WRITTEN_LINKS[sort]))
+        templates = [each for each in written if not phrasing.has_any(each, held)]
     picked = [rng.choice(templates)]
     prose = picked[0].endswith(".")
     if prose and rng.random() < 0.4:
@@ -115,7 +124,13 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
         family="chains",
         seed=seed,
         question=kind.wording.ask(
-            rng, split, k=chain[0], r=relation, a=attribute, s=f"{step} step{'s' * (n > 1)}"
+            rng,
+            split,
+            k=chain[0],
+            r=relation,
+            a=attribute,
+            s=f"{step} step{'s' * (n > 1)}",
+            o=_ORDINALS[n - 1],
         ),
         texts=(separator.join(units),),
         gold=gold,

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from models.nano import phrasing
 from models.nano.families.sheets import Column, Row, Sheet
 from models.nano.lexicon import Split
-from models.nano.phrasing import pick
+from models.nano.written import section
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,25 @@ _FILTERS = (
 _HELD_FILTERS = [" in which {f} says {v}", " given {v}", " marked {v}", " limited to {f} {v}"]
 
 
+def _worded(
+    rng: random.Random, split: Split, name: str, listed: Sequence[str], held: Sequence[str]
+) -> str:
+    """A condition's wording: half of training's are those of the section `name`."""
+    if split == "held":
+        return rng.choice(held)
+
+    def one() -> str:
+        if rng.random() < 0.5:
+            return phrasing.pick(rng, rng.choice(listed))
+        text = phrasing.pick(rng, rng.choice(section("totals", name)))
+        return text if text[0] == "," else " " + text
+
+    return phrasing.fresh(one, held)
+
+
 def _filter(rng: random.Random, split: Split, column: Column) -> Condition:
     value = rng.choice(column.values)
-    text = pick(rng, rng.choice(_HELD_FILTERS if split == "held" else _FILTERS))
+    text = _worded(rng, split, "filter", _FILTERS, _HELD_FILTERS)
     return Condition(
         text.format(f=column.name.replace("_", " "), v=value),
         "",
@@ -154,24 +171,23 @@ _HELD_IN = [" within {x}", " belonging to {x}"]
 
 def _dates(rng: random.Random, split: Split, data: Sheet) -> Condition:
     day = data.of("date")[0].name
-    held = split == "held"
     first, last = sorted(rng.choice(data.rows)[day] for _ in range(2))
     way = rng.choice(("after", "before", "within", "month"))
     if way == "after":
-        text = pick(rng, rng.choice(_HELD_AFTER if held else _AFTER))
+        text = _worded(rng, split, "after", _AFTER, _HELD_AFTER)
         return Condition(text.format(x=first), 'only("after")', lambda row: row[day] > first)
     if way == "before":
-        text = pick(rng, rng.choice(_HELD_BEFORE if held else _BEFORE))
+        text = _worded(rng, split, "before", _BEFORE, _HELD_BEFORE)
         return Condition(text.format(x=last), 'only("before")', lambda row: row[day] < last)
     if way == "within":
-        text = pick(rng, rng.choice(_HELD_WITHIN if held else _WITHIN))
+        text = _worded(rng, split, "within", _WITHIN, _HELD_WITHIN)
         return Condition(
             text.format(x=first, y=last),
             'only("within")',
             lambda row: first <= row[day] <= last,
         )
     month = first[:7]
-    text = pick(rng, rng.choice(_HELD_IN if held else _IN))
+    text = _worded(rng, split, "month", _IN, _HELD_IN)
     return Condition(text.format(x=month), 'only("within")', lambda row: row[day][:7] == month)
 
 
@@ -205,13 +221,13 @@ def _limit(rng: random.Random, split: Split, data: Sheet, column: Column) -> Con
     name, number = column.name.replace("_", " "), plain(limit)
     limit = float(number)
     if rng.random() < 0.5:
-        text = pick(rng, rng.choice(_HELD_OVER if split == "held" else _OVER))
+        text = _worded(rng, split, "over", _OVER, _HELD_OVER)
         return Condition(
             text.format(f=name, x=number),
             'only("over")',
             lambda row: float(row[column.name]) > limit,
         )
-    text = pick(rng, rng.choice(_HELD_UNDER if split == "held" else _UNDER))
+    text = _worded(rng, split, "under", _UNDER, _HELD_UNDER)
     return Condition(
         text.format(f=name, x=number), 'only("under")', lambda row: float(row[column.name]) < limit
     )

@@ -16,6 +16,7 @@ from models.nano import phrasing
 from models.nano.cells.read import SPAN
 from models.nano.families.wording import Wording, capital
 from models.nano.phrasing import Composed
+from models.nano.written import section, sections
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ EVENTS = (
             "on {d} that {a} signed it.",
             "The treaty on {k}: draft by {b}, signature by {a}, done in {p} on {d}, cost {s} "
             "crowns.",
+            *section("reports", "treaty-told"),
         ),
         ("Drafted by {b} for {s} crowns, the treaty on {k} was signed in {p} by {a} on {d}.",),
         {
@@ -105,6 +107,7 @@ EVENTS = (
                     ),
                     ("name the one who signed the treaty on {k}.", "the signer of {k} was who?"),
                     SIGNER.asked("the treaty on {k}"),
+                    written=section("reports", "signer"),
                 ),
             ),
             "b": (
@@ -120,6 +123,7 @@ EVENTS = (
                     ),
                     ("name the one who drafted the treaty on {k}.", "the draft on {k} is whose?"),
                     DRAFTER.asked("the treaty on {k}"),
+                    written=section("reports", "drafter"),
                 ),
             ),
         },
@@ -136,6 +140,7 @@ EVENTS = (
             "got {s} crowns.",
             "It was {b} who bought {k}, and {a} who sold it; {s} crowns went over in {p} on {d}.",
             "{s} crowns were what {a} took when selling {k} to {b} in {p} on {d}.",
+            *section("reports", "sale-told"),
         ),
         ("For {s} crowns {k} went from {a}, who sold it, to {b}, who bought it, on {d} in {p}.",),
         {
@@ -152,6 +157,7 @@ EVENTS = (
                     ),
                     ("name the seller of {k}.", "from whose hands did {k} come when sold?"),
                     SELLER.asked("{k}"),
+                    written=section("reports", "seller"),
                 ),
             ),
             "b": (
@@ -167,6 +173,7 @@ EVENTS = (
                     ),
                     ("name the buyer of {k}.", "whose is {k} after it was bought?"),
                     BUYER.asked("{k}"),
+                    written=section("reports", "buyer"),
                 ),
             ),
         },
@@ -209,6 +216,7 @@ COMMON: dict[str, tuple[str, Wording]] = {
                 "where (it|that) (happened|took place) which is told of {k}",
                 "in (which|what) (city|place|town) the (matter|story) of {k} (is set|took place)",
             ),
+            written=section("reports", "place"),
         ),
     ),
     "d": (
@@ -228,6 +236,7 @@ COMMON: dict[str, tuple[str, Wording]] = {
                 "when (it|that) (happened|took place) which is told of {k}",
                 "on (which|what) day the (matter|story) of {k} took place",
             ),
+            written=section("reports", "day"),
         ),
     ),
     "s": (
@@ -247,6 +256,7 @@ COMMON: dict[str, tuple[str, Wording]] = {
                 "how much (it cost|was paid|had to be paid) (for|in the matter of) {k}",
                 "how many crowns (were paid|it took|were spent) (for|in the matter of) {k}",
             ),
+            written=section("reports", "sum"),
         ),
     ),
 }
@@ -262,9 +272,8 @@ def _event(thing: str, a: Role, b: Role) -> Event:
     return Event((), (), {"a": slot(a), "b": slot(b)}, thing, {"a": a, "b": b})
 
 
-#: Those that only training has, beside the others.
-TRAINED = (
-    *EVENTS,
+#: Kinds of which only training has reports: composed ones, and below written ones.
+COMPOSED = (
     _event(
         "{k}",
         Role("(designed|drew the plans of|planned)", "(designed|planned)", "(designer|architect)"),
@@ -297,6 +306,25 @@ TRAINED = (
     ),
 )
 
+
+def _written(name: str) -> Event:
+    """A kind of report of which training has nothing composed."""
+    told, *asked = (section("events", f"{name}-{part}") for part in ("told", "a", "b"))
+    slots = {slot: (PERSON, Wording(cores, ())) for slot, cores in zip("ab", asked, strict=True)}
+    return Event(told, (), slots, "", {})
+
+
+WRITTEN = tuple(
+    _written(name.removesuffix("-told")) for name in sections("events") if name.endswith("-told")
+)
+TRAINED = (*EVENTS, *COMPOSED, *WRITTEN)
+
+
+def trained(rng: random.Random) -> Event:
+    """A kind of report for training; half of them of those that are asked about elsewhere."""
+    return rng.choice(EVENTS if rng.random() < 0.5 else TRAINED)
+
+
 _SUMS = (
     "{t} cost {s} crowns",
     "{s} crowns (were paid|were spent|changed hands|went) for {t}",
@@ -305,16 +333,23 @@ _SUMS = (
 )
 _PLACES = ("(this|it) (happened|took place|was done) in {p}", "the (place|city|town) was {p}")
 _DAYS = ("(this|it) (happened|took place|was done) on {d}", "the (day|date) was {d}")
+#: How many reports are written ones, where others can be composed.
+_LISTED = 0.6
 #: Characters that the reading program takes on each side of the key.
 _REACH = 190
 
 
 def told(rng: random.Random, event: Event, key: str, fields: dict[str, str]) -> str:
-    """A report of training: a listed sentence or a composed one. All values in it can be read
+    """A report of training: a written sentence or a composed one. All values in it can be read
     from where the key is."""
+
+    def one() -> str:
+        if event.sentences and (not event.roles or rng.random() < _LISTED):
+            return phrasing.pick(rng, rng.choice(event.sentences))
+        return _composed(rng, event)
+
     while True:
-        listed = event.sentences and rng.random() < 0.25
-        template = rng.choice(event.sentences) if listed else _composed(rng, event)
+        template = phrasing.fresh(one, event.held)
         text = capital(template.format(k=key, **fields))
         at = text.lower().find(key.lower())
         near = text[max(0, at - _REACH) : at + len(key) + _REACH]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 HIGH = Wording(
     (
@@ -48,6 +49,7 @@ HIGH = Wording(
             "(highest|largest|greatest|maximum|biggest|top)",
         ),
     ),
+    written=section("figures", "high"),
 )
 LOW = Wording(
     (
@@ -91,6 +93,7 @@ LOW = Wording(
             "go through the {n} values{c} and (keep|take|name) the (lowest|smallest|least|minimum)",
         ),
     ),
+    written=section("figures", "low"),
 )
 TOP_HOLDER = Wording(
     (
@@ -141,6 +144,7 @@ TOP_HOLDER = Wording(
             "(highest|largest|greatest|maximum|biggest) {n}{c}",
         ),
     ),
+    written=section("rankings", "top-holder"),
 )
 LOW_HOLDER = Wording(
     (
@@ -190,4 +194,5 @@ LOW_HOLDER = Wording(
             "(lowest|smallest|least|minimum) {n}{c}",
         ),
     ),
+    written=section("rankings", "low-holder"),
 )

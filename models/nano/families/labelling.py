@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 COUNT = Wording(
     (
@@ -45,6 +46,7 @@ COUNT = Wording(
             "(work out|determine|establish) how many {w} are {x}{c}",
         ),
     ),
+    written=section("labels", "count"),
 )
 MOST = Wording(
     (
@@ -84,6 +86,7 @@ MOST = Wording(
             "and (give|name|take) the (first|top one)",
         ),
     ),
+    written=section("labels", "most"),
 )
 LEAST = Wording(
     (
@@ -123,6 +126,7 @@ LEAST = Wording(
             "and (give|name|take) the (last|bottom one)",
         ),
     ),
+    written=section("labels", "least"),
 )
 SECOND = Wording(
     (
@@ -163,6 +167,7 @@ SECOND = Wording(
             "and (give|name|take) the second",
         ),
     ),
+    written=section("labels", "second"),
 )
 MORE = Wording(
     (
@@ -203,6 +208,7 @@ MORE = Wording(
             "(decide|judge|check) whether {x} or {y} is more (common|frequent){c}",
         ),
     ),
+    written=section("labels", "more"),
 )
 GAP = Wording(
     (
@@ -242,6 +248,7 @@ GAP = Wording(
             "(compare|count) {x} and {y}{c} and give the difference",
         ),
     ),
+    written=section("labels", "gap"),
 )
 BY = Wording(
     (
@@ -280,4 +287,5 @@ BY = Wording(
             "(first|top one)",
         ),
     ),
+    written=section("labels", "by"),
 )

@@ -16,6 +16,7 @@ from models.nano.families.tables import Ambiguous, Figures
 from models.nano.families.task import Match, Task, first_made
 from models.nano.families.wording import Wording, capital
 from models.nano.lexicon import Split
+from models.nano.written import section
 
 #: The field that the labels become; no table has one of that name.
 LABELLED = "label"
@@ -170,9 +171,9 @@ def labelled_sheet(
 
 def listing(rng: random.Random, split: Split, labels: Sequence[str]) -> str:
     """The sentence of the question that gives the labels."""
-    template = rng.choice(_HELD_LISTS if split == "held" else _LISTS)
+    template = rng.choice(_HELD_LISTS)
     if split == "train":
-        template = phrasing.pick(rng, template)
+        template = phrasing.fresh(lambda: _listed(rng), _HELD_LISTS)
         template = capital(template) if rng.random() < 0.7 else template
         template = asides.lead(rng, quiet=True) + template
     last = rng.choice((", ", " or ", " and "))
@@ -181,6 +182,13 @@ def listing(rng: random.Random, split: Split, labels: Sequence[str]) -> str:
         l=", ".join(labels[:-1]) + last + labels[-1] if len(labels) > 2 else ", ".join(labels),
         k=("two", "three", "four", "five")[len(labels) - 2],
     )
+
+
+def _listed(rng: random.Random) -> str:
+    """One of training's sentences that give the labels."""
+    if rng.random() < 0.5:
+        return phrasing.pick(rng, rng.choice(_LISTS))
+    return phrasing.pick(rng, rng.choice(section("labels", "listing"))) + " "
 
 
 def calls(asked: Sequence[Condition]) -> list[str]:

@@ -20,6 +20,7 @@ from models.nano.lexicon import (
 )
 from models.nano.phrasing import Composed
 from models.nano.tasks import needle_task
+from models.nano.written import section
 
 _VALUES = Wording(
     (
@@ -64,6 +65,7 @@ _VALUES = Wording(
         ),
         plural=True,
     ),
+    written=section("needles", "values"),
 )
 _QUERIES = Wording(
     (
@@ -109,6 +111,7 @@ _QUERIES = Wording(
         ),
         plural=True,
     ),
+    written=section("needles", "queries"),
 )
 
 

@@ -20,6 +20,7 @@ from models.nano.families.task import Task, first_made
 from models.nano.families.wording import Wording
 from models.nano.lexicon import Split
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 #: No more names than this, however long the text is: the pairs are a square of them.
 _MOST_NAMES = 60
@@ -71,6 +72,7 @@ _BOTH = Wording(
         ),
         plural=True,
     ),
+    written=section("chains", "both"),
 )
 _CROSS = Wording(
     (
@@ -117,6 +119,7 @@ _CROSS = Wording(
         ),
         plural=True,
     ),
+    written=section("chains", "cross"),
 )
 _CONDITIONS = ("with {f} {x}", "where {f} is {x}", "whose {f} is {x}", "having {f} = {x}")
 _HELD_CONDITIONS = ("in which {f} says {x}", "of the {f} {x}")

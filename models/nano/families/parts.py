@@ -11,6 +11,7 @@ from models.nano.families import chains, needles, tables
 from models.nano.families.task import Task
 from models.nano.families.wording import Wording
 from models.nano.lexicon import ADJECTIVES, NOUNS, Split, pseudo_word, words
+from models.nano.written import section
 
 #: The families that a child's question may be of.
 _CHILDREN = (tables.task, chains.task, needles.task)
@@ -63,6 +64,7 @@ _ABOUT = Wording(
         "within the passage headed '{t}': {q}",
         "concerning '{t}' and nothing else: {q}",
     ),
+    written=section("chains", "section"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.nano.families import places
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 MOST = Wording(
     (
@@ -58,6 +59,7 @@ MOST = Wording(
             "(top|largest|highest|first) one",
         ),
     ),
+    written=section("rankings", "most"),
 )
 SECOND = Wording(
     (
@@ -106,6 +108,7 @@ SECOND = Wording(
             "(one|largest|highest)",
         ),
     ),
+    written=section("rankings", "second"),
 )
 LEAST = Wording(
     (
@@ -159,6 +162,7 @@ LEAST = Wording(
             "(bottom|smallest|lowest|last) one",
         ),
     ),
+    written=section("rankings", "least"),
 )
 MORE = Wording(
     (
@@ -202,6 +206,7 @@ MORE = Wording(
             "(decide|judge|check) whether {x} or {y} is more (common|frequent){c}",
         ),
     ),
+    written=section("rankings", "more"),
 )
 GAP = Wording(
     (
@@ -245,4 +250,5 @@ GAP = Wording(
             "(compare|count) {x} and {y}{c} and give the difference",
         ),
     ),
+    written=section("rankings", "gap"),
 )

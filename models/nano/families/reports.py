@@ -31,7 +31,7 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
     """The report of that seed, among others in about `chars` characters."""
     rng = random.Random(f"reports-{split}-{seed}")
     names = _Names(rng, split)
-    event = rng.choice(events.TRAINED if split == "train" else events.EVENTS)
+    event = events.trained(rng) if split == "train" else rng.choice(events.EVENTS)
     slots = {**event.slots, **events.COMMON}
     slot = rng.choice(list(slots))
     key = names.key()
@@ -43,7 +43,7 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
         if other not in used:
             used.add(other)
             if split == "train":
-                kind = rng.choice(events.TRAINED)
+                kind = events.trained(rng)
                 documents.append(events.told(rng, kind, other, names.fields()))
             else:
                 text = rng.choice(event.held)
@@ -102,7 +102,7 @@ def _misleads(question: str, key: str, documents: Sequence[str]) -> bool:
 def report(rng: random.Random, split: Split) -> tuple[str, str, str]:
     """A report alone, a question about it, and the answer."""
     names = _Names(rng, split)
-    event = rng.choice(events.TRAINED if split == "train" else events.EVENTS)
+    event = events.trained(rng) if split == "train" else rng.choice(events.EVENTS)
     slots = {**event.slots, **events.COMMON}
     slot = rng.choice(list(slots))
     key, fields = names.key(), names.fields()

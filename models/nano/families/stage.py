@@ -114,9 +114,9 @@ class _Host:
             case "final", [text, *_]:
                 self.answer = (self.answer or "") + str(text)
                 return None
-            case "llm_query", [prompt]:
+            case "llm_query", [prompt, *_]:
                 return self._reply(prompt)
-            case "llm_query_batched", [list() as prompts]:
+            case "llm_query_batched", [list() as prompts, *_]:
                 return [self._reply(prompt) for prompt in prompts]
             case "rlm_query", [[question, context], _]:
                 return [{"text": self._child(question, context)}]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from models.nano import phrasing
 from models.nano.lexicon import FIRST_NAMES, PLACES, Split, words
+from models.nano.written import section
 
 #: Group → label → the words that tell it.
 GROUPS: dict[str, dict[str, str]] = {
@@ -125,6 +126,8 @@ _HELD_SENTENCES = {
         "{n} would like to know {w} that is",
     ),
 }
+#: The share of training's texts that are written ones.
+_WRITTEN = 0.7
 
 
 @dataclass(frozen=True)
@@ -137,12 +140,23 @@ class Labels:
     def text(self, rng: random.Random, split: Split, label: str) -> str:
         """A text of that label."""
         word = rng.choice(GROUPS[self.group][label].split()).replace("-", " ")
-        sentences = (_HELD_SENTENCES if split == "held" else _SENTENCES)[self.group]
-        return phrasing.pick(rng, rng.choice(sentences)).format(
+        return self._sentence(rng, split).format(
             w=word,
             n=rng.choice(words(FIRST_NAMES, split)),
             p=rng.choice(words(PLACES, split)),
         )
+
+    def _sentence(self, rng: random.Random, split: Split) -> str:
+        held = _HELD_SENTENCES[self.group]
+        if split == "held":
+            return rng.choice(held)
+
+        def one() -> str:
+            written = rng.random() < _WRITTEN
+            listed = section("labels", self.group) if written else _SENTENCES[self.group]
+            return phrasing.pick(rng, rng.choice(listed))
+
+        return phrasing.fresh(one, held)
 
 
 def draw(rng: random.Random) -> Labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.nano.families import places
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 MOST_TOTAL = Wording(
     (
@@ -61,6 +62,7 @@ MOST_TOTAL = Wording(
             "(highest|largest|greatest|biggest) one",
         ),
     ),
+    written=section("totals", "most-total"),
 )
 SECOND_TOTAL = Wording(
     (
@@ -118,6 +120,7 @@ SECOND_TOTAL = Wording(
             "second (highest|largest|greatest|biggest) one",
         ),
     ),
+    written=section("totals", "second-total"),
 )
 LEAST_TOTAL = Wording(
     (
@@ -172,6 +175,7 @@ LEAST_TOTAL = Wording(
             "(lowest|smallest) one",
         ),
     ),
+    written=section("totals", "least-total"),
 )
 MOST_MEAN = Wording(
     (
@@ -218,6 +222,7 @@ MOST_MEAN = Wording(
             "{b}{c} and (give|name|take) the (highest|largest|greatest|biggest) one",
         ),
     ),
+    written=section("totals", "most-mean"),
 )
 LEAST_MEAN = Wording(
     (
@@ -262,4 +267,5 @@ LEAST_MEAN = Wording(
             "{b}{c} and (give|name|take) the (lowest|smallest) one",
         ),
     ),
+    written=section("totals", "least-mean"),
 )

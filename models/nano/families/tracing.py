@@ -1,12 +1,14 @@
 """How questions about chains are worded.
 
-`{k}` is the key, `{r}` what a link is called, `{a}` a value's name, `{s}` a number of steps.
+`{k}` is the key, `{r}` what a link is called, `{a}` a value's name, `{s}` a number of steps,
+`{o}` the same as an ordinal.
 """
 
 from __future__ import annotations
 
 from models.nano.families.wording import Wording
 from models.nano.phrasing import Composed
+from models.nano.written import section
 
 LAST = Wording(
     (
@@ -60,6 +62,7 @@ LAST = Wording(
             "(its end|the last one)",
         ),
     ),
+    written=section("chains", "last"),
 )
 VALUE = Wording(
     (
@@ -106,6 +109,7 @@ VALUE = Wording(
             "the {a} at the end",
         ),
     ),
+    written=section("chains", "value"),
 )
 NTH = Wording(
     (
@@ -146,6 +150,7 @@ NTH = Wording(
             "follow the (chain|path|trail|line) of {k} for {s} and (name|give|quote) the one there",
         ),
     ),
+    written=section("chains", "nth") + section("chains", "ordinal"),
 )
 ALL = Wording(
     (
@@ -198,6 +203,7 @@ ALL = Wording(
         ),
         plural=True,
     ),
+    written=section("chains", "all"),
 )
 COUNT = Wording(
     (
@@ -247,4 +253,5 @@ COUNT = Wording(
             "value {k}",
         ),
     ),
+    written=section("chains", "count"),
 )

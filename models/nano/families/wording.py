@@ -13,18 +13,21 @@ from models.nano.lexicon import Split
 
 _HELD_LEADS = ("", "", "Having read everything: ", "I wonder, ", "For the report: ")
 _HELD_TAILS = ("", "", " Nothing else, please.", " One answer is enough.")
-#: The share of training questions whose core is composed of a frame and a phrase.
-_COMPOSED = 0.6
+#: How often a core of training is a written one, one composed of a frame and a phrase, and one of
+#: the short list, where there are such.
+_SHARES = (5, 3, 2)
 
 
 @dataclass(frozen=True)
 class Wording:
     """The cores of one kind of question. `{name}` is filled; words between bars are
-    alternatives: `the (last|final) one`. Training also has the phrases of `more` in frames."""
+    alternatives: `the (last|final) one`. Training also has the phrases of `more` in frames, and
+    what was `written` by people who had not seen `held`."""
 
     cores: Sequence[str]
     held: Sequence[str]
     more: phrasing.Composed | None = None
+    written: Sequence[str] = ()
 
     def ask(
         self,
@@ -66,9 +69,12 @@ class Wording:
         """One of training's cores, its alternatives chosen; never one that is held out."""
 
         def one() -> str:
-            if self.more and rng.random() < _COMPOSED:
-                return phrasing.one_of(rng, self._templates)
-            core = phrasing.pick(rng, turned(rng, rng.choice(self.cores), condition))
+            sources = (self.written, self._templates, self.cores)
+            shares = [share * bool(source) for share, source in zip(_SHARES, sources, strict=True)]
+            source = rng.choices(sources, shares)[0]
+            if source is self._templates:
+                return phrasing.one_of(rng, source)
+            core = phrasing.pick(rng, turned(rng, rng.choice(source), condition))
             return phrasing.swapped(rng, core)
 
         return phrasing.fresh(one, self.held)
@@ -79,7 +85,7 @@ class Wording:
 
     def variants(self) -> int:
         """How many cores training has, alternatives multiplied out, words not replaced."""
-        return sum(map(phrasing.ways, (*self.cores, *self._templates)))
+        return sum(map(phrasing.ways, (*self.cores, *self.written, *self._templates)))
 
 
 def capital(text: str) -> str:

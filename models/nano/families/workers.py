@@ -14,6 +14,8 @@ from models.nano.families import reports, topics
 from models.nano.lexicon import Split
 
 ROLES = ("label", "read", "yes-no", "spell")
+#: How often each is drawn: as much as there is to learn, and a little spelling.
+_SHARES = (4, 8, 3, 1)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Worker:
 def worker(seed: int, split: Split, role: str | None = None) -> Worker:
     """The sub-call of that seed, of that role or of any."""
     rng = random.Random(f"workers-{split}-{seed}")
-    role = role or rng.choice(ROLES)
+    role = role or rng.choices(ROLES, _SHARES)[0]
     if role in ("read", "spell"):
         return _reading(rng, seed, split, role)
     labels = topics.draw(rng)
