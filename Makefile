@@ -33,9 +33,9 @@ NANO := $(BIN)/python -m models.nano
 WORK := models/nano/work
 nano: $(READY)  ## train a model on all families, and evaluate it: about two hours on 2 cores
 	$(BIN)/pip install -q -e '.[train]'
-	for seed in 1 2; do $(NANO).families.generate --count 16000 --seed $$seed \
+	for seed in 1 2; do $(NANO).families.generate --count 20000 --seed $$seed \
 	  --out $(WORK)/families-$$seed.jsonl & done; wait
-	$(NANO).families.generate --families workers --count 16000 --seed 3 --out $(WORK)/workers.jsonl
+	$(NANO).families.generate --families workers --count 20000 --seed 3 --out $(WORK)/workers.jsonl
 	$(NANO).families.generate --families mix workers workers --split held --count 168 --seed 5 \
 	  --out $(WORK)/held.jsonl
 	$(NANO).families.generate --families mix workers workers --count 112 --seed 6 \
@@ -47,7 +47,7 @@ nano: $(READY)  ## train a model on all families, and evaluate it: about two hou
 	$(NANO).train --probes $(WORK)/held.kept.jsonl $(WORK)/fresh.kept.jsonl
 	$(NANO).plot
 	$(NANO).export --out $(WORK)/rlm-nano.gguf \
-	  --data 'families: seeds 1, 2, 16000 tasks each; workers: seed 3, 64000 calls'
+	  --data 'families: seeds 1, 2, 20000 tasks each; workers: seed 3, 80000 calls'
 	$(NANO).evaluate --model $(WORK)/rlm-nano.gguf
 	$(NANO).families.evaluate --model $(WORK)/rlm-nano.gguf --lengths 8000 128000
 

@@ -14,10 +14,10 @@ class Shape:
     """Sizes of the network. `width` is divided by `heads`; embeddings are tied."""
 
     vocabulary: int = 4_389  # a run takes that of its tokenizer
-    width: int = 128
+    width: int = 160
     layers: int = 4
-    heads: int = 4
-    hidden: int = 384
+    heads: int = 5
+    hidden: int = 448
     window: int = 2_048
     rope_base: float = 10_000.0
     epsilon: float = 1e-5
