@@ -1,6 +1,6 @@
 """The engine's figures: sub-calls in a batch, turns, labels, starts, memory, deadlines.
 
-    python -m bench.engine [--rounds N] [--sub-calls] [MODEL …]
+    python -m bench.engine [--rounds N] [--only PART …] [--models MODEL …]
 
 A MODEL is one of bench.models, or a path; 5m and 50m unless others are named.
 
@@ -17,7 +17,7 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -67,24 +67,16 @@ class Bench:
         self.rounds = rounds
         self._series = 0
 
-    def run(self) -> Figures:
-        figures = self.start()
-        with LlamaModel(self.path, memory_bytes=MEMORY) as model:
-            figures |= self.turns(model)
-        with LlamaModel(self.path, memory_bytes=MEMORY) as model:
-            figures |= self.sub_calls(model)
-            figures |= self.labels(model)
-            figures |= self.a_turn_beside(model)
-            figures |= deadlines(model)
-            figures |= memory(model)
-        figures |= self.fresh_process()
+    def run(self, parts: Sequence[str]) -> Figures:
+        figures: Figures = {}
+        for part in parts:
+            measure: Callable[[LlamaModel], Figures] = getattr(self, part)
+            with LlamaModel(self.path, memory_bytes=MEMORY) as model:
+                complete(model, *(request(text, 8) for text in self._texts()))  # warm
+                figures |= measure(model)
         return figures
 
-    def only_sub_calls(self) -> Figures:
-        with LlamaModel(self.path, memory_bytes=MEMORY) as model:
-            return self.sub_calls(model)
-
-    def start(self) -> Figures:
+    def start(self, _: LlamaModel) -> Figures:
         def once() -> None:
             LlamaModel(self.path, memory_bytes=MEMORY).close()
 
@@ -289,7 +281,22 @@ class Bench:
             "first token against that, x": ratio(ours, theirs),
         }
 
-    def fresh_process(self) -> Figures:
+    def idle_dialogue(self, model: LlamaModel) -> Figures:
+        """The same sub-calls with and without a long dialogue that waits for them."""
+        alone, beside = [], []
+        history = min(4_000, model.info.context_tokens - 600)
+        for number in range(self.rounds):
+            alone.append(self._ours(model, together=True).cpu)
+            turn = Request(
+                messages=(Message("user", words(number, 2, history)),),
+                max_tokens=1,
+                dialogue=f"idle {number}",
+            )
+            complete(model, turn)
+            beside.append(self._ours(model, together=True).cpu)
+        return {"64 sub-calls beside an idle dialogue, CPU, x": ratio(beside, alone)}
+
+    def fresh_process(self, _: LlamaModel) -> Figures:
         """The first token of a new process with a system prompt of 2,000 tokens."""
         asked = Request(
             messages=(Message("system", words(2, 0, 2_000)), Message("user", "the")),
@@ -308,28 +315,21 @@ class Bench:
             "the same, %": 100 * median(times[1:]) / times[0],
         }
 
+    def deadlines(self, model: LlamaModel) -> Figures:
+        """How late a completion comes back after its deadline, in its reply."""
+        late = []
+        for number in range(5):
+            deadline = time.monotonic() + 0.3
+            endless = Request(messages=(Message("user", f"go on {number}"),), max_tokens=100_000)
+            model.complete([endless] * 4, deadline=deadline, token_limit=1 << 40)
+            late.append(time.monotonic() - deadline)
+        return {"late after a deadline, ms": 1000 * max(late)}
 
-def deadlines(model: LlamaModel) -> Figures:
-    """How late a completion comes back after its deadline, in its reply."""
-    late = []
-    for number in range(5):
-        deadline = time.monotonic() + 0.3
-        endless = Request(messages=(Message("user", f"go on {number}"),), max_tokens=100_000)
-        model.complete([endless] * 4, deadline=deadline, token_limit=1 << 40)
-        late.append(time.monotonic() - deadline)
-    return {"late after a deadline, ms": 1000 * max(late)}
 
-
-def memory(model: LlamaModel) -> Figures:
-    plan = model.memory_plan
-    status = Path(f"/proc/{model.pid}/status").read_text()
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return {
-        "planned memory, MiB": plan.total_bytes / MIB,
-        "resident at most, MiB": peak / 1024,
-        "resident against planned, x": peak * 1024 / plan.total_bytes,
-        "window, tokens": plan.context_tokens,
-    }
+PARTS = (
+    *("start", "turns", "sub_calls", "labels", "a_turn_beside", "idle_dialogue"),
+    *("deadlines", "fresh_process"),
+)
 
 
 def request(text: str, new: int) -> Request:
@@ -374,15 +374,11 @@ def timed(call: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("models", nargs="*", default=["5m", "50m"])
+    parser.add_argument("--models", nargs="+", default=["5m", "50m"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sub-calls", action="store_true", help="nothing but these")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     asked = parser.parse_args()
-    benches = {name: Bench(name, asked.rounds) for name in asked.models}
-    results = {
-        name: bench.only_sub_calls() if asked.sub_calls else bench.run()
-        for name, bench in benches.items()
-    }
+    results = {name: Bench(name, asked.rounds).run(asked.only) for name in asked.models}
     figures = next(iter(results.values()))
     report(
         "engine",

@@ -8,7 +8,7 @@ that others branched from; the least recently used goes when space is short.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from rlm_local.model import is_within
 
 WORTH_SHARING = 16  # a shorter common prefix is computed anew
 WORTH_LOADING = 64  # so many more tokens a state from outside must bring
+WORTH_MOVING = 512  # so many cells an idle dialogue has that is moved out of others' way
 _RECENT = 1  # one-off prompts that are kept whole, in case the next one is alike
 _PREFIXES = 8  # their shared beginnings that are kept
 
@@ -301,13 +302,27 @@ class PrefixCache:
         self._drop(victim)
         return True
 
-    def _swap_out(self, sequence: Sequence) -> None:
+    def set_aside(self, *, but: Collection[str]) -> None:
+        """Swap out the long dialogues that are idle, those of `but` left out.
+
+        Every step attends past their cells, too: on a CPU one of them costs each token of
+        others about a hundredth of what moving it out and back does.
+        """
+        for sequence in list(self._idle()):
+            long = sequence.dialogue and sequence.computed >= WORTH_MOVING
+            if long and sequence.dialogue not in but and self._swap_out(sequence):
+                self._drop(sequence)
+
+    def _swap_out(self, sequence: Sequence) -> bool:
+        """Keep a dialogue's cells outside; False if they are few, or there is no room."""
         if self._swap is None or sequence.computed < WORTH_LOADING:
-            return
+            return False
         data = self._swap.space(self._memory.state_bytes(sequence.number))
-        if data is not None and self._memory.save(sequence.number, memoryview(data)):
-            swapped = Swapped(sequence.held.copy(), sequence.node, data)
-            self._swap.put(sequence.dialogue, swapped)
+        if data is None or not self._memory.save(sequence.number, memoryview(data)):
+            return False
+        swapped = Swapped(sequence.held.copy(), sequence.node, data)
+        self._swap.put(sequence.dialogue, swapped)
+        return True
 
     def _idle(self) -> Iterator[Sequence]:
         """Sequences that no request is using, least recently used first."""

@@ -30,6 +30,8 @@ from rlm_local.llama.waiting import Line, Waiting
 # short: when cells run out all the same, the youngest request starts over later.
 HORIZON = 64
 TURN_PLACES = 4  # above `places`, for turns of dialogues: sub-calls do not keep a root out
+# So many sub-calls that come at once have long dialogues moved out of their way.
+CROWD = 16
 _LOOK_AHEAD = 32  # jobs of a node that are tried before the next node's
 # Prompt tokens in one batch beside running replies: of requests as deep as those, and
 # of shallower ones, which may slow the replies by a fifth.
@@ -41,7 +43,8 @@ _SHALLOW_TOKENS = 2  # at least
 class Scheduler:
     """Runs calls. `places`: how many sequences decode together. `speculator`: guesses tokens.
 
-    `clock`: what its batches are timed by, in seconds.
+    `clock`: what its batches are timed by, in seconds. `clears`: whether idle dialogues make
+    way for a crowd of sub-calls; on a GPU moving them costs more than it saves.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Scheduler:
         places: Places,
         speculator: Speculator | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        clears: bool = True,
     ) -> None:
         self._engine = engine
         self._vocabulary = engine.vocabulary
@@ -59,6 +63,7 @@ class Scheduler:
         self._places = places
         self._speculator = speculator
         self._clock = clock
+        self._clears = clears
         self._calls: dict[int, Call] = {}
         self._waiting = Waiting()
         self._active: list[Job] = []
@@ -76,6 +81,8 @@ class Scheduler:
                 self._waiting.add(job)
             else:
                 job.end("length")
+        if self._clears and sum(not job.dialogue for job in call.jobs) >= CROWD:
+            self._cache.set_aside(but={job.dialogue for job in self._waiting})
 
     def end(self, number: int, finish: Finish) -> None:
         """Bring all that is left of a call to its end. The others go on."""

@@ -95,6 +95,7 @@ class Worker:
             speculator=self._speculation(load),
             # CPU time does not tell of the machine's other work, but a GPU's takes none.
             clock=time.perf_counter if uses_gpu() else time.process_time,
+            clears=not uses_gpu(),
         )
 
     def _speculation(self, load: Load) -> Speculation | None:

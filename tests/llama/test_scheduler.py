@@ -267,7 +267,9 @@ def test_replies_do_not_depend_on_what_else_runs(
     max_tokens: int,
     aborts: list[int],
 ) -> None:
-    setup = Setup(cells=cells, batch=batch_tokens, parallel=parallel)
+    # A window is never longer than the cache.
+    longest = max(30 + len(prompt) for batch in batches for prompt, _ in batch) + max_tokens
+    setup = Setup(cells=max(cells, longest), batch=batch_tokens, parallel=parallel)
     for batch, abort_after in zip(batches, aborts, strict=False):
         for final in (False, True):
             before = len(setup.engine.batches)

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlm_local.llama import LlamaModel
-from rlm_local.llama.cache import PrefixCache
+from rlm_local.llama.cache import WORTH_MOVING, PrefixCache
 from rlm_local.llama.identity import identity, state_key
 from rlm_local.llama.native import Loading, Native
 from rlm_local.llama.places import Places
-from rlm_local.llama.scheduler import Scheduler
+from rlm_local.llama.scheduler import CROWD, Scheduler
 from rlm_local.llama.states import PrefixStore, Swap
 from rlm_local.records import Message, Request
 from tests.llama.conftest import MEMORY
@@ -192,6 +192,55 @@ def test_a_forgotten_dialogue_is_not_swapped(tmp_path: Path) -> None:
     assert setup.cache._swap.get("0.1") is not None
     setup.cache.forget("0")
     assert setup.cache._swap.get("0.1") is None
+
+
+@pytest.mark.parametrize(
+    ("length", "calls", "moved"),
+    [
+        (WORTH_MOVING, CROWD, True),
+        (WORTH_MOVING, CROWD - 1, False),
+        (WORTH_MOVING - 1, CROWD, False),
+    ],
+)
+def test_a_long_dialogue_makes_way_for_a_crowd(
+    tmp_path: Path, length: int, calls: int, moved: bool
+) -> None:
+    setup = with_states(Setup(cells=2_000), tmp_path)
+    root = alike(1, length - 1, 1)[0]
+    setup.submit([job(root, dialogue="root", max_tokens=1)])
+    run(setup)
+    assert setup.cache.used == length
+    setup.submit([job([n, 2, 3, 4], max_tokens=4) for n in range(calls)])
+    assert (setup.cache.used == 0) == moved
+    run(setup)
+    again = [*root, *reference(root, 1), 5, 6]
+    [last] = setup.submit([job(again, dialogue="root")]).jobs
+    run(setup)
+    assert right(last)
+    assert last.completion().prompt_tokens - last.completion().cached_tokens <= 3
+
+
+def test_a_dialogue_that_waits_for_its_turn_is_not_moved(tmp_path: Path) -> None:
+    setup = with_states(Setup(cells=2_000), tmp_path)
+    root = alike(1, WORTH_MOVING, 1)[0]
+    setup.submit([job(root, dialogue="root", max_tokens=1)])
+    run(setup)
+    setup.submit([job([*root, *reference(root, 1), 5], dialogue="root")])
+    held = setup.cache.used
+    setup.submit([job([n, 2, 3, 4], max_tokens=4) for n in range(CROWD)])
+    assert setup.cache.used == held
+    run(setup)
+
+
+def test_a_long_dialogue_stays_where_there_is_no_room_outside(tmp_path: Path) -> None:
+    setup = with_states(Setup(cells=2_000), tmp_path)
+    setup.cache._swap = Swap(tmp_path, most_bytes=10)
+    setup.submit([job(alike(1, WORTH_MOVING, 1)[0], dialogue="root", max_tokens=1)])
+    run(setup)
+    held = setup.cache.used
+    setup.submit([job([n, 2, 3, 4], max_tokens=4) for n in range(CROWD)])
+    assert setup.cache.used == held
+    run(setup)
 
 
 def test_a_prefix_is_stored_once_and_loaded_by_the_next(tmp_path: Path) -> None:
