@@ -183,7 +183,11 @@ class _Converter:
                 raise FormError(f"the schema refers to {pointer!r}, which is not there")
             # Named before it is read: it may refer to itself.
             name = self._references[pointer] = self._new("")
-            self._rules[name] = self._rule_of(target, depth + 1)
+            body = self._rules[name] = self._rule_of(target, depth + 1)
+            while body in self._rules:
+                if body == name:
+                    raise FormError(f"the schema refers to {pointer!r}, which is only itself")
+                body = self._rules[body]
         return self._references[pointer]
 
     def _constant(self, value: object, depth: int) -> str:

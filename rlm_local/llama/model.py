@@ -182,7 +182,7 @@ class LlamaModel(Closing):
 
     def _tell(self, command: Cancel | Forget) -> None:
         with contextlib.suppress(WorkerDied):  # then it has nothing to end or to forget
-            self._worker.send(command)
+            self._worker.send(command, until=time.monotonic() + GRACE_SECONDS)
 
     def _ask(self, command: Complete | Count, *, deadline: float, grace: float = 0.0) -> Reply:
         """The reply to `command`. If the worker dies meanwhile, its successor is asked."""
@@ -209,7 +209,7 @@ class LlamaModel(Closing):
                     return reply
 
     def _exchange(self, worker: WorkerProcess, command: Complete | Count, until: float) -> Reply:
-        with worker.exchange(command) as exchange:
+        with worker.exchange(command, until=until) as exchange:
             try:
                 return exchange.receive(until=until)
             except KeyboardInterrupt as interrupt:
@@ -291,7 +291,7 @@ def start_worker(
     )
     loaded = False
     try:
-        with worker.exchange(command) as exchange:
+        with worker.exchange(command, until=time.monotonic() + LOAD_SECONDS) as exchange:
             while not loaded:
                 reply = exchange.receive(until=time.monotonic() + LOAD_SECONDS)
                 if isinstance(reply, Failed):

@@ -38,10 +38,11 @@ class Exchange:
     For one thread at a time. Replies that come after its end are nobody's.
     """
 
-    def __init__(self, worker: WorkerProcess, command: Command) -> None:
+    def __init__(self, worker: WorkerProcess, command: Command, until: float) -> None:
         self.number = command.id
         self._worker = worker
         self._command = command
+        self._until = until
         self._replies: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
 
     def receive(self, *, until: float) -> Reply:
@@ -64,7 +65,7 @@ class Exchange:
         self._worker.expect(self)
         sent = False
         try:
-            self._worker.send(self._command)
+            self._worker.send(self._command, until=self._until)
             sent = True
         finally:
             if not sent:
@@ -89,6 +90,7 @@ class WorkerProcess:
     def __init__(self, *, memory_bytes: int) -> None:
         command_read, self._commands = os.pipe()
         self._replies, reply_write = os.pipe()
+        os.set_blocking(self._commands, False)  # a worker that was stopped reads nothing
         self._write_lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._exchanges: dict[int, Exchange] = {}
@@ -127,24 +129,35 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def exchange(self, command: Command) -> Exchange:
-        """Send `command` on entering; replies are read within. Raises WorkerDied."""
-        return Exchange(self, command)
+    def exchange(self, command: Command, *, until: float) -> Exchange:
+        """Send `command` on entering, by `until`; replies are read within. Raises WorkerDied."""
+        return Exchange(self, command, until)
 
-    def send(self, command: Command) -> None:
-        """Send a command whose replies are nobody's. Raises WorkerDied."""
+    def send(self, command: Command, *, until: float) -> None:
+        """Send a command whose replies are nobody's. Raises WorkerDied.
+
+        A worker that has not taken all of it by `until` is killed.
+        """
         frame = protocol.frame(command)
-        with self._write_lock:
+        # Whoever writes now may be kept waiting by a worker that was stopped.
+        left = min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+        if not self._write_lock.acquire(timeout=left):
+            raise self.hung()
+        try:
             whole = False
             try:
                 if self._commands >= 0:
-                    protocol.write(self._commands, frame)
+                    protocol.write(self._commands, frame, until=until)
                     whole = True
             except protocol.Closed:
                 pass
+            except protocol.Untaken:
+                raise self.hung() from None
             finally:
                 if not whole:  # half a command, when this thread is interrupted, or none
                     self._process.kill()
+        finally:
+            self._write_lock.release()
         if not whole:
             raise self.died()
 
@@ -186,11 +199,16 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the process and wait for it. Closing twice is harmless."""
-        with self._write_lock:
+        if not self._write_lock.acquire(timeout=_EXIT_SECONDS):
+            self._process.kill()  # then whoever waits for it to read goes on
+            self._write_lock.acquire()
+        try:
             if self._commands < 0:
                 return
             os.close(self._commands)  # the worker takes it for the order to end
             self._commands = -1
+        finally:
+            self._write_lock.release()
         self._wait()
         for thread in self._threads:
             thread.join()

@@ -6,8 +6,11 @@ package's own, so both ends check types as they decode.
 
 from __future__ import annotations
 
+import math
 import os
+import select
 import struct
+import time
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +22,7 @@ from rlm_local.llama.modelfile import Special
 from rlm_local.records import Adapter, Completion, Record, Request
 
 _LENGTH = struct.Struct("<I")
+_LONGEST_WAIT = 3600.0  # seconds; a wait in `select` must be finite
 
 
 LOAD = 0  # the id of the command to load; calls have ids from 1 on, never one twice
@@ -136,6 +140,10 @@ class Closed(Exception):
     """The other end of the pipe is gone, or does not write what it should."""
 
 
+class Untaken(Exception):
+    """The other end of the pipe has not read all of a frame in time."""
+
+
 def frame(message: Command | Reply) -> bytes:
     """Raises ModelFileError for a path that is not UTF-8: other texts have been made so."""
     try:
@@ -153,12 +161,18 @@ def send(pipe: int, message: Command | Reply) -> None:
     write(pipe, frame(message))
 
 
-def write(pipe: int, whole: bytes) -> None:
-    """Write what `frame` made. Raises Closed."""
+def write(pipe: int, whole: bytes, *, until: float = math.inf) -> None:
+    """Write what `frame` made. Raises Closed, and where `pipe` does not block, Untaken."""
     rest = memoryview(whole)
     try:
         while rest:
-            rest = rest[os.write(pipe, rest) :]
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BlockingIOError:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise Untaken from None
+                select.select([], [pipe], [], min(left, _LONGEST_WAIT))
     except BrokenPipeError:
         raise Closed from None
 

@@ -95,6 +95,11 @@ def parse_url(url: str) -> RemoteAddress:
             f"the model's URL {url!r} names no server that can be asked",
             hint="it looks like http://host:8000/v1, or https://…",
         )
+    if port == 0:
+        raise ConfigError(
+            f"the model's URL {url!r} names port 0, on which no server listens",
+            hint="leave the port out for the usual one",
+        )
     if parts.fragment:
         raise ConfigError(
             f"the model's URL ends in #{parts.fragment}", hint=f"write ?model={parts.fragment}"

@@ -21,6 +21,14 @@ from rlm_local.forms.schema import gbnf_of
         ({"enum": []}, "at least one"),
         ({"$ref": "#/nowhere"}, "not there"),
         ({"$ref": "http://example.org"}, "only #/"),
+        ({"$ref": "#"}, "'#', which is only itself"),
+        (
+            {
+                "$ref": "#/$defs/a",
+                "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},
+            },
+            "which is only itself",
+        ),
         ({"properties": {"a": False}}, "a schema is an object"),
         ({"required": ["a"]}, "not a property"),
         ({"type": "string", "minLength": 9, "maxLength": 2}, "below"),

@@ -480,6 +480,51 @@ def test_a_worker_that_hangs_is_killed(tiny_path: Path, monkeypatch: pytest.Monk
         assert gone(pid)
 
 
+MORE_THAN_A_PIPE_HOLDS = "the " * 100_000
+
+
+def test_a_worker_that_does_not_take_a_long_prompt_is_killed(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_local.llama.model.GRACE_SECONDS", 0.3)
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as model:
+        pid = model.pid
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(WorkerDied, match="did not answer in time"):
+            complete(model, ask(MORE_THAN_A_PIPE_HOLDS), seconds=0.1)
+        assert time.monotonic() - began < SOON
+        assert gone(pid)
+        assert complete(model, ask("x"))[0].text  # by its successor
+
+
+def test_others_do_not_wait_for_ever_behind_a_long_prompt(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_local.llama.model.GRACE_SECONDS", 0.3)
+    with LlamaModel(tiny_path, memory_bytes=MEMORY) as model, ThreadPoolExecutor(1) as pool:
+        os.kill(model.pid, signal.SIGSTOP)
+        patient = pool.submit(complete, fatally(model), ask(MORE_THAN_A_PIPE_HOLDS), seconds=600)
+        time.sleep(0.3)
+        with pytest.raises(WorkerDied, match="did not answer in time"):
+            complete(model, ask("x"), seconds=0.1)
+        with pytest.raises(WorkerDied, match="did not answer in time"):
+            patient.result(SOON)
+
+
+def test_closed_while_a_long_prompt_is_not_taken(tiny_path: Path) -> None:
+    model = LlamaModel(tiny_path, memory_bytes=MEMORY)
+    with ThreadPoolExecutor(1) as pool:
+        os.kill(model.pid, signal.SIGSTOP)
+        sending = pool.submit(complete, model, ask(MORE_THAN_A_PIPE_HOLDS), seconds=600)
+        time.sleep(0.3)
+        began = time.monotonic()
+        model.close()
+        assert time.monotonic() - began < SOON
+        with pytest.raises(ModelError, match="was closed"):
+            sending.result(SOON)
+
+
 def test_closed_while_it_decodes(tiny_path: Path) -> None:
     model = LlamaModel(tiny_path, memory_bytes=MEMORY)
     endless = [ask(f"{n}", max_tokens=900) for n in range(200)]

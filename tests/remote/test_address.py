@@ -49,6 +49,7 @@ def test_where_it_leads(url: str, netloc: str, path: str, root: str) -> None:
         ("http://", "names no server"),
         ("http:///v1", "names no server"),
         ("ftp://box/v1", "names no server"),
+        ("http://box:0", "names port 0"),
         ("http://box:99999", "is not one"),
         ("http://box:port", "is not one"),
         ("http://[::1", "is not one"),
