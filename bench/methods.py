@@ -11,8 +11,10 @@ import bm25s
 import msgspec
 
 from bench.windows import Count, head_and_tail, pieces
+from models.nano.evaluate import finished
 from models.nano.families.task import Task
 from rlm_local import dialogue
+from rlm_local.errors import ModelError
 from rlm_local.limits import Limits
 from rlm_local.model import Model
 from rlm_local.plaincalls import most_written
@@ -158,7 +160,9 @@ class Rlm:
 
     def answer(self, task: Task) -> Outcome:
         context = task.texts[0] if task.single else list(task.texts)
-        made = self._runtime.ask(task.question, context, mode="rlm")
+        made = finished(self._runtime.ask(task.question, context, mode="rlm"))
+        if made.stop is StopReason.MODEL:  # as the other methods raise it: it is no answer
+            raise ModelError(made.message)
         usage = made.usage
         return Outcome(made.text, made.stop.value, usage.turns + usage.sub_calls, usage.work_tokens)
 

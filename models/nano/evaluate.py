@@ -24,7 +24,7 @@ from models.nano.folders import WEIGHTS, WORK
 from models.nano.lexicon import Split
 from models.nano.tasks import Task, needle_task
 from rlm_local.limits import Limits
-from rlm_local.records import Event, Ran, Replied
+from rlm_local.records import Answer, Event, Ran, Replied, StopReason
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 
@@ -61,7 +61,7 @@ def run(runtime: Runtime, task: Task) -> Result:
     context = task.texts[0] if task.single else list(task.texts)
     with runtime.open(context) as prompt:
         started = time.monotonic()
-        answer = runtime.ask(task.question, prompt, mode="rlm", on_event=events.append)
+        answer = finished(runtime.ask(task.question, prompt, mode="rlm", on_event=events.append))
         seconds = time.monotonic() - started
     replies = [event for event in events if isinstance(event, Replied)]
     runs = [event for event in events if isinstance(event, Ran)]
@@ -83,6 +83,14 @@ def run(runtime: Runtime, task: Task) -> Result:
         model_seconds=round(sum(reply.completion.seconds for reply in replies), 3),
         guest_seconds=round(sum(ran.observation.seconds for ran in runs), 3),
     )
+
+
+def finished(answer: Answer) -> Answer:
+    """`answer`, if its run came to an end of its own. What Ctrl-C ended is no result: it
+    ends all the rest too, as KeyboardInterrupt."""
+    if answer.stop is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
+    return answer
 
 
 def is_python(code: str) -> bool:

@@ -21,6 +21,7 @@ from bench.methods import (
     whole,
 )
 from models.nano.families.task import Task
+from rlm_local.errors import ModelError
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
@@ -141,3 +142,14 @@ def test_depth_0_has_no_calls(tmp_path: Path) -> None:
 def test_several_texts_are_read_as_one() -> None:
     assert whole(task("a", "b")) == "[text 1]\na\n\n[text 2]\nb"
     assert whole(task("a")) == "a"
+
+
+def test_what_ended_from_outside_is_no_result(tmp_path: Path) -> None:
+    def interrupted(request: Request) -> str:
+        raise KeyboardInterrupt
+
+    for turns, error in ((interrupted, KeyboardInterrupt), ((), ModelError)):
+        model = ScriptedModel(turns, context_tokens=WINDOW)
+        method = Rlm(0, model, LIMITS, sandbox=FakeSandbox(), store=RunStore(tmp_path))
+        with pytest.raises(error):
+            method.answer(task("a text"))

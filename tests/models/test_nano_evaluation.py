@@ -114,3 +114,15 @@ def test_a_reply_to_a_menu_is_a_number_of_it() -> None:
     assert topics.reply("Which fits? law; food\nthe soup was good") == "food"
     assert topics.reply("Which fits? law; sport\nthe soup was good") == ""
     assert topics.reply("How are you?") == ""
+
+
+def test_a_run_that_was_interrupted_is_no_wrong_one(sandbox: Sandbox, tmp_path: Path) -> None:
+    def interrupted(request: Request) -> str:
+        raise KeyboardInterrupt
+
+    with Runtime(
+        model=ScriptedModel(interrupted, profile="nano"), sandbox=sandbox, store=RunStore(tmp_path)
+    ) as runtime:
+        for family in ("tables", "needle"):
+            with pytest.raises(KeyboardInterrupt):
+                evaluate.evaluate(runtime, [family], [CHARS], 1)

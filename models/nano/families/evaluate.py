@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models.nano.evaluate import LENGTHS as NEEDLE_LENGTHS
-from models.nano.evaluate import SEED, is_python, wilson
+from models.nano.evaluate import SEED, finished, is_python, wilson
 from models.nano.evaluate import run as run_needle
 from models.nano.families import catalog
 from models.nano.families.task import Task, score
@@ -70,7 +70,7 @@ def run(runtime: Runtime, task: Task, chars: int) -> Result:
     context = task.texts[0] if task.single else list(task.texts)
     with runtime.open(context) as prompt:
         began = time.monotonic()
-        answer = runtime.ask(task.question, prompt, mode="rlm", on_event=events.append)
+        answer = finished(runtime.ask(task.question, prompt, mode="rlm", on_event=events.append))
         seconds = time.monotonic() - began
     replies = [event for event in events if isinstance(event, Replied)]
     prompts = [prompt for e in events if isinstance(e, SubCalled) for prompt in e.prompts]

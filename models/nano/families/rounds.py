@@ -19,6 +19,7 @@ from pathlib import Path
 
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
+from models.nano.evaluate import finished
 from models.nano.families import catalog
 from models.nano.families.evaluate import LIMITS
 from models.nano.families.generate import CALLS_KEPT, MIX, length
@@ -36,7 +37,7 @@ LONGEST = 60_000
 def play(runtime: Runtime, task: Task) -> list[dict[str, object]]:
     """The dialogues of the model's run: the root's, its children's, some of its sub-calls'."""
     with runtime.open(task.texts[0] if task.single else list(task.texts)) as prompt:
-        answer = runtime.ask(task.question, prompt, mode="rlm")
+        answer = finished(runtime.ask(task.question, prompt, mode="rlm"))
     scored = score(answer.text, task.gold, task.match)
     cells = {programs.turn(cell) for cell in (PROFILE, *task.plan[:-1])}
     if task.child:
