@@ -19,7 +19,7 @@ from rlm_local.limits import Limits
 from rlm_local.model import Model
 from rlm_local.plaincalls import most_written
 from rlm_local.queries import MOST_CHARS_PER_TOKEN
-from rlm_local.records import Message, Request, StopReason
+from rlm_local.records import Message, Request, StopReason, Usage
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.sandbox import Sandbox
@@ -163,8 +163,7 @@ class Rlm:
         made = finished(self._runtime.ask(task.question, context, mode="rlm"))
         if made.stop is StopReason.MODEL:  # as the other methods raise it: it is no answer
             raise ModelError(made.message)
-        usage = made.usage
-        return Outcome(made.text, made.stop.value, usage.turns + usage.sub_calls, usage.work_tokens)
+        return Outcome(made.text, made.stop.value, calls_of(made.usage), made.usage.work_tokens)
 
 
 def methods(
@@ -181,6 +180,15 @@ def methods(
         "retrieval": Retrieval(model, limits),
         **depths,
     }
+
+
+def calls_of(usage: Usage) -> int:
+    """The model's calls in a run: turns and plain calls, but those that had an earlier reply.
+
+    A child is a sub-call by the ledger; what it asked of the model are its turns.
+    """
+    children = sum(depth.nodes for depth in usage.by_depth if depth.depth > 0)
+    return usage.turns + usage.sub_calls - children - usage.reused_calls
 
 
 def whole(task: Task) -> str:

@@ -26,6 +26,7 @@ from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
 from rlm_local.runs import RunStore
+from rlm_local.wasm import WasmSandbox
 from tests.fakes import FakeSandbox, cell
 
 WINDOW = 600
@@ -153,3 +154,17 @@ def test_what_ended_from_outside_is_no_result(tmp_path: Path) -> None:
         method = Rlm(0, model, LIMITS, sandbox=FakeSandbox(), store=RunStore(tmp_path))
         with pytest.raises(error):
             method.answer(task("a text"))
+
+
+def test_a_child_is_no_call_but_its_turns_and_calls_are(tmp_path: Path) -> None:
+    def turns(request: Request) -> str:
+        if request.depth:
+            return cell("FINAL(llm_query('say b'))")
+        return cell("FINAL(rlm_query('which?', 'some text') + llm_query_batched(['c', 'c'])[0])")
+
+    model = ScriptedModel(turns, lambda _: "x", context_tokens=WINDOW)
+    with WasmSandbox() as sandbox:
+        method = Rlm(2, model, LIMITS, sandbox=sandbox, store=RunStore(tmp_path))
+        outcome = method.answer(task("a text"))
+    assert (outcome.answer, outcome.calls) == ("xx", len(model.requests))
+    assert len(model.requests) == 4
