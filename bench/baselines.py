@@ -11,14 +11,15 @@ wrong, partial answers are judged as they are. Where the column `answered` is be
 another limit has decided: give more `--seconds`, or a machine with less to do.
 
 Every result is a line of `bench/out/baselines.jsonl` as soon as it is there, and is not computed
-again for the same weights, window and time. The table has a line for each method and length with
-the 95 % Wilson interval and the chance of a guess; it goes to `bench/out/baselines.json`, and as
-curves to `bench/out/baselines.png`.
+again for the same task, weights, window and time. The table has a line for each method and
+length with the 95 % Wilson interval and the chance of a guess; it goes to
+`bench/out/baselines.json`, and as curves to `bench/out/baselines.png`.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import statistics
 import tempfile
@@ -66,7 +67,8 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One task by one method. `calls` of the model; `tokens` that it worked on."""
+    """One task by one method. `calls` of the model; `tokens` that it worked on. `task`: its
+    `digest_of`."""
 
     setting: Setting
     cell: Cell
@@ -79,6 +81,15 @@ class Result(msgspec.Struct, frozen=True):
     calls: int
     tokens: int
     seconds: float
+    task: str = ""
+
+
+def digest_of(task: Task) -> str:
+    """What tells a task from another of the same seed, which an older recipe has made."""
+    whole = hashlib.sha256()
+    for text in (task.question, task.gold, *task.texts):
+        whole.update(hashlib.sha256(text.encode()).digest())
+    return whole.hexdigest()[:16]
 
 
 def task_of(family: str, seed: int, chars: int) -> Task:
@@ -125,7 +136,7 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._found: dict[tuple[Setting, Cell, int], Result] = {}
+        self._found: dict[tuple[Setting, Cell, str], Result] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             return
@@ -141,11 +152,11 @@ class Results:
             file.write(msgspec.json.encode(result) + b"\n")
         self._keep(result)
 
-    def get(self, setting: Setting, cell: Cell, seed: int) -> Result | None:
-        return self._found.get((setting, cell, seed))
+    def get(self, setting: Setting, cell: Cell, task: str) -> Result | None:
+        return self._found.get((setting, cell, task))
 
     def _keep(self, result: Result) -> None:
-        self._found[result.setting, result.cell, result.seed] = result
+        self._found[result.setting, result.cell, result.task] = result
 
 
 def measure(
@@ -163,11 +174,10 @@ def measure(
     for family, chars in places:
         here = [cell for cell in wanted if (cell.family, cell.chars) == (family, chars)]
         for seed in range(SEED + chars, SEED + chars + runs):
-            task: Task | None = None
+            task = task_of(family, seed, chars)
             for cell in here:
-                result = results.get(setting, cell, seed)
+                result = results.get(setting, cell, digest_of(task))
                 if result is None:
-                    task = task or task_of(family, seed, chars)
                     result = solve(using[cell.method], setting, cell, task)
                     results.add(result)
                     tell(result)
@@ -191,6 +201,7 @@ def solve(method: Method, setting: Setting, cell: Cell, task: Task) -> Result:
         calls=outcome.calls,
         tokens=outcome.tokens,
         seconds=round(time.monotonic() - began, 3),
+        task=digest_of(task),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,19 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert using["good"].asked == 4
 
 
+def test_tasks_that_another_recipe_made_are_other_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.jsonl"
+    using = {"good": Knows(2), "bad": Knows(0)}
+    measure(using, SETTING, CELLS, 1, Results(path))
+    made = baselines.task_of("needle", SEED + 2_000, 2_000)
+    other = dataclasses.replace(made, texts=(*made.texts, "more"))
+    monkeypatch.setattr(baselines, "task_of", lambda *_: other)
+    measure(using, SETTING, CELLS, 1, Results(path))
+    assert (using["good"].asked, using["bad"].asked) == (2, 2)
+
+
 def test_a_line_of_the_table_and_the_plot(tmp_path: Path) -> None:
     using = {"good": Knows(2), "bad": Knows(0)}
     found = measure(using, SETTING, CELLS, 3, Results(tmp_path / "results.jsonl"))
@@ -99,6 +113,6 @@ def test_a_line_of_the_table_and_the_plot(tmp_path: Path) -> None:
 
 
 def test_a_result_comes_back_from_its_line(tmp_path: Path) -> None:
-    result = Result(SETTING, CELLS[0], 7, 0.5, 0.1, "g", "a\n✓", "answered", 1, 2, 0.25)
+    result = Result(SETTING, CELLS[0], 7, 0.5, 0.1, "g", "a\n✓", "answered", 1, 2, 0.25, "t7")
     Results(tmp_path / "r.jsonl").add(result)
-    assert Results(tmp_path / "r.jsonl").get(SETTING, CELLS[0], 7) == result
+    assert Results(tmp_path / "r.jsonl").get(SETTING, CELLS[0], "t7") == result
