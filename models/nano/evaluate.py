@@ -50,6 +50,8 @@ class Result:
     turns_with_code: int
     turns_with_valid_code: int
     turns_with_error: int
+    sub_calls: int
+    tokens: int
     seconds: float
     model_seconds: float
     guest_seconds: float
@@ -79,6 +81,8 @@ def run(runtime: Runtime, task: Task) -> Result:
         turns_with_code=sum(bool(reply.code) for reply in replies),
         turns_with_valid_code=sum(is_python(reply.code) for reply in replies),
         turns_with_error=sum(ran.observation.error is not None for ran in runs),
+        sub_calls=answer.usage.sub_calls,
+        tokens=answer.usage.work_tokens,
         seconds=round(seconds, 3),
         model_seconds=round(sum(reply.completion.seconds for reply in replies), 3),
         guest_seconds=round(sum(ran.observation.seconds for ran in runs), 3),

@@ -102,12 +102,25 @@ def test_workers_are_scored_alone(tmp_path: Path) -> None:
     with Runtime(model=model, store=RunStore(tmp_path), sandbox=None) as runtime:
         results = evaluate.evaluate(runtime, ["workers"], [], 4)
     assert [result.score for result in results] == [1.0] * 16
+    assert all(result.tokens for result in results)
     assert set(evaluate.cells(results)) == {
         "workers label",
         "workers read",
         "workers yes-no",
         "workers spell",
     }
+
+
+def test_tokens_and_calls_of_a_needle_are_counted_too(sandbox: Sandbox, tmp_path: Path) -> None:
+    asks = programs.turn("FINAL(llm_query('which?'))")
+    with Runtime(
+        model=ScriptedModel(lambda _: asks, lambda _: "this one", profile="nano"),
+        sandbox=sandbox,
+        store=RunStore(tmp_path),
+    ) as runtime:
+        (result,) = evaluate.evaluate(runtime, ["needle"], [CHARS], 1)
+    assert (result.answer, result.sub_calls) == ("this one", 1)
+    assert result.tokens > 4
 
 
 def test_a_reply_to_a_menu_is_a_number_of_it() -> None:

@@ -116,6 +116,7 @@ def run_worker(model: Model, seed: int, split: Split, role: str) -> Result:
         gold=asked.reply,
         answer=completion.text[:200],
         stop=completion.finish,
+        tokens=completion.work_tokens,
         seconds=round(time.monotonic() - began, 3),
     )
 
@@ -168,6 +169,8 @@ def _needle(runtime: Runtime, seed: int, split: Split, chars: int) -> Result:
         turns=found.turns,
         turns_with_valid_code=found.turns_with_valid_code,
         turns_with_error=found.turns_with_error,
+        sub_calls=found.sub_calls,
+        tokens=found.tokens,
         seconds=found.seconds,
     )
 
