@@ -175,7 +175,9 @@ def syntax() -> list[Row]:
                 if check.bad_line(code, FAR):
                     raise AssertionError("the code of this benchmark does not parse")
                 times.append(1e3 * (time.perf_counter() - began))
-            rows.append(row("check of the syntax", f"{len(code):,} characters", median(times), "ms"))
+            rows.append(
+                row("check of the syntax", f"{len(code):,} characters", median(times), "ms")
+            )
         check.close()
     sandbox.close()
     return rows
