@@ -19,7 +19,7 @@ from rlm_local.limits import Limits
 from rlm_local.model import Model
 from rlm_local.plaincalls import most_written
 from rlm_local.queries import MOST_CHARS_PER_TOKEN
-from rlm_local.records import Message, Request, StopReason, Usage
+from rlm_local.records import ROOT, Message, Request, StopReason, Usage
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.sandbox import Sandbox
@@ -30,6 +30,8 @@ MARGIN_TOKENS = 64
 CHUNK_TOKENS = 256
 #: Of the notes that the compaction agent keeps.
 NOTES_TOKENS = 192
+#: Who asks, where there is no run: so that what is in the cache of it can be let go.
+NODE = "baseline"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Calls:
             messages=tuple(messages),
             max_tokens=max_tokens,
             thought_tokens=self._limits.sub_call_thought_tokens,
+            dialogue=NODE,
+            node=NODE,
         )
         [completion] = self._model.complete([request], deadline=self._deadline, token_limit=1 << 40)
         self.made += 1
@@ -100,6 +104,8 @@ class _Reading:
             answer, stop = self.read(task, calls), StopReason.ANSWERED
         except TimeUp:
             answer, stop = "", StopReason.WALL_CLOCK
+        finally:  # the next method may ask the very same, and is to take as long for it
+            self._model.cancel(NODE)
         return Outcome(answer, stop.value, calls.made, calls.tokens)
 
     def read(self, task: Task, calls: Calls) -> str:
@@ -161,6 +167,7 @@ class Rlm:
     def answer(self, task: Task) -> Outcome:
         context = task.texts[0] if task.single else list(task.texts)
         made = finished(self._runtime.ask(task.question, context, mode="rlm"))
+        self._runtime.model.cancel(ROOT)  # as the other methods leave nothing to the next
         if made.stop is StopReason.MODEL:  # as the other methods raise it: it is no answer
             raise ModelError(made.message)
         return Outcome(made.text, made.stop.value, calls_of(made.usage), made.usage.work_tokens)

@@ -22,10 +22,11 @@ from bench.methods import (
 )
 from models.nano.families.task import Task
 from rlm_local.errors import ModelError
-from rlm_local.limits import Limits
+from rlm_local.limits import MIB, Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
 from rlm_local.runs import RunStore
+from rlm_local.runtime import load_model
 from rlm_local.wasm import WasmSandbox
 from tests.fakes import FakeSandbox, cell
 
@@ -53,7 +54,7 @@ def reader(reply: Callable[[str], str]) -> ScriptedModel:
         assert len(message.content.split()) + request.max_tokens <= WINDOW
         return reply(message.content)
 
-    return ScriptedModel(sub_calls=read, context_tokens=WINDOW)
+    return ScriptedModel(turns=read, context_tokens=WINDOW)
 
 
 def find(text: str) -> str:
@@ -168,3 +169,19 @@ def test_a_child_is_no_call_but_its_turns_and_calls_are(tmp_path: Path) -> None:
         outcome = method.answer(task("a text"))
     assert (outcome.answer, outcome.calls) == ("xx", len(model.requests))
     assert len(model.requests) == 4
+
+
+def test_no_method_finds_what_another_has_left_in_the_cache(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(LIMITS, sub_call_tokens=1)
+    with load_model("rlm-nano", memory_bytes=1024 * MIB) as model:
+        asked = task(hay(50, 25))
+        outcomes = [method(model, limits).answer(asked) for method in (Direct, Compaction, Direct)]
+        with WasmSandbox() as sandbox:
+            runs = [
+                Rlm(depth, model, limits, sandbox=sandbox, store=RunStore(tmp_path)).answer(asked)
+                for depth in (0, 1)
+            ]
+    assert len(set(outcomes)) == 1
+    assert outcomes[0].tokens > 200
+    assert len(set(runs)) == 1
+    assert runs[0].calls > 1
