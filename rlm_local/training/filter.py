@@ -24,6 +24,11 @@ REPL_ROLES = ("root", "child")
 _UNQUOTED = re.compile(r"\bFINAL_VAR\(\s*([A-Za-z_]\w*)\s*\)")
 #: How `read_turn` makes a cell of FINAL(name) in prose.
 _NAME_OR_TEXT = re.compile(r"\bFINAL\((\w+) if '\1' in globals\(\) else '\1'\)")
+_TEXTS = re.compile(
+    r"""(\"{3}|'{3}).*?\1|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|#[^\n]*""", re.DOTALL
+)
+#: Variables of every REPL.
+_PROVIDED = "context context_names question answer"
 
 
 class MarkedMessage(TypedDict):
@@ -101,12 +106,16 @@ def _repaired(
 ) -> list[MarkedMessage]:
     """The messages, the learned turns in the form that the runtime asks for."""
     made = []
+    before = _PROVIDED
     for message, reply in zip(messages, [*messages[1:], None], strict=True):
+        code = before
+        if message["role"] == "assistant":
+            before += f"\n{read_turn(message['content']).code}"
         if message["role"] != "assistant" or not message["learn"]:
             made.append(message)
             continue
         fault = message.get("fault")
-        content = message["content"] if fault else repaired_turn(message["content"], tally)
+        content = message["content"] if fault else repaired_turn(message["content"], tally, code)
         if not fault and not read_turn(content).code:
             fault = "no code"
         elif not fault and len(content) > most_chars:
@@ -119,8 +128,11 @@ def _repaired(
     return made
 
 
-def repaired_turn(said: str, tally: Counter[str]) -> str:
-    """A turn of one block in a ```repl fence, FINAL within it, names in quotes."""
+def repaired_turn(said: str, tally: Counter[str], before: str = _PROVIDED) -> str:
+    """A turn of one block in a ```repl fence, FINAL within it, names in quotes.
+
+    `before`: the code of the turns before it, which says what a variable is and what a text.
+    """
     turn = read_turn(said)
     if not turn.code:
         return said
@@ -130,7 +142,11 @@ def repaired_turn(said: str, tally: Counter[str]) -> str:
     found = blocks(turn.said)
     if not found:
         tally["repaired: FINAL outside a block"] += 1
-        return as_block(_NAME_OR_TEXT.sub(r"FINAL(\1)", code))
+        names = set(re.findall(r"\w+", _TEXTS.sub("''", before)))
+        said = _NAME_OR_TEXT.sub(
+            lambda name: f"FINAL({name[1] if name[1] in names else repr(name[1])})", code
+        )
+        return as_block(said)
     if turn.said.rstrip() != said.rstrip():
         tally["repaired: text after the block"] += 1
     start = found[0].start

@@ -93,8 +93,22 @@ def test_what_is_said_before_the_block_stays_whole() -> None:
     assert repaired_turn(said, Counter()) == said.replace("python", "repl")
 
 
-def test_final_of_a_name_in_prose_ends_with_the_variable() -> None:
-    assert repaired_turn("Done.\nFINAL(result)", Counter()) == "```repl\nFINAL(result)\n```"
+@pytest.mark.parametrize(
+    ("code", "said", "ending"),
+    [
+        ("result = 1", "result", "FINAL(result)"),
+        ("for result in 'ab': pass", "result", "FINAL(result)"),
+        ("print(context[:80])", "context", "FINAL(context)"),
+        ("print(context[:80])", "Oslo", "FINAL('Oslo')"),
+        ('print(grep("Oslo"), "it\'s", \'Oslo\')  # Oslo', "Oslo", "FINAL('Oslo')"),
+        ('x = """\nOslo\n"""', "Oslo", "FINAL('Oslo')"),
+    ],
+)
+def test_final_of_a_name_in_prose_ends_with_the_variable_or_the_text(
+    code: str, said: str, ending: str
+) -> None:
+    (kept,) = filtered([sample(f"```repl\n{code}\n```", f"Done.\nFINAL({said})")], Counter())
+    assert kept["messages"][-1]["content"] == f"```repl\n{ending}\n```"
 
 
 def test_sub_calls_are_learned_as_they_are() -> None:
