@@ -9,17 +9,30 @@ is whole: it can be resumed, replayed and forked as any.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from rlm_local.journal import Journal, Place
+import msgspec
+
+from rlm_local.journal import Journal, Place, Recorder
 from rlm_local.limits import Budget
+from rlm_local.past import Past
 from rlm_local.prompt import Prompt
-from rlm_local.records import ROOT, Completion, Event, NodeEnded, Request
+from rlm_local.records import ROOT, Completion, Event, NodeEnded, Request, RunStarted
 
 
 class ForkJournal(Journal):
     """Writes all of the new run down; takes from the other one's past what fits."""
 
+    def __init__(
+        self, append: Recorder, *, past: Past, checkpoints: Path, others_turns: int = 0
+    ) -> None:
+        """`others_turns`: as in `RunStarted`."""
+        super().__init__(append, past=past, checkpoints=checkpoints)
+        self._others_turns = others_turns
+
     def record(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            event = msgspec.structs.replace(event, others_turns=self._others_turns)
         self._append(event)
 
     def completions(self, requests: Sequence[Request]) -> list[Completion] | None:

@@ -271,7 +271,8 @@ class Answer(Record, frozen=True):
 class RunStarted(Record, frozen=True, tag="start"):
     """First event of a run. `limits`: the fields of `Limits`.
 
-    `model` takes all turns, `sub_model` answers plain calls; '': that is the same.
+    `model` takes all turns, `sub_model` answers plain calls; '': that is the same. In a fork of
+    a run that had others, they have the first `others_turns` of the root, and what these called.
     """
 
     run_id: str
@@ -284,6 +285,7 @@ class RunStarted(Record, frozen=True, tag="start"):
     seed: int = 0
     turn_form: TurnForm = "auto"
     sub_model: str = ""
+    others_turns: int = 0
 
 
 class NodeStarted(Record, frozen=True, tag="node"):

@@ -101,12 +101,19 @@ def fork(
             f"run {run_id} has {last} turns that came to their end, so there is no turn {turn}",
             hint="`rlm-local runs show` has them; 0 begins before the first",
         )
+    names = (runtime.model.info.name, runtime.sub_model.info.name)
+    same = names == (started.model, started.sub_model or started.model)
     with reopen_prompt(store, run_id, setup) as prompt, runtime.begin(prompt) as run:
         return runtime.carry_out(
             run.run_id,
             asked,
             prompt,
-            ForkJournal(recorder(run, on_event), past=past, checkpoints=run.folder / CHECKPOINTS),
+            ForkJournal(
+                recorder(run, on_event),
+                past=past,
+                checkpoints=run.folder / CHECKPOINTS,
+                others_turns=min(turn, started.others_turns) if same else turn,
+            ),
             limits=_limits_of(started) if limits is None else limits,
             mode="rlm",
             turn_form=started.turn_form,

@@ -23,6 +23,7 @@ from rlm_local.training.filter import Dialogue, MarkedMessage
 
 #: Who says something in a run: its root, the children with a REPL, and the plain calls.
 ROLES = ("root", "child", "sub")
+_OF_OTHERS = "taken from a run of another model"
 
 
 class RunDialogue(Dialogue):
@@ -57,6 +58,7 @@ class _Reader:
         started, ended = self.past.started, self.past.ended
         self._model = started.model if started else ""
         self._sub_model = (started.sub_model if started else "") or self._model
+        self._others_turns = started.others_turns if started else 0
         self._answered = ended is not None and ended.answer.stop is StopReason.ANSWERED
 
     def told_by(self, event: Event) -> list[RunDialogue]:
@@ -73,15 +75,18 @@ class _Reader:
     def _node(self, node: str, role: str) -> RunDialogue:
         first = self.past.events.get((TurnStarted, node, 1))
         messages = [_shown(m) for m in first.opening] if isinstance(first, TurnStarted) else []
+        others = self._others_turns if node == ROOT else 0
         fault = "" if messages else "its first messages are not on record"
         if node != ROOT:
             ended = self.past.node_ended(node)
             if ended is None or ended.stop is not StopReason.ANSWERED:
                 fault = "the child did not answer"
+            elif self._is_others(node):
+                fault = _OF_OTHERS
         turn = 1
         while (reply := self.past.reply(node, turn)) is not None:
             ran = self.past.ran(node, turn)
-            messages.append(_said(reply, ran))
+            messages.append(_said(reply, ran, of_others=turn <= others))
             if ran is not None:
                 messages.append({"role": "user", "content": ran.shown, "learn": False})
             turn += 1
@@ -94,7 +99,9 @@ class _Reader:
         for prompt, completion in zip(event.prompts, event.completions, strict=True):
             reply = completion.text if event.choices else completion.text.strip()
             fault = "" if reply else "an empty reply"
-            if completion.reused:
+            if self._is_others(event.node, event.turn):
+                fault = _OF_OTHERS
+            elif completion.reused:
                 fault = "a call that was made before"
             elif completion.finish != "stop":
                 fault = "a reply that was cut short"
@@ -110,6 +117,13 @@ class _Reader:
             )
             found.append(self._dialogue("sub", event.node, messages, fault, call=event.call))
         return found
+
+    def _is_others(self, node: str, turn: int = 0) -> bool:
+        """Whether a child, or the call in a `turn` of the root, comes of a turn of theirs."""
+        if node != ROOT:
+            started = self.past.node_started(".".join(node.split(".")[:2]))
+            turn = started.turn if started is not None else 0
+        return turn <= self._others_turns
 
     def _dialogue(
         self, role: str, node: str, messages: list[MarkedMessage], fault: str, call: int = 0
@@ -130,11 +144,13 @@ def _shown(message: Message) -> MarkedMessage:
     return {"role": message.role, "content": message.content, "learn": False}
 
 
-def _said(reply: Replied, ran: Ran | None) -> MarkedMessage:
+def _said(reply: Replied, ran: Ran | None, *, of_others: bool) -> MarkedMessage:
     """A turn, with what is wrong with it."""
     read = dialogue.read_turn(reply.text, cut=reply.completion.finish == "length")
     fault = ""
-    if ran is None:
+    if of_others:
+        fault = _OF_OTHERS
+    elif ran is None:
         fault = "not run to its end"
     elif not reply.code:
         fault = "no code"

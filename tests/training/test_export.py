@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rlm_local import cli
+from rlm_local import cli, rerun
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Completion, Message, Replied, Request, TurnStarted
@@ -189,6 +189,25 @@ def test_each_dialogue_is_of_the_model_that_spoke_in_it(export: Export) -> None:
     assert [each["role"] for each in export("--roles", "root,sub", "--model", "reader")[0]] == [
         "sub"
     ]
+
+
+def test_what_a_fork_took_from_another_model_is_not_its_own(export: Export) -> None:
+    call = cell("print(llm_query('say b'))")
+    first = ask(ScriptedModel([call, LOOK, END], ["b"], name="one"))
+    with Runtime(
+        model=ScriptedModel([LOOK, END], ["c"], name="two"), sandbox=FakeSandbox()
+    ) as runtime:
+        other = rerun.fork(runtime, first, 1).run_id
+    roles = ("--roles", "root,sub")
+    found, counts = export(other, "--model", "two", *roles)
+    assert [(each["role"], each["turn"]) for each in found] == [("root", 2), ("root", 3)]
+    assert found[0]["messages"][-3]["content"] == call
+    assert counts["turns not learned: taken from a run of another model"] == 1
+    assert counts["dropped: taken from a run of another model"] == 1
+    with Runtime(model=ScriptedModel([END], name="two"), sandbox=FakeSandbox()) as runtime:
+        again = rerun.fork(runtime, other, 2).run_id
+    assert [each["turn"] for each in export(again, *roles)[0]] == [2, 3]
+    assert len(export(first, *roles)[0]) == 4
 
 
 class Thinker(ScriptedModel):
