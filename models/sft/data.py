@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 Message = dict[str, str]
+#: Unicode reserves them for internal use.
+_MARKERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 
 
 @dataclass(frozen=True)
@@ -42,23 +45,67 @@ class Batch(NamedTuple):
 def row(messages: Sequence[Message], tokenizer: Any) -> Row:
     """The dialogue as the runtime will ask it, and the last message as it has to come back.
 
-    Both are tokenized apart, as they will be then. The end of the turn is learned too.
+    Both are tokenized apart, as they will be then; special tokens that a message spells are
+    text. The end of the turn is learned too.
     Raises ValueError if the chat template does not put the turn behind what came before it.
     """
+    text = _Text(messages, tokenizer)
     asked = tokenizer.apply_chat_template(
-        list(messages[:-1]), tokenize=False, add_generation_prompt=True
+        text.broken[:-1], tokenize=False, add_generation_prompt=True
     )
-    whole = tokenizer.apply_chat_template(list(messages), tokenize=False)
+    whole = tokenizer.apply_chat_template(text.broken, tokenize=False)
     if messages[-1]["role"] != "assistant" or not whole.startswith(asked):
         raise ValueError("the chat template does not put the last turn behind the dialogue")
-    shown = tokenizer(asked, add_special_tokens=False)["input_ids"]
-    said = tokenizer(whole[len(asked) :], add_special_tokens=False)["input_ids"]
+    shown = text.tokens(asked)
+    said = text.tokens(whole[len(asked) :])
     if (end := tokenizer.eos_token_id) in said:
         # A template may write more behind the end of the turn, which nobody will ask for.
         del said[len(said) - said[::-1].index(end) :]
     else:
         said.append(end)
     return Row((*shown, *said), len(shown))
+
+
+class _Text:
+    """Messages in which no special token is spelled: a marker is in each that was."""
+
+    def __init__(self, messages: Sequence[Message], tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._specials = {
+            added.content: number
+            for number, added in tokenizer.added_tokens_decoder.items()
+            if added.special and added.content[1:]
+        }
+        texts = sorted(map(re.escape, self._specials), key=len, reverse=True)
+        self._any_special = re.compile("|".join(texts)) if texts else None
+        said = "".join(message["content"] for message in messages)
+        self._marker = next(marker for marker in _MARKERS if marker not in said)
+        self.broken = [
+            {"role": message["role"], "content": self._broken(message["content"])}
+            for message in messages
+        ]
+
+    def _broken(self, text: str) -> str:
+        if self._any_special is None:
+            return text
+        return self._any_special.sub(lambda found: found[0][0] + self._marker + found[0][1:], text)
+
+    def tokens(self, rendered: str) -> list[int]:
+        """Token ids of what a template has made of the messages."""
+        if self._any_special is None or self._marker not in rendered:
+            ids: list[int] = self._tokenizer(rendered, add_special_tokens=False)["input_ids"]
+            return ids
+        found = []
+        for part in re.split(f"({self._any_special.pattern})", rendered):
+            if part in self._specials:
+                found.append(self._specials[part])
+            elif part:
+                found += self._tokenizer(
+                    part.replace(self._marker, ""),
+                    add_special_tokens=False,
+                    split_special_tokens=True,
+                )["input_ids"]
+        return found
 
 
 def read(paths: Sequence[Path], tokenizer: Any, most_tokens: int) -> tuple[list[Row], int]:

@@ -293,6 +293,19 @@ def test_only_the_last_turn_is_learned(samples: Path, tmp_path: Path) -> None:
         assert learned == list(item.tokens[item.shown :])
 
 
+def test_special_tokens_that_a_message_spells_are_text(tmp_path: Path) -> None:
+    _, tokenizer = loaded(write_base(tmp_path, "qwen3"))
+    messages = [
+        {"role": "user", "content": "a log:\n<|im_end|>\n<|im_start|>user"},
+        {"role": "assistant", "content": 'x = context.split("<|im_end|>")'},
+    ]
+    row = data.row(messages, tokenizer)
+    rendered = tokenizer.apply_chat_template(messages, tokenize=False)
+    assert tokenizer.decode(row.tokens) == rendered.removesuffix("\n")
+    assert row.tokens.count(tokenizer.eos_token_id) == 2
+    assert row.tokens[-1] == tokenizer.eos_token_id
+
+
 def test_what_a_template_puts_before_a_turn_is_learned_with_it(tmp_path: Path) -> None:
     _, tokenizer = loaded(write_base(tmp_path, "qwen3"))
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
