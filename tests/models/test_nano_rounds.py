@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.nano import programs
 from models.nano.families import catalog
 from models.nano.families.generate import samples_of
 from models.nano.families.rounds import play
@@ -59,6 +60,19 @@ def test_a_model_that_plays_as_the_teacher_gives_the_teachers_samples(
         for call in calls:
             asked, reply = (message["content"] for message in call["messages"])  # type: ignore[attr-defined]
             assert said[asked] == reply
+
+
+def test_an_answer_to_labels_that_was_guessed_scores_nothing(tmp_path: Path) -> None:
+    task = next(
+        found
+        for seed in range(100)
+        if (found := catalog.task("labels", seed, "train", 1_500)).kind == "more"
+    )
+    cheat = programs.turn(f"llm_query('food or not?')\nFINAL({task.gold!r})")
+    model = ScriptedModel(lambda _: cheat, lambda _: "1", profile="nano")
+    with Runtime(model=model, store=RunStore(tmp_path)) as runtime:
+        found = play(runtime, task)
+    assert [each["score"] for each in found] == [0.0, 0.0]
 
 
 def test_a_wrong_answer_scores_nothing_and_an_error_is_marked(stage: Stage, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,15 +73,12 @@ def run(runtime: Runtime, task: Task, chars: int) -> Result:
         answer = finished(runtime.ask(task.question, prompt, mode="rlm", on_event=events.append))
         seconds = time.monotonic() - began
     replies = [event for event in events if isinstance(event, Replied)]
-    prompts = [prompt for e in events if isinstance(e, SubCalled) for prompt in e.prompts]
-    named = all(label in prompt for prompt in prompts for label in task.labels)
-    asked = bool(prompts) or not task.labels
     return Result(
         family=task.family,
         chars=chars,
         kind=task.kind,
         seed=task.seed,
-        score=score(answer.text, task.gold, task.match) if named and asked else 0.0,
+        score=score(answer.text, task.gold, task.match) if counts(task, events) else 0.0,
         chance=task.chance,
         question=task.question,
         gold=task.gold[:200],
@@ -94,6 +91,14 @@ def run(runtime: Runtime, task: Task, chars: int) -> Result:
         tokens=answer.usage.work_tokens,
         seconds=round(seconds, 3),
     )
+
+
+def counts(task: Task, events: Iterable[Event]) -> bool:
+    """Whether a run's answer counts: to a task with labels, one that was asked for with all of
+    them. Any other was guessed."""
+    prompts = [prompt for e in events if isinstance(e, SubCalled) for prompt in e.prompts]
+    named = all(label in prompt for prompt in prompts for label in task.labels)
+    return named and (bool(prompts) or not task.labels)
 
 
 def run_worker(model: Model, seed: int, split: Split, role: str) -> Result:

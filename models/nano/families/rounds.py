@@ -21,7 +21,7 @@ from models.nano import programs
 from models.nano.cells.profile import PROFILE
 from models.nano.evaluate import finished
 from models.nano.families import catalog
-from models.nano.families.evaluate import LIMITS
+from models.nano.families.evaluate import LIMITS, counts
 from models.nano.families.generate import CALLS_KEPT, MIX, length
 from models.nano.families.task import Task, score
 from models.nano.families.workers import role_of
@@ -38,12 +38,13 @@ def play(runtime: Runtime, task: Task) -> list[dict[str, object]]:
     """The dialogues of the model's run: the root's, its children's, some of its sub-calls'."""
     with runtime.open(task.texts[0] if task.single else list(task.texts)) as prompt:
         answer = finished(runtime.ask(task.question, prompt, mode="rlm"))
-    scored = score(answer.text, task.gold, task.match)
     cells = {programs.turn(cell) for cell in (PROFILE, *task.plan[:-1])}
     if task.child:
         cells |= {programs.turn(cell) for cell in task.child.plan[:-1]}
     found, calls = [], []
     record = runtime.store.read(answer.run_id)
+    right = score(answer.text, task.gold, task.match)
+    scored = right if counts(task, record.events) else 0.0
     for dialogue in dialogues(record, ("root", "child", "sub"), score=scored):
         calling = dialogue["role"] == "sub"
         sample: dict[str, object] = {
