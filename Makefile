@@ -3,7 +3,7 @@ SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHES := prompt sandbox checkpoint text memory engine speculation turns turnforms remote
+BENCHES := prompt sandbox checkpoint text memory engine speculation turns turnforms remote tree startup
 GUEST := pyproject.toml CMakeLists.txt $(shell find sandbox_wasm -type f -not -path '*/__pycache__/*')
 
 .PHONY: demo test test-slow lint bench nano clean
@@ -23,7 +23,7 @@ lint: $(READY)  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## every benchmark; tables on the terminal, JSON in bench/out/
+bench: $(READY)  ## all but documents and baselines; tables on the terminal, JSON in bench/out/
 	$(BIN)/pip install -q -e '.[bench]'
 	for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
