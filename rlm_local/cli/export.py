@@ -105,9 +105,14 @@ def runs_export(
 
 @contextmanager
 def _opened(path: Path | None) -> Iterator[BinaryIO]:
-    """stdout, or a file that takes the place of `path` when it is whole."""
+    """stdout, or a file that takes the place of `path` when it is whole. What is no file, such
+    as /dev/null or a pipe, stays in its place and is written to."""
     if path is None:
         yield sys.stdout.buffer
+        return
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
         return
     unfinished = path.with_name(f"{path.name}.partial")
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -244,6 +246,19 @@ def test_a_file_is_written_whole_or_not_at_all(
     record.write_bytes(content)
     assert export("--out", str(out))[0] == []
     assert len(out.read_text().splitlines()) == 2
+
+
+def test_what_is_no_file_is_written_to_and_stays(export: Export, tmp_path: Path) -> None:
+    ask(ScriptedModel([LOOK, END]))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    export("--out", str(pipe))
+    assert pipe.is_fifo()
+    reader.join(60)
+    assert len(read[0].splitlines()) == 2
 
 
 def test_half_a_surrogate_pair_is_what_the_model_saw_of_it(export: Export) -> None:
