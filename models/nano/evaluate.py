@@ -23,6 +23,7 @@ from pathlib import Path
 from models.nano.folders import WEIGHTS, WORK
 from models.nano.lexicon import Split
 from models.nano.tasks import Task, needle_task
+from rlm_local.errors import ModelError
 from rlm_local.limits import Limits
 from rlm_local.records import Answer, Event, Ran, Replied, StopReason
 from rlm_local.runs import RunStore
@@ -90,10 +91,12 @@ def run(runtime: Runtime, task: Task) -> Result:
 
 
 def finished(answer: Answer) -> Answer:
-    """`answer`, if its run came to an end of its own. What Ctrl-C ended is no result: it
-    ends all the rest too, as KeyboardInterrupt."""
+    """`answer`, if its run came to an end of its own. What Ctrl-C ended, or a model that failed
+    for good, is no result, nor would those after it be: KeyboardInterrupt, ModelError."""
     if answer.stop is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
+    if answer.stop is StopReason.MODEL:
+        raise ModelError(answer.message)
     return answer
 
 

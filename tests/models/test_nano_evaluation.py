@@ -13,6 +13,7 @@ from models.nano.evaluate import SEED
 from models.nano.families import catalog, evaluate, topics
 from models.nano.families.task import Task
 from models.nano.families.workers import worker
+from rlm_local.errors import ModelError
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
 from rlm_local.runs import RunStore
@@ -129,13 +130,16 @@ def test_a_reply_to_a_menu_is_a_number_of_it() -> None:
     assert topics.reply("How are you?") == ""
 
 
-def test_a_run_that_was_interrupted_is_no_wrong_one(sandbox: Sandbox, tmp_path: Path) -> None:
-    def interrupted(request: Request) -> str:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ModelError("it is gone")])
+def test_a_run_that_ended_from_outside_is_no_wrong_one(
+    error: BaseException, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def fail(request: Request) -> str:
+        raise error
 
     with Runtime(
-        model=ScriptedModel(interrupted, profile="nano"), sandbox=sandbox, store=RunStore(tmp_path)
+        model=ScriptedModel(fail, profile="nano"), sandbox=sandbox, store=RunStore(tmp_path)
     ) as runtime:
         for family in ("tables", "needle"):
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(type(error)):
                 evaluate.evaluate(runtime, [family], [CHARS], 1)
