@@ -290,10 +290,12 @@ class Bench:
             turn = Request(
                 messages=(Message("user", words(number, 2, history)),),
                 max_tokens=1,
-                dialogue=f"idle {number}",
+                dialogue="idle",
+                node="idle",
             )
             complete(model, turn)
             beside.append(self._ours(model, together=True).cpu)
+            model.cancel("idle")  # the next round begins without it
         return {"64 sub-calls beside an idle dialogue, CPU, x": ratio(beside, alone)}
 
     def fresh_process(self, _: LlamaModel) -> Figures:
