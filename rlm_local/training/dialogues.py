@@ -103,6 +103,8 @@ class _Reader:
                 fault = _OF_OTHERS
             elif completion.reused:
                 fault = "a call that was made before"
+            elif completion.finish == "form":
+                fault = "a reply that was not in its form"
             elif completion.finish != "stop":
                 fault = "a reply that was cut short"
             messages = [_shown(message) for message in dialogue.sub_call(prompt)]

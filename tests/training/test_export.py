@@ -212,6 +212,23 @@ def test_what_a_fork_took_from_another_model_is_not_its_own(export: Export) -> N
     assert len(export(first, *roles)[0]) == 4
 
 
+class Unfaithful(ScriptedModel):
+    """Keeps to no form in its sub-calls, and is cut short in the second."""
+
+    def _complete(self, request: Request) -> Completion:
+        finish = "stop" if request.dialogue else "form" if request.call == 1 else "length"
+        return msgspec.structs.replace(super()._complete(request), finish=finish)
+
+
+def test_replies_that_are_no_whole_ones_are_told_apart(export: Export) -> None:
+    asks = cell("try:\n    llm_query('a')\nexcept Exception:\n    print(llm_query('b'))")
+    ask(Unfaithful([asks, END], ["x", "y"]))
+    found, counts = export("--roles", "sub")
+    assert found == []
+    assert counts["dropped: a reply that was not in its form"] == 1
+    assert counts["dropped: a reply that was cut short"] == 1
+
+
 class Thinker(ScriptedModel):
     """Thinks before it says anything."""
 
