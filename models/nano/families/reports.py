@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from models.nano import haystacks, programs
-from models.nano.cells.read import CHOSEN, READ, SPAN
+from models.nano.cells.read import CHOSEN, READ
 from models.nano.families import events
 from models.nano.families.task import Task
 from models.nano.families.wording import capital
@@ -121,20 +122,16 @@ def _told(
 
 def marked(text: str, question: str, gold: str) -> tuple[str, str, int]:
     """The report as the reading program marks it; the answer's mark; how many there are."""
-    spans: dict[str, str] = {}
-
-    def mark(found: re.Match[str]) -> str:
-        span = found[0]
-        if span in question:
-            return span
-        kind = "name" if " " in span else "day" if "-" in span else "word"
-        kind = "number" if span.isdigit() else kind
-        number = sum(known.startswith(kind) for known in spans) + 1
-        spans[f"{kind} {number}"] = span
-        return f"{span} ({kind} {number})"
-
-    shown = re.sub(SPAN, mark, text)
-    return shown, next(known for known, span in spans.items() if span == gold), len(spans)
+    scope: dict[str, Any] = {
+        "re": re,
+        "hits": [(0, text, "", "")],
+        "question": question,
+        "llm_query": lambda *_, **__: "",
+        "print": lambda *_: None,
+    }
+    exec(READ, scope)  # so that sub-calls of their own are asked as those of a run are
+    spans = scope["spans"]
+    return scope["marked"], next(mark for mark, span in spans.items() if span == gold), len(spans)
 
 
 def _reader(gold: str) -> Callable[[str], str]:
