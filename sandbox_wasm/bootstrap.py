@@ -127,7 +127,7 @@ class Session:
             "grep": reader.grep,
             "chunks": Chunks,
             "cite": reader.cite,
-            **provided(functions, context, self._changed_partial),
+            **provided(functions, context, self._changed_partial, self._partial_told),
         }
         self.variables.update(self.provided, __name__="__main__", answer=self.answer)
         self._given = frozenset(self.variables)
@@ -161,6 +161,7 @@ class Session:
         partial = self._changed_partial()
         if partial:
             result["partial"] = partial
+            self._partial_told(partial)
         if not _ballast.restore():
             result["error"] = self._relieve(before)
             result["exhausted"] = not _ballast.restore()
@@ -207,10 +208,11 @@ class Session:
         """`answer["content"]` if it is a text that the host has not been told yet, or ''."""
         answer = self.variables.get("answer")
         content = answer.get("content") if isinstance(answer, dict) else None
-        if not isinstance(content, str) or content == self._partial:
-            return ""
-        self._partial = content[:PIECE_CHARS]
-        return self._partial
+        partial = content[:PIECE_CHARS] if isinstance(content, str) else ""
+        return partial if partial != self._partial else ""
+
+    def _partial_told(self, partial: str) -> None:
+        self._partial = partial
 
     # -------------------------------------------------------------- ways to end the run
 

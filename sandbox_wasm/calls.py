@@ -23,6 +23,7 @@ _DEEPEST = 5
 _context: object = None
 _THE_CONTEXT = {"$context": None}
 _new_partial: Callable[[], str] = str
+_partial_told: Callable[[str], object] = str
 
 
 # ------------------------------------------------------------------- what code can call
@@ -221,15 +222,19 @@ def listed(values: Any, name: str) -> list[Any]:
 
 
 def provided(
-    names: Iterable[str], context: object, new_partial: Callable[[], str]
+    names: Iterable[str],
+    context: object,
+    new_partial: Callable[[], str],
+    partial_told: Callable[[str], object],
 ) -> dict[str, object]:
     """What code gets of the host functions `names`, in a session about `context`.
 
     `new_partial` gives the partial answer, if it has changed: each call takes it along,
-    since a cell that a limit ends has no result to put it into.
+    since a cell that a limit ends has no result to put it into. `partial_told` is called
+    when the host has it: a call that fails may not have come so far.
     """
-    global _context, _new_partial
-    _context, _new_partial = context, new_partial
+    global _context, _new_partial, _partial_told
+    _context, _new_partial, _partial_told = context, new_partial, partial_told
     functions: dict[str, object] = {}
     for name in names:
         if name == "submit":
@@ -271,6 +276,8 @@ def ask_host(name: str, arguments: list[Any]) -> Any:
     except MemoryError:
         raise MemoryError(f"the arguments of {name} are too large to hand over") from None
     if "ok" in reply:
+        if partial:
+            _partial_told(partial)
         return reply["ok"]
     raise _exception(*reply["error"])
 

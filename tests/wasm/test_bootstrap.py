@@ -191,6 +191,21 @@ def test_an_answer_that_is_ready_ends_the_run_once(start: Start) -> None:
     assert session.calls == [("final", ["['new']"])]
 
 
+def test_a_partial_answer_is_told_though_a_call_cannot_be_made(start: Start) -> None:
+    session = start()
+    code = "answer['content'] = 'half'\ntry:\n    llm_query_batched([b'-'])\nexcept TypeError: pass"
+    assert session.run(code)["partial"] == "half"
+    assert session.calls == []
+    assert "partial" not in session.run("x = 1")
+
+
+def test_a_long_partial_answer_is_told_once(start: Start) -> None:
+    session = start()
+    long = "answer['content'] = 'x' * (1 << 20) + 'y'"
+    assert session.run(long)["partial"] == "x" * (1 << 20)
+    assert "partial" not in session.run("x = 1")
+
+
 def test_an_answer_of_another_type_is_the_model_s_own(start: Start) -> None:
     session = start()
     assert session.run("answer = 'my text'\nanswer")["value"] == "'my text'"
