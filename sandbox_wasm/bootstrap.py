@@ -26,7 +26,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any
 
 import _rlm  # type: ignore[import-not-found] # the glue
 from _rlm_calls import ask_host, provided  # type: ignore[import-not-found] # calls.py
@@ -186,7 +186,7 @@ class Session:
 
     def _run(self, source: str, filename: str) -> str | None:
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-        tree = cast(ast.Module, compile(source, filename, "exec", ast.PyCF_ONLY_AST | AWAIT))
+        tree: ast.Module = _compiled(source, filename, "exec", ast.PyCF_ONLY_AST)
         if "await" in source:
             make_awaitable(tree)
         last = tree.body[-1] if tree.body else None
@@ -194,10 +194,10 @@ class Session:
         if isinstance(last, ast.Expr):
             del tree.body[-1]
         if tree.body:
-            run(compile(tree, filename, "exec", AWAIT), self.variables)
+            run(_compiled(tree, filename, "exec"), self.variables)
         if isinstance(last, ast.Expr):
             expression = ast.Expression(last.value)
-            value = run(compile(expression, filename, "eval", AWAIT), self.variables)
+            value = run(_compiled(expression, filename, "eval"), self.variables)
         answer = self.variables.get("answer")
         if isinstance(answer, dict) and answer.get("ready"):
             answer["ready"] = answer.get("content", "") is not None  # else it is an error once
@@ -277,6 +277,11 @@ class Stream(io.TextIOBase):
 
 
 # ---------------------------------------------------------------------------- small things
+
+
+def _compiled(source: str | ast.AST, filename: str, mode: str, flags: int = 0) -> Any:
+    """As `compile` does, but without what this file has from `__future__`: cells have their own."""
+    return compile(source, filename, mode, flags | AWAIT, dont_inherit=True)
 
 
 def _as_text(value: object) -> str:

@@ -52,6 +52,14 @@ def test_a_syntax_error_shows_its_line_only(start: Start) -> None:
     assert "bootstrap" not in trace
 
 
+def test_annotations_are_those_of_ordinary_code(start: Start) -> None:
+    session = start()
+    assert session.run("def f(n: int): pass\nf.__annotations__")["value"] == "{'n': <class 'int'>}"
+    assert session.run("n: nothing = 1")["error"]["type"] == "NameError"
+    code = "from __future__ import annotations\ndef f(n: int): pass\nf.__annotations__"
+    assert session.run(code)["value"] == "{'n': 'int'}"
+
+
 def test_an_error_in_a_helper_hides_the_helper(start: Start) -> None:
     trace = start().run("cite(5, 1)")["error"]["traceback"]
     assert [line for line in trace.splitlines() if "File" in line] == [
