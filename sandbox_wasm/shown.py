@@ -10,6 +10,7 @@ import linecache
 import traceback
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
 from types import CodeType, TracebackType
 from typing import ClassVar
 
@@ -90,14 +91,16 @@ class Sketch:
         list.__repr__: ("[", "]"),
         tuple.__repr__: ("(", ")"),
         set.__repr__: ("{", "}"),
-        frozenset.__repr__: ("frozenset({", "})"),
-        deque.__repr__: ("deque([", "])"),
+        frozenset.__repr__: ("{", "}"),
+        deque.__repr__: ("[", "]"),
         dict.__repr__: ("{", "}"),
-        Counter.__repr__: ("Counter({", "})"),
-        type({}.keys()).__repr__: ("dict_keys([", "])"),
-        type({}.values()).__repr__: ("dict_values([", "])"),
-        type({}.items()).__repr__: ("dict_items([", "])"),
+        Counter.__repr__: ("{", "}"),
+        type({}.keys()).__repr__: ("[", "]"),
+        type({}.values()).__repr__: ("[", "]"),
+        type({}.items()).__repr__: ("[", "]"),
     }
+    #: These do not name their type, nor does `set` if it is that very type.
+    unnamed = (list.__repr__, tuple.__repr__, dict.__repr__)
     strings = (str.__repr__, bytes.__repr__, bytearray.__repr__)
     deepest = 30
 
@@ -115,6 +118,9 @@ class Sketch:
         opening, closing = self.brackets[written]
         if id(value) in self._open or len(self._open) >= self.deepest:
             return self._spend(f"{opening}...{closing}")
+        if written not in self.unnamed and type(value) is not set:
+            name = trimmed(type(value).__name__, max(self.left, 40))
+            opening, closing = f"{name}({opening}", f"{closing})"
         self._open.add(id(value))
         self._spend(opening + closing)
         items = self._pairs(value) if isinstance(value, dict) else map(self.of, value)  # type: ignore[call-overload]
@@ -137,7 +143,8 @@ class Sketch:
     def _pairs(self, value: dict[object, object]) -> Iterator[str]:
         pairs: Iterable[tuple[object, object]] = value.items()
         if isinstance(value, Counter) and len(value) <= self.left:
-            pairs = value.most_common()
+            with suppress(TypeError):  # of counts that have no order
+                pairs = value.most_common()
         for key, item in pairs:
             yield f"{self.of(key)}{self._spend(': ')}{self.of(item)}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -259,6 +259,44 @@ def test_a_short_value_is_shown_as_repr_shows_it(
 ) -> None:
     text = repr(value)
     assert shown(value, len(text)) == text
+
+
+class Tags(set[str]):
+    pass
+
+
+class Tally(Counter[str]):
+    pass
+
+
+class Recent(deque[int]):
+    pass
+
+
+SELF = deque[object]()
+SELF.append(SELF)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Tags({"a"}),
+        Recent([1, 2]),
+        Tally("aab"),
+        Counter({"a": None, "b": 1}),  # type: ignore[dict-item] # as code makes them
+        OrderedDict(a=1).keys(),
+        SELF,
+    ],
+    ids=repr,
+)
+def test_a_kind_of_a_builtin_type_is_shown_as_repr_shows_it(
+    shown: Callable[[object, int], str], value: object
+) -> None:
+    assert shown(value, 100) == repr(value)
+
+
+def test_a_type_s_long_name_is_cut(shown: Callable[[object, int], str]) -> None:
+    assert len(shown(type("S" * 10**6, (set,), {})("a"), 100)) < 300
 
 
 @given(values, st.integers(1, 200))
