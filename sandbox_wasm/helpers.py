@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -20,6 +21,8 @@ class Reader:
         """Up to `limit` passages of the context: each match of the regular expression
         `pattern` with `around` characters on both sides. A passage is a str that also
         knows its `start`, `end` (for `cite`) and document `name`."""
+        if around < 0:
+            raise ValueError(f"grep wants around >= 0, not {around}")
         compiled = re.compile(pattern)
         passages: list[Passage] = []
         for number in range(len(self._titles())):
@@ -84,6 +87,7 @@ class Chunks(Sequence[str]):
     def __init__(self, text: str, chars: int, overlap: int = 0) -> None:
         if not isinstance(text, str):
             raise TypeError(f"chunks cuts one str, not a {type(text).__name__}")
+        chars, overlap = operator.index(chars), operator.index(overlap)  # `len(text) / 9` is none
         if not 0 <= overlap < chars:
             raise ValueError(
                 f"chunks wants 0 <= overlap < chars, not overlap {overlap} and chars {chars}"

@@ -106,6 +106,18 @@ def test_several_documents(start: Start) -> None:
     assert session.run("cite(0, 4)")["error"]["message"].startswith("say which of the 2 documents")
 
 
+def test_grep_has_no_negative_surroundings(start: Start) -> None:
+    session = start("one two three " * 20)
+    assert session.run("grep('two', around=-1)")["error"]["type"] == "ValueError"
+    assert session.run("grep('two', around=0, limit=1)")["value"] == "['two']"
+
+
+@pytest.mark.parametrize("arguments", ["10.0", "10, 1.5"])
+def test_chunks_of_no_whole_number_are_refused_at_once(start: Start, arguments: str) -> None:
+    error = start("text" * 20).run(f"pieces = chunks(context, {arguments})")["error"]
+    assert (error["type"], "line 1" in error["traceback"]) == ("TypeError", True)
+
+
 def test_what_is_provided_comes_back_after_each_cell(start: Start) -> None:
     session = start("kept", question="why?")
     names = "context context_names question FINAL FINAL_VAR SHOW_VARS grep chunks cite llm_query"
