@@ -6,7 +6,7 @@ first are spooled, so that the child maps them; the others cost nothing at any s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class ChildContext:
             return whole_text(self._of(parent))
         if self._single:
             return text_of(*self._texts.values())
-        return _joined(self._texts)
+        return _joined(self._texts.items())
 
     def fetch(self) -> None:
         """Take the texts out of the guest's memory."""
@@ -155,11 +155,12 @@ def whole_text(prompt: Prompt) -> str:
     """All of a short prompt, its documents under their names."""
     if prompt.single:
         return prompt.read(0)
-    return _joined({d.name: prompt.read(number) for number, d in enumerate(prompt.documents)})
+    # Not by name: several documents may have one.
+    return _joined((d.name, prompt.read(number)) for number, d in enumerate(prompt.documents))
 
 
-def _joined(texts: dict[str, Text]) -> str:
-    return "\n\n".join(f"[{name}]\n{text_of(text)}" for name, text in texts.items())
+def _joined(texts: Iterable[tuple[str, Text]]) -> str:
+    return "\n\n".join(f"[{name}]\n{text_of(text)}" for name, text in texts)
 
 
 def _all_texts(texts: dict[str, object]) -> dict[str, Text]:
