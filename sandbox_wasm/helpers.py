@@ -20,7 +20,7 @@ class Reader:
     ) -> list[Passage]:
         """Up to `limit` passages of the context: each match of the regular expression
         `pattern` with `around` characters on both sides. A passage is a str that also
-        knows its `start`, `end` (for `cite`) and document `name`."""
+        knows its `start`, `end` (for `cite`) and its document's `name` and `number`."""
         if around < 0:
             raise ValueError(f"grep wants around >= 0, not {around}")
         compiled = re.compile(pattern)
@@ -37,24 +37,38 @@ class Reader:
         text, name = self._text(number), self._titles()[number]
         for match in pattern.finditer(text):
             start, end = max(0, match.start() - around), min(len(text), match.end() + around)
-            yield Passage(text[start:end], start, end, name)
+            yield Passage(text[start:end], start, end, name, number)
 
-    def cite(self, start: int, end: int, name: str | None = None) -> str:
-        """The characters from `start` to `end` of the context (of its document `name`),
-        quoted, with where they stand."""
+    def cite(self, start: int, end: int, name: str | int | None = None) -> str:
+        """The characters from `start` to `end` of the context (of its document `name`, or
+        of that number), quoted, with where they stand."""
+        number = self._number(name)
+        name, text = self._titles()[number], self._text(number)
+        if not 0 <= start < end <= len(text):
+            raise IndexError(f"{start}..{end} is not inside {name!r}, of {len(text)} characters")
+        return f'"{text[start:end]}" [{name}, characters {start}-{end}]'
+
+    def _number(self, name: str | int | None) -> int:
+        """The number of the document that is meant."""
         names = self._titles()
         if name is None and len(names) > 1:
             raise ValueError(f"say which of the {len(names):,} documents: cite(start, end, name)")
         if name is None:
-            name = names[0]
-        try:
-            number = names.index(name)
-        except ValueError:
-            raise KeyError(f"there is no document {name!r}; see context_names") from None
-        text = self._text(number)
-        if not 0 <= start < end <= len(text):
-            raise IndexError(f"{start}..{end} is not inside {name!r}, of {len(text)} characters")
-        return f'"{text[start:end]}" [{name}, characters {start}-{end}]'
+            return 0
+        if isinstance(name, int):
+            if not 0 <= name < len(names):
+                raise IndexError(f"there are {len(names):,} documents, and no number {name}")
+            return name
+        count = names.count(name)
+        if not count:
+            raise KeyError(f"there is no document {name!r}; see context_names")
+        number = names.index(name)
+        if count > 1:
+            raise ValueError(
+                f"{count:,} documents are called {name!r}: say which by its number in context, "
+                f"as in cite(start, end, {number})"
+            )
+        return number
 
     def _titles(self) -> Sequence[str]:
         if isinstance(self._context, str):
@@ -71,10 +85,13 @@ class Passage(str):
     start: int
     end: int
     name: str
+    number: int
 
-    def __new__(cls, text: str, start: int = 0, end: int = 0, name: str = "") -> Passage:
+    def __new__(
+        cls, text: str, start: int = 0, end: int = 0, name: str = "", number: int = 0
+    ) -> Passage:
         passage = super().__new__(cls, text)
-        passage.start, passage.end, passage.name = start, end, name
+        passage.start, passage.end, passage.name, passage.number = start, end, name, number
         return passage
 
 

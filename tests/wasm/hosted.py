@@ -26,6 +26,7 @@ class HostedSession:
         texts: Sequence[str],
         *,
         single: bool,
+        names: Sequence[str] | None = None,
         host: HostFunctions | None = None,
         question: str = "what?",
         output_chars: int = 2000,
@@ -52,7 +53,7 @@ class HostedSession:
         setup = {
             "texts": [[0, len(text), number, text.isascii()] for number, text in enumerate(texts)],
             "single": single,
-            "names": [f"{number}.txt" for number in range(len(texts))],
+            "names": names or [f"{number}.txt" for number in range(len(texts))],
             "question": question,
             "seed": seed,
             "functions": ["llm_query", "llm_query_batched"],

@@ -106,6 +106,16 @@ def test_several_documents(start: Start) -> None:
     assert session.run("cite(0, 4)")["error"]["message"].startswith("say which of the 2 documents")
 
 
+def test_documents_of_one_name_are_cited_by_their_number(start: Start) -> None:
+    session = start("alpha one", "beta two", single=False, names=["a", "a"])
+    error = session.run("cite(0, 4, 'a')")["error"]
+    assert (error["type"], error["message"][:27]) == ("ValueError", "2 documents are called 'a':")
+    cited = session.run("p = grep('beta', 0)[0]\ncite(p.start, p.end, p.number)")["value"]
+    assert cited == repr('"beta" [a, characters 0-4]')
+    assert session.run("cite(0, 4, 2)")["error"]["type"] == "IndexError"
+    assert session.run("cite(0, 4, 'b')")["error"]["type"] == "KeyError"
+
+
 def test_grep_has_no_negative_surroundings(start: Start) -> None:
     session = start("one two three " * 20)
     assert session.run("grep('two', around=-1)")["error"]["type"] == "ValueError"
