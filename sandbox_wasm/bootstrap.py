@@ -185,7 +185,8 @@ class Session:
         return {"type": "MemoryError", "message": message, "traceback": f"MemoryError: {message}"}
 
     def _run(self, source: str, filename: str) -> str | None:
-        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+        lines = io.StringIO(source, newline=None).readlines()  # as Python counts them
+        linecache.cache[filename] = (len(source), None, lines, filename)
         tree: ast.Module = _compiled(source, filename, "exec", ast.PyCF_ONLY_AST)
         if "await" in source:
             make_awaitable(tree)

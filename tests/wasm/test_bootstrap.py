@@ -46,6 +46,16 @@ def test_a_traceback_shows_the_cell_and_not_the_machinery(start: Start) -> None:
     }
 
 
+@pytest.mark.parametrize("inside", ["\f", "\v", "\x1c", "\x85", "\u2028"])
+def test_a_traceback_shows_the_line_though_a_text_has_other_line_ends(
+    start: Start, inside: str
+) -> None:
+    for end in ("\n", "\r\n", "\r"):
+        code = end.join([f"x = '{inside}'", "1 / 0", "x = 2"])
+        trace = start().run(code)["error"]["traceback"].splitlines()
+        assert trace[1:3] == ['  File "<cell 1>", line 2, in <module>', "    1 / 0"]
+
+
 def test_a_syntax_error_shows_its_line_only(start: Start) -> None:
     trace = start().run("x = 1\ny = = 2")["error"]["traceback"]
     assert trace.splitlines()[:2] == ['  File "<cell 1>", line 2', "    y = = 2"]
