@@ -110,9 +110,7 @@ class Loop(asyncio.BaseEventLoop):
             try:
                 call = begin(kind, [item for _, item, _, _ in batch], extra)
             except Exception as error:  # noqa: BLE001 - it belongs to who awaits them
-                for future in futures:
-                    if not future.done():
-                        future.set_exception(error)
+                _fail(futures, error)
             else:
                 self._out.extend(((call, at), future) for at, future in enumerate(futures))
 
@@ -122,9 +120,20 @@ class Loop(asyncio.BaseEventLoop):
         batch = []
         while self._out and self._out[0][0][0] == first:
             batch.append(self._out.popleft())
-        for (_, future), outcome in zip(batch, collect([p for p, _ in batch]), strict=True):
+        try:
+            outcomes = collect([place for place, _ in batch])
+        except Exception as error:  # noqa: BLE001 - it belongs to who awaits them
+            _fail([future for _, future in batch], error)
+            return
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
             if not future.done():  # or cancelled
                 future.set_result(outcome)
+
+
+def _fail(futures: list[asyncio.Future[Any]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
 
 
 # --------------------------------------------------------------- what code can await

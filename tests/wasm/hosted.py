@@ -29,6 +29,7 @@ class HostedSession:
         names: Sequence[str] | None = None,
         host: HostFunctions | None = None,
         question: str = "what?",
+        functions: Sequence[str] = ("llm_query", "llm_query_batched"),
         output_chars: int = 2000,
         seed: int = 0,
     ) -> None:
@@ -56,7 +57,7 @@ class HostedSession:
             "names": names or [f"{number}.txt" for number in range(len(texts))],
             "question": question,
             "seed": seed,
-            "functions": ["llm_query", "llm_query_batched"],
+            "functions": functions,
             "output_chars": output_chars,
         }
         self.module.setup(json.dumps(setup).encode())

@@ -355,6 +355,20 @@ def test_giant_values_are_never_written_out(shown: Callable[[object, int], str])
     assert shown({i: i for i in range(10**6)}, 50).endswith(" more}")
 
 
+def test_a_call_that_cannot_be_collected_fails_where_it_is_awaited(start: Start) -> None:
+    def host(name: str, arguments: list[Any]) -> object:
+        if name == "submit":
+            return 1
+        if arguments[0] == [[1, 0]]:
+            return [{"text": "said"}]
+        raise GuestRaise("ValueError", "there is no such call")
+
+    session = start(host=host, functions=["llm_query", "submit", "collect", "poll"])
+    session.run("good = submit('a'); bad = type(good)(99)")
+    awaited = "import asyncio\nawait asyncio.gather(bad, good, return_exceptions=True)"
+    assert session.run(awaited)["value"] == "[ValueError('there is no such call'), 'said']"
+
+
 def test_the_standard_streams_are_there_by_their_other_name_too(start: Start) -> None:
     session = start()
     ran = session.run("import io, sys\nsys.stdout = io.StringIO()\nprint('kept')\n"
