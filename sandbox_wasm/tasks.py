@@ -257,8 +257,10 @@ def make_awaitable(tree: ast.Module) -> None:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 names.discard(name)
-            case ast.Name(id=name, ctx=ast.Store()):
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
                 names.discard(name)
+            case ast.alias(name=name, asname=other):
+                names.discard(other or name)
     _Awaited(names).visit(tree)
 
 

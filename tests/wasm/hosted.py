@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import sys
@@ -49,7 +50,7 @@ class HostedSession:
         self._load(patch, "_rlm_calls", "calls.py")
         self._load(patch, "_rlm_documents", "documents.py")
         self._load(patch, "_rlm_helpers", "helpers.py")
-        self._load(patch, "_rlm_tasks", "tasks.py")
+        self._tasks = self._load(patch, "_rlm_tasks", "tasks.py")
         self.module = self._load(patch, "_rlm_bootstrap", "bootstrap.py")
         setup = {
             "texts": [[0, len(text), number, text.isascii()] for number, text in enumerate(texts)],
@@ -78,6 +79,12 @@ class HostedSession:
         self._partial: dict[str, str] = {}
         result: dict[str, Any] = json.loads(self.module.execute(code))
         return {**self._partial, **result, "stdout": self.written[1], "stderr": self.written[2]}
+
+    def close(self) -> None:
+        """Close the event loop, if a cell has awaited something."""
+        if self._tasks._loop is not None:
+            self._tasks._loop.close()
+            asyncio.set_event_loop(None)
 
     def _text(self, address: int, chars: int, number: int, ascii_only: bool) -> str:
         return self._texts[number]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,11 +20,15 @@ Start = Callable[..., HostedSession]
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Start:
-    def start(*texts: str, single: bool = True, **options: Any) -> HostedSession:
-        return HostedSession(monkeypatch, texts or ["text"], single=single, **options)
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    with ExitStack() as sessions:
 
-    return start
+        def start(*texts: str, single: bool = True, **options: Any) -> HostedSession:
+            session = HostedSession(monkeypatch, texts or ["text"], single=single, **options)
+            sessions.callback(session.close)
+            return session
+
+        yield start
 
 
 @pytest.fixture(scope="module")
@@ -353,6 +360,27 @@ def test_giant_values_are_never_written_out(shown: Callable[[object, int], str])
     assert Counted.asked <= 100
     assert shown(list(range(10**6)), 50).endswith(" more]")
     assert shown({i: i for i in range(10**6)}, 50).endswith(" more}")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "async def ask(llm_query):\n    return await llm_query('p')\n"
+        "import own\nawait ask(own.mine)",
+        "from own import mine as llm_query\nawait llm_query('p')",
+    ],
+)
+def test_what_a_cell_calls_by_a_provided_name_is_awaited_as_it_is(
+    start: Start, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    async def mine(prompt: str) -> str:
+        return f"mine: {prompt}"
+
+    session = start(host=lambda *_: 1, functions=["llm_query", "submit", "collect", "poll"])
+    own = ModuleType("own")
+    own.mine = mine  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "own", own)
+    assert session.run(code)["value"] == "'mine: p'"
 
 
 def test_a_call_that_cannot_be_collected_fails_where_it_is_awaited(start: Start) -> None:
