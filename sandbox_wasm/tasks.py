@@ -98,7 +98,8 @@ class Loop(asyncio.BaseEventLoop):
     # ------------------------------------------------------------------- the calls
 
     def _submit(self) -> None:
-        wanted, self._wanted = self._wanted, []
+        wanted = [each for each in self._wanted if not each[3].done()]  # or cancelled
+        self._wanted = []
         while wanted:
             kind, _, extra, _ = wanted[0]
             if kind == "rlm" and extra is not None:  # a child's own budget

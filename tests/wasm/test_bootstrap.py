@@ -383,6 +383,21 @@ def test_what_a_cell_calls_by_a_provided_name_is_awaited_as_it_is(
     assert session.run(code)["value"] == "'mine: p'"
 
 
+def test_a_call_that_was_cancelled_before_it_began_is_never_made(start: Start) -> None:
+    def host(name: str, arguments: list[Any]) -> object:
+        return 1 if name == "submit" else [{"text": "said"}]
+
+    session = start(host=host, functions=["llm_query", "submit", "collect", "poll"])
+    session.run(
+        "import asyncio\n"
+        "dear = asyncio.create_task(llm_query_async('dear'))\n"
+        "await asyncio.sleep(0)\n"
+        "dear.cancel()\n"
+        "await llm_query_async('cheap')"
+    )
+    assert session.calls[0] == ("submit", ["llm", ["cheap"]])
+
+
 def test_a_call_that_cannot_be_collected_fails_where_it_is_awaited(start: Start) -> None:
     def host(name: str, arguments: list[Any]) -> object:
         if name == "submit":
