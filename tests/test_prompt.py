@@ -161,6 +161,14 @@ def test_texts_in_memory_have_names(spool: Path) -> None:
     assert spools(spool) == []
 
 
+def test_names_may_be_empty(spool: Path) -> None:
+    for texts in ({"": "one"}, {"": "one", "b": "two"}):
+        with prompt_from_texts(texts, folder=spool) as prompt:
+            assert [document.name for document in prompt.documents] == list(texts)
+            assert prompt.documents[0].name == ""
+            assert check(prompt) == list(texts.values())
+
+
 def test_documents_are_a_sequence(spool: Path) -> None:
     texts = [str(number) for number in range(3000)]
     with prompt_from_texts(texts, folder=spool) as prompt:

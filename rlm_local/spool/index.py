@@ -115,6 +115,8 @@ class IndexWriter:
     def finish(self) -> None:
         """Write what is left, and what describes the arrays. Raises PromptError."""
         self._flush()
+        if not self._end:  # names without a single character: an empty file cannot be mapped
+            self._append("names", b"\0")
         self.close()
         _describe(self._folder / "table", (self._count, _COLUMNS))
         _write(self._folder / "names" / "type.ninja", b"string")
@@ -168,7 +170,7 @@ class Documents(Sequence[Document]):
         self._table = ninja.open_existing(folder / "table", mode="r")
         self._names = StringsMmap(folder / "names", mode="rb")
         names_bytes = len(self._names.buffer)
-        if len(self._table) != len(self._names) or self._names.ends[-1] != names_bytes:
+        if len(self._table) != len(self._names) or max(1, self._names.ends[-1]) != names_bytes:
             self.close()
             raise ValueError(f"the index in {folder} is damaged")
 

@@ -39,6 +39,7 @@ def test_a_child_answers_about_a_slice(ask: Asker) -> None:
         ("context.splitlines()[:7]", "list|7|['line 0 of the text']"),
         ("('x',)", "list|1|['x']"),
         ("{'a.txt': 'A', 'b.txt': 'B'}", "list|2|['A']"),
+        ("{'': 'A'}", "list|1|['A']"),
         ("['long' * 50_000, 'short']", "list|2|"),
         ("'lone \\ud800'", "str|6|l"),
     ],
