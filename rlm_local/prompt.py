@@ -240,6 +240,8 @@ def open_kept(folder: Path) -> Prompt:
     lease = Store(folder.parent).find(folder.name)
     prompt = None if lease is None else _read(lease)
     if prompt is None:
+        if lease is not None:
+            lease.close()
         raise PromptError(
             f"the prompt that was kept in {folder} is gone or damaged",
             hint="ask the question anew",

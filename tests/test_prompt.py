@@ -200,6 +200,16 @@ def test_a_kept_prompt_is_the_same_and_no_store(tmp_path: Path, spool: Path) -> 
         assert (kept.identity, kept.read(1), kept.spools) == (identity, "b", None)
 
 
+def test_a_kept_prompt_that_is_damaged_is_let_go_of(tmp_path: Path, spool: Path) -> None:
+    with prompt_from_text("one", folder=spool) as prompt:
+        prompt.keep(tmp_path / "kept")
+    (tmp_path / "kept" / "manifest.json").unlink()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(PromptError, match="gone or damaged"):
+        open_kept(tmp_path / "kept")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_description_is_small(spool: Path, note: Path) -> None:
     with open_prompt([note], folder=spool) as prompt:
         assert prompt.describe() == {
