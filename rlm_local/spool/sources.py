@@ -171,15 +171,18 @@ def _expand_folder(folder: Path, base: str, sources: list[Source], skipped: list
 
 def _walk(folder: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
     """All that is in a folder and not hidden, but folders, with names that begin with `prefix`."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            name = prefix + path_text(entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{name}/")
-            else:
-                yield entry, name
+    folders = [(folder, prefix)]
+    while folders:
+        folder, prefix = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                name = prefix + path_text(entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, f"{name}/"))
+                else:
+                    yield entry, name
 
 
 def _is_jsonl(path: Path) -> bool:

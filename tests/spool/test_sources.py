@@ -131,3 +131,19 @@ def test_a_folder_that_may_not_be_read_is_named(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(PromptError, match="docs/a may not be read: permission denied"):
         expand([tree])
+
+
+def test_folders_may_nest_as_deep_as_paths_can_be_long(tmp_path: Path) -> None:
+    deepest = tmp_path
+    for _ in range(1200):
+        deepest /= "d"
+        deepest.mkdir()
+    note = deepest / "note.txt"
+    note.write_text("found")
+    try:
+        assert names(expand([tmp_path])) == ["d/" * 1200 + "note.txt"]
+    finally:  # what tidies up after tests goes down by recursion
+        note.unlink()
+        while deepest != tmp_path:
+            deepest.rmdir()
+            deepest = deepest.parent
