@@ -130,6 +130,25 @@ def test_a_named_pipe_is_a_stream(tmp_path: Path, spool: Path) -> None:
     feeder.join()
 
 
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_stream_that_does_not_block_is_waited_for(spool: Path, buffering: int) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    def write() -> None:
+        with open(writing, "wb", buffering=0) as file:
+            for part in (b"one ", b"two ", b"three"):
+                time.sleep(0.05)
+                file.write(part)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with open(reading, "rb", buffering=buffering) as stdin:
+        with open_prompt([Path("-")], stdin=stdin, folder=spool) as prompt:
+            assert prompt.read(0) == "one two three"
+        thread.join()
+
+
 def test_all_sorts_together(note: Path, tmp_path: Path, spool: Path) -> None:
     lines = tmp_path / "docs.jsonl"
     lines.write_text('"a"\n"b"\n')

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import io
 import os
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,5 +152,23 @@ def read_blocks(file: BinaryIO) -> Iterator[bytes]:
     not inside a buffered `read` that waits for a whole block.
     """
     read = file.read1 if isinstance(file, io.BufferedIOBase) else file.read
-    while block := read(BLOCK_BYTES):
+    while True:
+        _await_input(file)
+        if not (block := read(BLOCK_BYTES)):
+            return
         yield block
+
+
+def _await_input(file: BinaryIO) -> None:
+    """Wait until a stream that does not block has something: until then it would look ended.
+
+    Whoever shares a terminal or a pipe can make it so.
+    """
+    try:
+        descriptor = file.fileno()
+    except (AttributeError, OSError):  # it is in memory
+        return
+    if not os.get_blocking(descriptor):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll()
