@@ -64,6 +64,15 @@ _NATIVE_BEGINNINGS = (
 )
 _UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _HASHES = ("sha256", "sha384", "sha512")
+#: What zipfile raises on the way through a damaged archive; ValueError: of names and places.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -89,7 +98,7 @@ def read_wheel(path: Path) -> Wheel:
             content = {info.filename: archive.read(info) for info in members}
     except OSError as error:
         raise PackageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise PackageError(f"{label} is damaged: {error}", hint="fetch it again") from error
     info = _info_folder(label, content, name, version)
     _check_record(label, content, info)

@@ -220,12 +220,22 @@ def test_modules_that_are_there_already_are_refused(tmp_path: Path, module: str)
     assert f"a module {module}" in refusal(wheel(tmp_path, {f"{module}.py": ""}))
 
 
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, place: int) -> None:
+    """The archive has it twice: before the file, and in its list of files."""
+    path = wheel(tmp_path, {"tiny_é.py": ""})
+    data, name = path.read_bytes(), "tiny_é.py".encode()
+    start = (data.index(name), data.rindex(name))[place]
+    path.write_bytes(data[:start] + b"tiny_\xff\xff.py" + data[start + len(name) :])
+    assert "damaged" in refusal(path)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(place=st.integers(0), byte=st.integers(1, 255))
 def test_a_changed_byte_is_noticed_or_changes_nothing(
     tmp_path: Path, place: int, byte: int
 ) -> None:
-    path = wheel(tmp_path)
+    path = wheel(tmp_path, {"tiny.py": "value = 1\n", "tiny_é.txt": "text"})
     whole = read_wheel(path)
     data = bytearray(path.read_bytes())
     data[place % len(data)] ^= byte
