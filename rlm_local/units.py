@@ -8,7 +8,7 @@ import re
 from rlm_local.errors import ConfigError
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?b)?|b)?\s*", re.IGNORECASE)
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.IGNORECASE)
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _PREFIXES = " kmgt"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -34,12 +34,13 @@ def parse_seconds(text: str) -> float:
 
     Raises ConfigError.
     """
-    stripped = text.strip()
+    # Not by IGNORECASE, for which the long s, U+017F, is an s too.
+    stripped = text.strip().lower()
     seconds = math.inf
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
         seconds = float(stripped)
     elif (parts := _TIME.findall(stripped)) and not _TIME.sub("", stripped):
-        seconds = sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not math.isfinite(seconds):
         raise ConfigError(f"{text!r} is not a time", hint="write it like 90s, 10m or 1h30m")
     return seconds
@@ -51,8 +52,10 @@ def format_bytes(count: int) -> str:
         return f"{count} B"
     power = min((count.bit_length() - 1) // 10, 4)
     value = count / 1024**power
+    if value >= 1023.5 and power < 4:
+        value, power = value / 1024, power + 1
     unit = ("KiB", "MiB", "GiB", "TiB")[power - 1]
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -40,14 +40,15 @@ def test_what_is_not_a_size(text: str):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90.0), ("0.5", 0.5), ("90s", 90.0), ("10m", 600.0), ("1h30m", 5400.0), ("5 ms", 0.005)],
+    [("90", 90.0), ("0.5", 0.5), ("90s", 90.0), ("10M", 600.0), ("1h30m", 5400.0), ("5 ms", 0.005)],
 )
 def test_times(text: str, seconds: float):
     assert parse_seconds(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "-1s", "1 week", "1h then", "1..5s", "9" * 400, "9" * 400 + "h"]
+    "text",
+    ["", "s", "-1s", "1 week", "1h then", "1..5s", "5ſ", "5mſ", "9" * 400, "9" * 400 + "h"],
 )
 def test_what_is_not_a_time(text: str):
     with pytest.raises(ConfigError, match="is not a time"):
@@ -60,6 +61,11 @@ def test_what_is_not_a_time(text: str):
         (0, "0 B"),
         (1023, "1023 B"),
         (1024, "1.00 KiB"),
+        (10_234, "9.99 KiB"),
+        (10_239, "10.0 KiB"),
+        (102_399, "100 KiB"),
+        ((1 << 20) - 1, "1.00 MiB"),
+        ((1 << 40) - 1, "1.00 TiB"),
         (40_000_000, "38.1 MiB"),
         (512 << 20, "512 MiB"),
         (5 << 50, "5120 TiB"),
