@@ -84,8 +84,12 @@ class Helpers:
             self._waiting.append(cast("Job[object]", job))
             if len(self._threads) < self._most:
                 thread = threading.Thread(target=self._help, name="helper", daemon=True)
-                self._threads.add(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no more: whoever waits for it does it
+                    pass
+                else:
+                    self._threads.add(thread)
         return job
 
     def all(self, functions: Sequence[Callable[[], T]]) -> list[T]:

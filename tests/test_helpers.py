@@ -129,3 +129,16 @@ def test_join_drops_what_has_not_begun() -> None:
     threading.Timer(0.05, release.set).start()
     helpers.join()
     assert not any(job.done for job in later[1:])
+
+
+def test_where_no_thread_can_be_started_who_waits_does_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_more(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    helpers = Helpers()
+    assert helpers.all([lambda: 1, lambda: 2, lambda: 3]) == [1, 2, 3]
+    assert helpers.start(Job(lambda: 4)).result() == 4
+    helpers.join()
