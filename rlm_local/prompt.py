@@ -311,14 +311,17 @@ def _spool_texts(
 
 
 def _reopen(store: Store, key: str, paths: Sequence[Path], bad_bytes: BadBytes) -> Prompt | None:
-    """The spool `key` if it is there and whole; one that is damaged is removed."""
+    """The spool `key` if it is there and whole; one that is damaged is removed.
+
+    It is not while somebody uses it: what failed here may be this process's own trouble.
+    """
     lease = store.find(key)
     if lease is None:
         return None
     prompt = _read(lease, paths, bad_bytes)
     if prompt is None:
-        lease.temporary = True
         lease.close()
+        store.remove(key)
     return prompt
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import rlm_local.prompt
 from rlm_local.errors import ConfigError, PromptError
 from rlm_local.paths import cache_folder, data_folder
 from rlm_local.prompt import (
@@ -340,6 +342,24 @@ def test_a_damaged_spool_is_made_anew(note: Path, spool: Path, damage: str, how:
     else:
         os.truncate(target, target.stat().st_size // 2)
     assert opened(note, spool) == (False, ["one\r\ntwo\n"])
+    assert opened(note, spool) == (True, ["one\r\ntwo\n"])
+
+
+def test_a_spool_in_use_stays_though_another_cannot_read_it(
+    note: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files, say: the spool is as whole as it was."""
+
+    def fails(folder: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with open_prompt([note], folder=spool) as prompt:
+        with monkeypatch.context() as patch:
+            patch.setattr(rlm_local.prompt, "Documents", fails)
+            with pytest.raises(OSError, match="Too many open files"):
+                open_prompt([note], folder=spool)
+        Store(spool).evict(0)
+        assert prompt.read(0) == "one\r\ntwo\n"
     assert opened(note, spool) == (True, ["one\r\ntwo\n"])
 
 

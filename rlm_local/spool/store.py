@@ -76,6 +76,11 @@ class Store:
         os.utime(lock)
         return Lease(self._root / key, lock)
 
+    def remove(self, key: str) -> None:
+        """Remove the spool `key`, unless it is in use."""
+        with spool_errors(self._root / key):
+            _evict(self._root / key)
+
     def draft(self) -> Lease:
         """A new, empty, temporary folder."""
         while True:
