@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from contextlib import suppress
@@ -183,7 +184,8 @@ def _evict(folder: Path) -> int | None:
         return None
     try:
         size = size_of(folder, on_disk=True)
-        doomed = folder.with_name(f"{_DOOMED}{folder.name}")
+        # A name of its own: one of this key before it may still be on its way out.
+        doomed = folder.with_name(f"{_DOOMED}{secrets.token_hex(8)}")
         folder.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
         return size

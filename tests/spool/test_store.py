@@ -156,6 +156,20 @@ def test_a_draft_that_is_cleaned_away_as_it_is_made_is_made_again(
         assert draft.folder not in interrupted
 
 
+def test_a_spool_is_evicted_again_while_it_is_still_being_removed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by another process, which is in the middle of a large folder."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
+        for _ in range(2):
+            make(store, A)
+            store.evict(0)
+            assert A not in keys(tmp_path)
+    store.evict(0)
+    assert keys(tmp_path) == []
+
+
 def test_a_spool_made_anew_while_it_is_found(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
