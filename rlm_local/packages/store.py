@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,14 +48,14 @@ class PackageStore:
         """The packages by name. Of two versions, which two commands at a time can
         leave, the one that came last."""
         found = {}
-        for path in self._files():
+        for path, status in self._files():
             parts = _parts(path)
             found[parts["name"]] = Package(
                 name=parts["name"],
                 version=parts["version"],
                 sha256=parts["sha256"],
                 path=path,
-                file_bytes=path.stat().st_size,
+                file_bytes=status.st_size,
             )
         return sorted(found.values(), key=lambda package: package.name)
 
@@ -123,15 +124,19 @@ class PackageStore:
 
     def _forget(self, name: str, *, kept: Path | None = None) -> bool:
         """Remove the files of package `name` but `kept`; whether there was one."""
-        found = [path for path in self._files() if _parts(path)["name"] == name and path != kept]
+        found = [path for path, _ in self._files() if _parts(path)["name"] == name and path != kept]
         for path in found:
             path.unlink(missing_ok=True)
         return bool(found)
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> list[tuple[Path, os.stat_result]]:
         """The store's files, the oldest first."""
-        found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+        found = []
+        for path in self.folder.iterdir():
+            if _NAME.fullmatch(path.name):
+                with suppress(FileNotFoundError):  # another command has just removed it
+                    found.append((path, path.stat()))
+        return sorted(found, key=lambda file: file[1].st_mtime_ns)
 
 
 def _parts(path: Path) -> dict[str, str]:

@@ -46,6 +46,18 @@ def test_a_new_version_takes_the_place_of_the_old(store: PackageStore, tmp_path:
     assert len(list(store.folder.iterdir())) == 1
 
 
+def test_a_package_that_is_removed_meanwhile_is_not_there(
+    store: PackageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = store.add(read_wheel(wheel(tmp_path))).path
+    store.add(read_wheel(wheel(tmp_path, {"b.py": ""}, name="b")))
+    before = list(store.folder.iterdir())
+    gone.unlink()
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(before))
+    assert names(store) == [("b", "1.0")]
+    assert store.packages().digest
+
+
 def test_what_is_not_there_cannot_be_removed(store: PackageStore, tmp_path: Path) -> None:
     store.add(read_wheel(wheel(tmp_path)))
     for name in ("nothing", "*", "", "../store"):
