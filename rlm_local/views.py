@@ -44,8 +44,8 @@ _LINE_CHARS = 1_000
 
 #: C0 and C1 controls but tab and newline, lone surrogates, and what reorders or hides text.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\ud800-\udfff\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\U000e0000-\U000e007f]"
 )
 
 

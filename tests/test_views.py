@@ -172,6 +172,13 @@ def test_visible_text_holds_no_controls_and_keeps_the_rest(text: str):
     shown.encode()
 
 
+def test_visible_text_holds_nothing_that_sets_a_direction():
+    every = "".join(map(chr, range(0x110000)))
+    kinds = {unicodedata.bidirectional(character) for character in visible(every)}
+    assert not kinds & {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    assert not {"\u061c", "\u200e", "\u200f"} & set(visible(every))  # the marks
+
+
 def test_visible_keeps_letters_of_every_script_and_emoji():
     for text in ("Ünïcödé", "日本語", "עברית", "🙂 नमस्ते 👩‍🔬", "tab\tline\n"):
         assert visible(text) == text
