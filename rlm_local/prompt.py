@@ -38,7 +38,7 @@ import msgspec
 from rlm_local.closing import Closing
 from rlm_local.errors import PromptError
 from rlm_local.paths import cache_folder
-from rlm_local.spool.files import DiskFullError, spool_errors
+from rlm_local.spool.files import DiskFullError, spool_errors, spool_read_errors
 from rlm_local.spool.identity import identity
 from rlm_local.spool.index import FORMAT, Document, Documents, Manifest, Region
 from rlm_local.spool.sources import Listing, expand, path_text
@@ -116,7 +116,7 @@ class Prompt(Closing):
     @cached_property
     def identity(self) -> str:
         """What tells its content from any other's: see `rlm_local.spool.identity`."""
-        with spool_errors(self._folder):
+        with spool_read_errors(self._folder):
             return identity(self.regions, self.documents, single=self.single)
 
     def keep(self, folder: Path) -> None:
@@ -134,11 +134,14 @@ class Prompt(Closing):
                     _link(path, copy)
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> str:
-        """Characters `start` to `stop` (its end, if None) of document `index`, as slicing does."""
+        """Characters `start` to `stop` (its end, if None) of document `index`, as slicing does.
+
+        Raises PromptError if the spool is gone.
+        """
         document = self.documents[index]
         region = self.regions[document.region]
         first, last, _ = slice(start, stop).indices(document.chars)
-        with region.path.open("rb") as file:
+        with spool_read_errors(self._folder), region.path.open("rb") as file:
             file.seek(region.offset + document.start + first * document.kind)
             data = file.read(max(0, last - first) * document.kind)
         return data.decode(_CODECS[document.kind])

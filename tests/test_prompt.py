@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 import os
+import shutil
 import sys
 import threading
 import time
@@ -219,6 +220,15 @@ def test_a_kept_prompt_is_the_same_and_no_store(tmp_path: Path, spool: Path) -> 
         identity = prompt.identity
     with open_kept(tmp_path / "kept") as kept:
         assert (kept.identity, kept.read(1), kept.spools) == (identity, "b", None)
+
+
+def test_a_spool_that_somebody_removed_is_a_clear_error(spool: Path) -> None:
+    with prompt_from_text("one", folder=spool) as prompt:
+        shutil.rmtree(prompt.regions[0].path.parent)
+        for use in (lambda: prompt.read(0), lambda: prompt.preview(1), lambda: prompt.identity):
+            with pytest.raises(PromptError, match="cannot be read: No such file") as caught:
+                use()
+            assert "made again" in caught.value.hint
 
 
 def test_a_kept_prompt_that_is_damaged_is_let_go_of(tmp_path: Path, spool: Path) -> None:

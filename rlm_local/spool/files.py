@@ -44,6 +44,19 @@ def spool_errors(path: Path) -> Iterator[None]:
         raise PromptError(f"the prompt's spool {path} cannot be written: {reason}") from error
 
 
+@contextmanager
+def spool_read_errors(path: Path) -> Iterator[None]:
+    """Turns an OSError of reading the finished spool at `path` into a PromptError."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PromptError(
+            f"the prompt's spool {path} cannot be read: {reason}",
+            hint="ask again, and it is made again",
+        ) from error
+
+
 class SpoolFile(Closing):
     """A new file of the spool, written from its start. `size` is what it holds, in bytes."""
 
