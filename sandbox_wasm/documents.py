@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple, overload
+from typing import NamedTuple, NoReturn, overload
 
 import _rlm  # type: ignore[import-not-found] # the glue
 from _rlm_calls import ask_host  # type: ignore[import-not-found] # calls.py
@@ -95,6 +95,13 @@ class Window:
         self._pieces: dict[tuple[int, int, bool], Piece] = {}
         self._uses = 0
         self._busy = False
+
+    # There is one: a copy would map its pieces over those of this.
+    def __deepcopy__(self, copied: object) -> Window:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("documents that are mapped on demand cannot be pickled; pickle their texts")
 
     def document(self, row: Row) -> str:
         """The text of a document. Raises MemoryError if others leave no room for it."""

@@ -100,6 +100,19 @@ def read(guest: Guest, address: int, length: int) -> bytes:
     return instance.memory.read(address, length)
 
 
+def test_a_copy_of_it_is_no_other_window(start: Start) -> None:
+    guest = start()
+    guest.value(
+        "import copy, pickle\n"
+        "kept = [context[0], context[4]]\n"
+        "other = copy.deepcopy(context)\n"
+        "kept += [other[8], context[12]]"
+    )
+    assert guest.value("all(right(4 * n, text) for n, text in enumerate(kept))") == "True"
+    assert guest.run("pickle.dumps(context)").error.type == "TypeError"  # type: ignore[union-attr]
+    pieces(guest)
+
+
 def test_it_is_only_for_what_does_not_fit(fork: Fork, large: Prompt, start: Start) -> None:
     assert start().value("type(context).__name__") == "'Documents'"
     with pytest.MonkeyPatch.context() as patch:
