@@ -250,6 +250,7 @@ class Session:
         return {
             name: _kind_of(value)
             for name, value in self.variables.items()
+            if isinstance(name, str)  # `globals()[7] = ...` makes others
             if name not in self._given and not name.startswith("_")
             if not isinstance(value, type(sys))
         }

@@ -260,6 +260,13 @@ def test_an_answer_of_another_type_is_the_model_s_own(start: Start) -> None:
     assert session.calls == []
 
 
+def test_variables_whose_names_are_no_text_do_not_hide_the_others(start: Start) -> None:
+    session = start()
+    session.run("globals()[7] = 'seven'\nfound = 'value'")
+    assert session.run("SHOW_VARS()")["value"] == "{'found': 'str of 5'}"
+    assert "the variables are: found" in session.run("FINAL_VAR('lost')")["error"]["message"]
+
+
 def test_a_long_final_comes_in_pieces(start: Start) -> None:
     session = start()
     pieces = session.module.PIECE_CHARS
