@@ -240,7 +240,7 @@ class Session:
         pieces = range(0, len(text), PIECE_CHARS) or (0,)
         for start in pieces:
             end = start + PIECE_CHARS
-            ask_host("final", [text[start:end], end < len(text)])
+            ask_host("final", [text[start:end], end < len(text), start == 0])
         self._finished = True
 
     # ---------------------------------------------------------------------- the helpers

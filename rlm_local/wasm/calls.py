@@ -205,9 +205,11 @@ class HostCalls:
 
     def _final(self, arguments: list[object]) -> object:
         """Gather the pieces of a final text; the last one hands it over."""
-        piece, more = (*arguments, None, None)[:2]
+        piece, more, first = (*arguments, None, None, None)[:3]
         if not isinstance(piece, str):
             raise GuestRaise("TypeError", "a final text comes as [piece, whether more follow]")
+        if first:  # what was broken off before is no part of it
+            self._forget_pieces()
         self._final_chars += len(piece)
         if self._final_chars > MAX_FINAL_CHARS:
             chars = self._final_chars

@@ -102,8 +102,9 @@ class HostedSession:
         if "partial" in request:
             self._partial = {"partial": request["partial"]}
         if name == "final":
-            self._pieces += arguments[0]
-            if arguments[1]:
+            piece, more, first = arguments
+            self._pieces = piece if first else self._pieces + piece
+            if more:
                 return b'{"ok": null}'
             arguments, self._pieces = [self._pieces], ""
         self.calls.append((name, arguments))

@@ -138,6 +138,19 @@ def test_host_calls_carry_any_text_both_ways(fork: Fork) -> None:
     assert guest.calls[0] == ("llm_query", [text])
 
 
+def test_a_final_text_that_broke_off_is_no_part_of_the_next(guest: Guest) -> None:
+    """As an interrupt, or the want of memory, may break it off between two pieces."""
+    ran = guest.run(
+        "class Late(str):\n"
+        "    def __getitem__(self, place):\n"
+        "        return super().__getitem__(place) if place.start == 0 else 1 / 0\n"
+        "try:\n    FINAL(Late('x' * 3_000_000))\n"
+        "except ZeroDivisionError:\n    FINAL('short')"
+    )
+    assert ran.error is None
+    assert guest.calls == [("final", ["short"])]
+
+
 def test_a_long_final_text_comes_through(guest: Guest) -> None:
     ran = guest.run("FINAL('0123456789' * 10_000_000)")
     assert ran.error is None
