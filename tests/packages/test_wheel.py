@@ -230,6 +230,13 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path, place: int) -> None:
     assert "damaged" in refusal(path)
 
 
+def test_modules_that_the_guest_s_python_has_no_longer_may_come(tmp_path: Path) -> None:
+    assert read_wheel(wheel(tmp_path, {"cgi.py": "", "distutils/__init__.py": ""})).modules == (
+        "cgi",
+        "distutils",
+    )
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(place=st.integers(0), byte=st.integers(1, 255))
 def test_a_changed_byte_is_noticed_or_changes_nothing(
