@@ -18,12 +18,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.abc import ExecutionLoader
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, NamespaceLoader
 from importlib.metadata import Distribution, DistributionFinder
 from importlib.resources.abc import Traversable, TraversableResources
 from importlib.util import MAGIC_NUMBER, decode_source, spec_from_file_location
 from os import PathLike, fspath
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 #: Where packages seem to lie: `__file__` begins with it. No file system is behind it.
@@ -134,7 +134,7 @@ class Finder:
         self._folder = folder
 
     def find_spec(self, name: str, target: object = None) -> ModuleSpec | None:
-        """The spec of module `name`, a package's, or that of a part of a namespace package."""
+        """The spec of module `name`, a package's, or that of a folder without code."""
         path = _joined(self._folder, name.rpartition(".")[2])
         for place, locations in ((f"{path}/{_INIT}", [f"{ROOT}/{path}"]), (path, None)):
             file = self._archive.module(place)
@@ -147,7 +147,9 @@ class Finder:
                 )
         if path not in self._archive.folders:
             return None
-        spec = ModuleSpec(name, None, is_package=True)
+        # With a loader, though it may be a namespace: all parts are here, and the loader that
+        # the standard library gives to those looks for data in a file system.
+        spec = ModuleSpec(name, FolderLoader(self._archive, name, path), is_package=True)
         spec.submodule_search_locations = [f"{ROOT}/{path}"]
         return spec
 
@@ -194,6 +196,20 @@ class Loader(ExecutionLoader):
 
     def get_resource_reader(self, fullname: str) -> Resources:
         return Resources(File(self._archive, self._file.rpartition("/")[0]))
+
+
+class FolderLoader(NamespaceLoader):
+    """Loads a package that is a folder without code of its own."""
+
+    def __init__(self, archive: Archive, name: str, folder: str) -> None:
+        super().__init__(name, [f"{ROOT}/{folder}"], lambda *_: None)
+        self._folder = File(archive, folder)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__file__ = None  # as that of every namespace
+
+    def get_resource_reader(self, module: str) -> Resources:  # type: ignore[override]
+        return Resources(self._folder)
 
 
 class Resources(TraversableResources):
@@ -249,7 +265,7 @@ class File(Traversable):
     def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
         return self.read_bytes().decode(encoding or "utf-8", errors or "strict")
 
-    def open(self, mode: str = "r", *args: Any, **options: Any) -> Any:
+    def open(self, mode: str = "r", buffering: int = -1, *args: Any, **options: Any) -> Any:
         stream = io.BytesIO(self.read_bytes())
         return stream if "b" in mode else io.TextIOWrapper(stream, *args, **options)
 

@@ -109,6 +109,27 @@ def test_data_files_are_read(repl: WasmRepl) -> None:
     assert failure(repl, missing)[0] == "FileNotFoundError"
 
 
+def test_data_files_are_read_of_folders_without_code(repl: WasmRepl) -> None:
+    assert value(
+        repl,
+        "from importlib.resources import files, read_text\n"
+        "import space, tiny.data\n"
+        "(read_text('tiny.data', 'words.txt', encoding='utf-8').split(),"
+        " sorted(each.name for each in files(space).iterdir()), files(tiny.data).name,"
+        " space.__file__)",
+    ) == (["één", "twee"], ["one.py", "two.py"], "data", None)
+
+
+def test_data_files_are_opened_as_other_files_are(repl: WasmRepl) -> None:
+    data = "(files('tiny') / 'data' / 'words.txt')"
+    assert value(
+        repl,
+        "from importlib.resources import files\n"
+        f"({data}.open('r', -1, 'utf-8').readline(),"
+        f" {data}.open(buffering=1, encoding='utf-8').readline(), {data}.open('rb', 0).read(1))",
+    ) == ("één\n", "één\n", b"\xc3")
+
+
 def test_metadata_is_found_by_any_spelling(repl: WasmRepl) -> None:
     assert value(
         repl,
