@@ -29,7 +29,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import _rlm  # type: ignore[import-not-found] # the glue
-from _rlm_calls import ask_host, provided  # type: ignore[import-not-found] # calls.py
+from _rlm_calls import ask_host, provided, unchanged  # type: ignore[import-not-found] # calls.py
 from _rlm_documents import Documents, on_demand  # type: ignore[import-not-found] # documents.py
 from _rlm_helpers import Chunks, Reader  # type: ignore[import-not-found] # helpers.py
 from _rlm_shown import described, shown, trimmed  # type: ignore[import-not-found] # shown.py
@@ -113,7 +113,10 @@ class Session:
         output_chars: int,
     ) -> None:
         self.output_chars = output_chars
-        reader = Reader(context, names)
+        # A cell may change a list in place: what is read, and given back, is a copy.
+        kept, kept_names = _copied(context), _copied(names)
+        self._lists = [(context, kept), (names, kept_names)]
+        reader = Reader(kept, kept_names)
         self.answer: dict[str, object] = {"content": "", "ready": False}
         # The real __main__, so that dataclasses, pickle and the like find their classes.
         self.variables: dict[str, object] = sys.modules["__main__"].__dict__
@@ -127,7 +130,7 @@ class Session:
             "grep": reader.grep,
             "chunks": Chunks,
             "cite": reader.cite,
-            **provided(functions, context, self._changed_partial, self._partial_told),
+            **provided(functions, context, kept, self._changed_partial, self._partial_told),
         }
         self.variables.update(self.provided, __name__="__main__", answer=self.answer)
         self._given = frozenset(self.variables)
@@ -158,6 +161,9 @@ class Session:
             result["error"] = described(error, self.output_chars, _OWN)
             error.__traceback__ = None  # it holds the frames, and they the cell's values
         self.variables.update(self.provided)
+        for given, kept in self._lists:
+            if isinstance(given, list) and not unchanged(given, kept):
+                given[:] = kept
         partial = self._changed_partial()
         if partial:
             result["partial"] = partial
@@ -297,6 +303,10 @@ def _as_text(value: object) -> str:
         found = value[value.re.groups]
         return "" if found is None else str(found)
     return value if isinstance(value, str) else str(value)
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, list) else value
 
 
 def _kind_of(value: object) -> str:

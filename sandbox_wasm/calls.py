@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import operator
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
@@ -19,8 +20,9 @@ LONG_CHARS = 1 << 16
 #: How deep texts may lie within arguments to be found: batch, query, context, document.
 _DEEPEST = 5
 
-#: The session's `context`; it is None before there is one.
+#: The session's `context`, and what it was at first; None before there is one.
 _context: object = None
+_context_as_given: object = None
 _THE_CONTEXT = {"$context": None}
 _new_partial: Callable[[], str] = str
 _partial_told: Callable[[str], object] = str
@@ -191,7 +193,7 @@ def query_of(question: object, context: object) -> list[object]:
         raise TypeError(f"rlm_query wants a str for its question, not a {type(question).__name__}")
     if context is None:
         return [question]
-    if context is _context:
+    if context is _context and unchanged(context, _context_as_given):
         return [question, _THE_CONTEXT]
     if isinstance(context, Sequence) and not isinstance(context, str | bytes | list | tuple):
         places = getattr(context, "places", None)  # of documents that are mapped on demand
@@ -199,6 +201,13 @@ def query_of(question: object, context: object) -> list[object]:
             return [question, {"$documents": [places.start, places.stop]}]
         context = list(context)  # held while the host reads them
     return [question, context]
+
+
+def unchanged(value: object, before: object) -> bool:
+    """Whether a list has the very items that it had before; other values do not change."""
+    if not isinstance(value, list) or not isinstance(before, list):
+        return True
+    return len(value) == len(before) and all(map(operator.is_, value, before))
 
 
 def one_query(query: object) -> list[object]:
@@ -224,17 +233,20 @@ def listed(values: Any, name: str) -> list[Any]:
 def provided(
     names: Iterable[str],
     context: object,
+    as_given: object,
     new_partial: Callable[[], str],
     partial_told: Callable[[str], object],
 ) -> dict[str, object]:
-    """What code gets of the host functions `names`, in a session about `context`.
+    """What code gets of the host functions `names`, in a session about `context`; what that
+    is at first is `as_given`.
 
     `new_partial` gives the partial answer, if it has changed: each call takes it along,
     since a cell that a limit ends has no result to put it into. `partial_told` is called
     when the host has it: a call that fails may not have come so far.
     """
-    global _context, _new_partial, _partial_told
-    _context, _new_partial, _partial_told = context, new_partial, partial_told
+    global _context, _context_as_given, _new_partial, _partial_told
+    _context, _context_as_given = context, as_given
+    _new_partial, _partial_told = new_partial, partial_told
     functions: dict[str, object] = {}
     for name in names:
         if name == "submit":

@@ -157,6 +157,23 @@ def test_what_is_provided_comes_back_after_each_cell(start: Start) -> None:
     assert session.run("context, callable(FINAL)")["value"] == "('kept', True)"
 
 
+def test_lists_that_a_cell_changed_in_place_come_back_too(start: Start) -> None:
+    session = start("one", "two", single=False)
+    session.run("context.reverse(); context_names.clear()")
+    assert session.run("context, context_names")["value"] == "(['one', 'two'], ['0.txt', '1.txt'])"
+    found = "context.sort(reverse=True)\np = grep('one')[0]\np.name, cite(0, 3, '0.txt')"
+    assert session.run(found)["value"] == repr(("0.txt", '"one" [0.txt, characters 0-3]'))
+
+
+def test_a_context_that_was_changed_in_place_is_handed_over_as_it_is(start: Start) -> None:
+    session = start(
+        "one", "two", single=False, host=lambda *_: [{"text": ""}], functions=["rlm_query"]
+    )
+    session.run("rlm_query('q', context)\ncontext.pop(0)\nrlm_query('q', context)")
+    queries = [arguments[0] for _, arguments in session.calls]
+    assert queries == [["q", {"$context": None}], ["q", ["two"]]]
+
+
 def test_final_hands_over_and_ends_the_cell(start: Start) -> None:
     session = start()
     ran = session.run("print(1)\ntry:\n    FINAL(3.5)\nexcept Exception:\n    print(2)\nprint(3)")
