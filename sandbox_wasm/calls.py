@@ -87,7 +87,7 @@ def submit(prompt: str, context: object = None, budget: float | None = None) -> 
 
 def gather(*handles: Any) -> Any:
     """Wait for handles, or for one list of them; their results in order."""
-    if len(handles) == 1 and not isinstance(handles[0], Handle):
+    if len(handles) == 1 and not hasattr(handles[0], "__await__"):  # handles have it too
         handles = tuple(handles[0])
     if all(isinstance(handle, Handle) for handle in handles):
         return values_of(collect([handle.place for handle in handles]))

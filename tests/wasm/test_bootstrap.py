@@ -422,6 +422,16 @@ def test_a_call_that_was_cancelled_before_it_began_is_never_made(start: Start) -
     assert session.calls[0] == ("submit", ["llm", ["cheap"]])
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_any_number_of_coroutines_can_be_gathered(start: Start, count: int) -> None:
+    def host(name: str, arguments: list[Any]) -> object:
+        return 1 if name == "submit" else [{"text": f"said {at}"} for _, at in arguments[0]]
+
+    session = start(host=host, functions=["llm_query", "submit", "collect", "poll"])
+    gathered = session.run(f"await gather(*[llm_query(p) for p in 'abc'[:{count}]])")
+    assert gathered["value"] == repr([f"said {at}" for at in range(count)])
+
+
 def test_a_call_that_cannot_be_collected_fails_where_it_is_awaited(start: Start) -> None:
     def host(name: str, arguments: list[Any]) -> object:
         if name == "submit":
