@@ -58,9 +58,17 @@ class Loop(asyncio.BaseEventLoop):
 
     async def waiting_for(self, place: Place) -> str:
         """The value of a call that was submitted already."""
+        return value_of(await self._outcome(place))  # type: ignore[no-any-return]
+
+    async def batch(self, kind: str, items: list[Any], extra: Any) -> list[dict[str, Any]]:
+        """The outcomes of what is one call, and shares what `extra` is."""
+        call = begin(kind, items, extra)
+        return await asyncio.gather(*[self._outcome((call, at)) for at in range(len(items))])
+
+    def _outcome(self, place: Place) -> asyncio.Future[dict[str, Any]]:
         future: asyncio.Future[dict[str, Any]] = self.create_future()
         self._out.append((place, future))
-        return value_of(await future)  # type: ignore[no-any-return]
+        return future
 
     # ------------------------------------------------------- asked by the base class
 
@@ -167,13 +175,16 @@ async def rlm_query_async(question: str, context: Any = None, budget: float | No
     return value
 
 
-async def rlm_query_batched_async(queries: Any) -> list[str]:
+async def rlm_query_batched_async(queries: Any, budget: float | None = None) -> list[str]:
     """As rlm_query_batched, to be awaited."""
     wanted = [one_query(each) for each in listed(queries, "rlm_query_batched_async")]
     loop = running_loop()
-    values: list[str] = values_of(
+    outcomes = (
         await asyncio.gather(*[loop.call("rlm", query) for query in wanted])
+        if budget is None
+        else await loop.batch("rlm", wanted, budget)
     )
+    values: list[str] = values_of(outcomes)
     return values
 
 

@@ -170,6 +170,10 @@ class TestAwait:
             ("FINAL(await rlm_query_batched([('q', 'xyz'), ('r', 'x')]))", "['q/3', 'r/1']"),
             ("FINAL(await rlm_query_async('q', 'xyz', budget=0.5))", "q/3"),
             (
+                "FINAL(await rlm_query_batched([('q', 'xyz'), ('r', 'a')], budget=0.5))",
+                "['q/3', 'r/1']",
+            ),
+            (
                 "import asyncio\nFINAL(await asyncio.gather(*[llm_query_async(p) for p in 'abc']))",
                 "['A', 'B', 'C']",
             ),

@@ -432,6 +432,18 @@ def test_any_number_of_coroutines_can_be_gathered(start: Start, count: int) -> N
     assert gathered["value"] == repr([f"said {at}" for at in range(count)])
 
 
+def test_an_awaited_batch_of_children_shares_its_budget(start: Start) -> None:
+    def host(name: str, arguments: list[Any]) -> object:
+        return 1 if name == "submit" else [{"text": f"said {at}"} for _, at in arguments[0]]
+
+    names = ["rlm_query_batched", "submit", "collect", "poll"]
+    session = start(host=host, functions=names)
+    code = "await rlm_query_batched([('q', 'a'), ('q', 'b')], budget=0.2)"
+    assert session.run(code)["value"] == "['said 0', 'said 1']"
+    assert session.calls[0] == ("submit", ["rlm", [["q", "a"], ["q", "b"]], 0.2])
+    assert session.run("await rlm_query_batched([], budget=0.2)")["value"] == "[]"
+
+
 def test_a_call_that_cannot_be_collected_fails_where_it_is_awaited(start: Start) -> None:
     def host(name: str, arguments: list[Any]) -> object:
         if name == "submit":
