@@ -69,7 +69,7 @@ class Utf8Reader:
     """Decodes one text. Blocks may be cut anywhere, also within a character.
 
     A UTF-8 byte order mark at the start is dropped; nothing else is translated,
-    line ends included. `chars`, `bytes` (both without the mark) and `storage`
+    line ends included. `chars`, `bytes` (of the text, without the mark) and `storage`
     are of what was decoded so far. `name` is for messages.
     """
 
@@ -103,10 +103,10 @@ class Utf8Reader:
             data = self._start(data)
         if self._offset < HEAD_BYTES:
             self._refuse_nul(data)
-        text, used = self._decode(data, final)
+        text, used, size = self._decode(data, final)
         self._pending = data[used:]
         self._offset += used
-        self.bytes += used
+        self.bytes += size
         self.chars += len(text)
         return text
 
@@ -132,7 +132,8 @@ class Utf8Reader:
                 hint="extract its text first",
             )
 
-    def _decode(self, data: bytes, final: bool) -> tuple[str, int]:
+    def _decode(self, data: bytes, final: bool) -> tuple[str, int, int]:
+        """The text, how many bytes of the data it took, and how many it has itself."""
         try:
             text, used = codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError as error:
@@ -143,10 +144,12 @@ class Utf8Reader:
                     hint=BAD_BYTES_HINT,
                 ) from error
             text, used = codecs.utf_8_decode(data, "replace", final)
-            storage = storage_of_utf8(text.encode())
+            encoded = text.encode()
+            size, storage = len(encoded), storage_of_utf8(encoded)
         else:
+            size = used
             if text.isascii():  # known without a look at the characters
-                return text, used
+                return text, used, size
             storage = storage_of_utf8(data[:used] if used < len(data) else data)
         self.storage = max(self.storage, storage)
-        return text, used
+        return text, used, size

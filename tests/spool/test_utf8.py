@@ -79,6 +79,7 @@ def test_bad_bytes_are_replaced_as_python_does(data: bytes, size: int) -> None:
     data = b"...." + data.replace(b"\0", b"0")
     got, reader = read(data, size, "replace")
     assert got == data.decode(errors="replace")
+    assert (reader.bytes, reader.offset) == (len(got.encode()), len(data))
     assert (reader.storage.kind, reader.storage is Storage.ASCII) == width(got)
 
 
