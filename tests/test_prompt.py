@@ -10,6 +10,7 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ from rlm_local.prompt import (
     prompt_from_texts,
 )
 from rlm_local.spool import files
+from rlm_local.spool.sources import expand
 from rlm_local.spool.store import Store
+from rlm_local.spool.writer import SourceChangedError, SpoolWriter
 from tests.spool.contract import check
 
 
@@ -131,6 +134,21 @@ def test_a_named_pipe_is_a_stream(tmp_path: Path, spool: Path) -> None:
         assert check(prompt) == [text]
         assert prompt.documents[0].name == "pipe"
     feeder.join()
+
+
+@pytest.mark.parametrize("name", ["note.txt", "note.jsonl"])
+def test_a_file_that_has_become_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('"one"\n')
+    (source,) = expand([path]).sources
+    path.unlink()
+    os.mkfifo(path)
+    (tmp_path / "spool").mkdir()
+    with (
+        closing(SpoolWriter(tmp_path / "spool", single=True)) as writer,
+        pytest.raises(SourceChangedError, match="changed while it was read"),
+    ):
+        writer.add(source)
 
 
 @pytest.mark.parametrize("buffering", [0, -1])

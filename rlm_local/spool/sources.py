@@ -65,7 +65,9 @@ class Source(NamedTuple):
         Files are unbuffered, as they are read in blocks, unless it is line by line.
         """
         if self.path != STDIN:
-            return open(self.path, "rb", buffering=-1 if self.form == "lines" else 0)
+            buffering = -1 if self.form == "lines" else 0
+            opener = _open_file if self.stamp else None
+            return open(self.path, "rb", buffering=buffering, opener=opener)
         if stdin is None:
             raise PromptError("there is no standard input to read")
         return nullcontext(stdin)
@@ -183,6 +185,19 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
                     folders.append((entry.path, f"{name}/"))
                 else:
                     yield entry, name
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open what was a file when it was listed. A pipe in its place is not waited for."""
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK)
+    except BlockingIOError:  # someone has a lease on it, and is asked to give that up
+        return os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file any more", path)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _is_jsonl(path: Path) -> bool:
