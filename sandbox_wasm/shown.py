@@ -11,21 +11,25 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from types import CodeType, TracebackType
 from typing import ClassVar
 
 #: Frames of a traceback that are shown: the outermost and the innermost.
 OUTER_FRAMES, INNER_FRAMES = 2, 6
+#: Exceptions of a group that are shown.
+MEMBERS = 3
 
 
 def described(error: BaseException, cap: int, hidden: Container[str] = ()) -> dict[str, str]:
     """The type, message and short traceback of an exception, each of about `cap`
     characters at most. Frames of the files `hidden` are not shown."""
-    detail = traceback.TracebackException(
-        type(error), error, error.__traceback__, limit=0, compact=True
-    )
+    detail = _detail(error, error.__traceback__)
     lines = _frame_lines(error.__traceback__, hidden)
     lines += [trimmed(line, cap // 2) for line in detail.format_exception_only()]
+    for member in islice(_members(error), MEMBERS):
+        only = _detail(member).format_exception_only()
+        lines += [f"  | {trimmed(line, cap // (2 * MEMBERS))}" for line in only]
     if error.__cause__ is not None:
         lines.append(f"(caused by {type(error.__cause__).__name__})")
     elif error.__context__ is not None and not error.__suppress_context__:
@@ -35,6 +39,23 @@ def described(error: BaseException, cap: int, hidden: Container[str] = ()) -> di
         "message": trimmed(str(detail), cap),
         "traceback": trimmed("".join(lines).rstrip("\n"), cap),
     }
+
+
+def _detail(
+    error: BaseException, trace: TracebackType | None = None
+) -> traceback.TracebackException:
+    return traceback.TracebackException(type(error), error, trace, limit=0, compact=True)
+
+
+def _members(error: BaseException) -> Iterator[BaseException]:
+    """What is in a group, and in the groups in that: why a `TaskGroup` has failed."""
+    left = [error] if isinstance(error, BaseExceptionGroup) else []
+    while left:
+        member = left.pop()
+        if isinstance(member, BaseExceptionGroup):
+            left += reversed(member.exceptions)
+        else:
+            yield member
 
 
 def _frame_lines(trace: TracebackType | None, hidden: Container[str]) -> list[str]:

@@ -99,6 +99,18 @@ def test_what_an_exception_followed_is_told(start: Start) -> None:
     assert session.run(caused)["error"]["traceback"].endswith("(caused by KeyError)")
 
 
+def test_a_group_of_exceptions_tells_what_is_in_it(start: Start) -> None:
+    session = start(output_chars=1000)
+    group = "raise ExceptionGroup('some', [KeyError('a'), ExceptionGroup('in', [OSError('b')])])"
+    assert session.run(group)["error"]["traceback"].endswith(
+        "\nExceptionGroup: some (2 sub-exceptions)\n  | KeyError: 'a'\n  | OSError: b"
+    )
+    many = "raise ExceptionGroup('many', [ValueError('x' * 10**6)] * 100)"
+    trace = session.run(many)["error"]["traceback"]
+    assert trace.count("ValueError") == 4  # one is in the line of code
+    assert len(trace) < 1100
+
+
 def test_a_long_message_is_cut(start: Start) -> None:
     error = start(output_chars=300).run("raise ValueError('x' * 10**6)")["error"]
     assert all(len(text) < 400 for text in error.values())
