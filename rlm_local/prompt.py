@@ -135,9 +135,7 @@ class Prompt(Closing):
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> str:
         """Characters `start` to `stop` (its end, if None) of document `index`, as slicing does.
-
-        Raises PromptError if the spool is gone.
-        """
+        Raises PromptError if the spool is gone."""
         document = self.documents[index]
         region = self.regions[document.region]
         first, last, _ = slice(start, stop).indices(document.chars)
@@ -314,10 +312,8 @@ def _spool_texts(
 
 
 def _reopen(store: Store, key: str, paths: Sequence[Path], bad_bytes: BadBytes) -> Prompt | None:
-    """The spool `key` if it is there and whole; one that is damaged is removed.
-
-    It is not while somebody uses it: what failed here may be this process's own trouble.
-    """
+    """The spool `key` if it is there and whole; one that is damaged is removed, unless it is in
+    use: what failed here may be this process's own trouble."""
     lease = store.find(key)
     if lease is None:
         return None
