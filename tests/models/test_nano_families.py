@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 
@@ -12,9 +13,7 @@ from hypothesis import strategies as st
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
 from models.nano.cells.table import TABLE
-from models.nano.families import (
-    catalog,
-)
+from models.nano.families import catalog, sheets
 from models.nano.families.stage import Stage
 from models.nano.families.task import Task, score
 from models.nano.families.workers import worker
@@ -133,3 +132,14 @@ def test_a_number_that_is_a_value_is_no_limit(stage: Stage) -> None:
 
 
 _ROWS = [("95174", "Ada"), ("12847", "Ben"), ("95174", "Ada"), ("12847", "Ida")] * 4
+
+
+def test_tables_of_training_may_be_small_and_have_no_date() -> None:
+    drawn = [sheets.sheet(random.Random(seed), "train", 1_000) for seed in range(200)]
+    small = [sheet for sheet in drawn if len(sheet.rows) < 12]
+    assert 20 <= len(small) <= 80
+    undated = [sheet for sheet in drawn if not sheet.of("date")]
+    assert 40 <= len(undated) <= 100
+    assert {len(sheet.of("number")) for sheet in drawn} == {0, 1, 2, 3}
+    held = [sheets.sheet(random.Random(seed), "held", 1_000) for seed in range(50)]
+    assert all(sheet.of("date") and len(sheet.rows) >= 12 for sheet in held)

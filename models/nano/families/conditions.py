@@ -40,7 +40,7 @@ def conditions(
     if texts and rng.random() < 0.5:
         found.append(_filter(rng, split, rng.choice(texts)))
     way = rng.random()
-    if way < 0.35:
+    if way < 0.35 and data.of("date"):
         found.append(_dates(rng, split, data))
     elif way < 0.45 and len(data.of("number")) == len(numbers) == 1:
         found.append(_limit(rng, split, data, numbers[0]))

@@ -31,6 +31,9 @@ amount price quantity score minutes weight points cost bytes duration fee distan
 _HELD_TEXT_NAMES = "driver vendor warehouse mood genre tier"
 _HELD_NUMBER_NAMES = "revenue mileage latency salary"
 _DATE_NAMES = "date day created when posted"
+#: How many of training's tables are small, and how many have any fields, mostly without a date:
+#: what people ask about first is a list of a few lines.
+_SMALL, _FREE = 0.2, 0.5
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def sheet(
     adjust: Callable[[Row, Sequence[Column]], None] | None = None,
     unique_rows: int = 4_000,
 ) -> Sheet:
-    """A table of about `chars` characters, of at least a dozen rows.
+    """A table of about `chars` characters, of at least a dozen rows; some of training's are small.
 
     `pool`: the least and most values of the first text field. `texts`: how many text fields.
     `extra`: a further field and what draws its values. `formats`: those to choose from.
@@ -76,6 +79,9 @@ def sheet(
     """
     style = rng.choice(formats or (HELD_FORMATS if split == "held" else FORMATS))
     columns = _columns(rng, split, style, pool, texts)
+    least = 12
+    if split == "train" and rng.random() < _SMALL:
+        chars, least = rng.randint(60, 600), 3
     draw = {column.name: _drawer(rng, column) for column in columns}
     if extra:
         columns.append(extra[0])
@@ -88,7 +94,7 @@ def sheet(
     rows: list[Row] = []
     lines: list[str] = []
     size = 0
-    while len(rows) < unique_rows and (size < chars or len(rows) < 12):
+    while len(rows) < unique_rows and (size < chars or len(rows) < least):
         row = {name: make() for name, make in draw.items()}
         if adjust:
             adjust(row, columns)
@@ -107,15 +113,17 @@ def _columns(
     pool: tuple[int, int] | None,
     texts: int | None,
 ) -> list[Column]:
-    """Two to four text fields, one or two of numbers, one date."""
+    """Two to four text fields, one or two of numbers, one date; in training also fewer and more."""
     names = _Names(rng, split)
     columns = []
-    for n in range(texts or rng.choice((2, 2, 3, 4))):
+    free = split == "train" and rng.random() < _FREE
+    for n in range(texts or rng.choice((1, 2, 3, 4, 5) if free else (2, 2, 3, 4))):
         low, high = pool if pool and n == 0 else (3, 6)
         columns.append(names.text(rng.randint(low, high), spaces=style != "log"))
-    for _ in range(rng.choice((1, 1, 2))):
+    for _ in range(rng.choice((0, 1, 2, 3) if free else (1, 1, 2))):
         columns.append(Column(names.fresh(_NUMBER_NAMES, _HELD_NUMBER_NAMES), "number"))
-    columns.append(Column(rng.choice(_DATE_NAMES.split()), "date"))
+    if not free or style == "log" or rng.random() < 0.3:
+        columns.append(Column(rng.choice(_DATE_NAMES.split()), "date"))
     return columns
 
 

@@ -162,6 +162,8 @@ def _attempt(
     data = sheet(rng, split, chars, unique_rows=unique_rows)
     texts, numbers = data.of("text"), data.of("number")
     rng.shuffle(texts)
+    if "n" in kind.needs and not numbers:
+        return None
     by = texts.pop() if "b" in kind.needs else None
     number = rng.choice(numbers) if "n" in kind.needs else None
     side = texts.pop() if "v" in kind.needs else None
