@@ -172,3 +172,13 @@ def test_words_are_swapped_outside_of_fields_only() -> None:
     swapped = {phrasing.swapped(random.Random(n), "the highest {n}{c}") for n in range(400)}
     assert {"the highest {n}{c}", "the greatest {n}{c}"} <= swapped
     assert all(text.endswith(" {n}{c}") for text in swapped)
+
+
+@pytest.mark.parametrize(
+    ("one", "more"),
+    [("city", "cities"), ("key", "keys"), ("status", "statuses"), ("branch", "branches")],
+)
+def test_plurals_are_spelled_as_people_spell_them(one: str, more: str) -> None:
+    assert wording.plural(one) == more
+    asked = [asking.NAMES.ask(random.Random(n), "train", b=one, w="rows", c="") for n in range(60)]
+    assert sum(more in text for text in asked) >= 15

@@ -65,7 +65,8 @@ def kind(c):
     plain = seen and all(re.fullmatch(r"-?\d+(\.\d+)?", v) for v in seen)
     return "number" if plain and len(set(seen)) * 2 > len(seen) else "text"
 kinds = {c: kind(c) for c in head}
-named = [c for c in head if re.search(rf"\b{fold(c)}(s|es)?\b", fold(question))]
+q = fold(question)
+named = [c for c in head if re.search(rf"\b({fold(c)}(s|es)?|{fold(c)[:-1]}ies)\b", q)]
 dates = re.findall(r"\d{4}-\d\d(?:-\d\d)?", question)
 items = re.search(r"[:(] *(\w[\w -]*(?:, [\w -]+)+)", question)
 labels = re.split(r", (?:or |and )?| or | and ", items[1]) if items else []

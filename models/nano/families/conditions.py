@@ -58,7 +58,8 @@ def clear(
     folded = re.sub(r"[\W_]+", " ", question.lower())
     asked = " ".join(condition.text for condition in conditions)
     for column in data.columns:
-        named = re.search(rf"\b{column.name.lower().replace('_', ' ')}(s|es)?\b", folded)
+        name = column.name.lower().replace("_", " ")
+        named = re.search(rf"\b({name}(s|es)?|{name[:-1]}ies)\b", folded)
         meant = column.name in wanted or column.name.replace("_", " ") in asked
         if bool(named) != meant:
             return False

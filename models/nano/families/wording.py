@@ -16,6 +16,8 @@ _HELD_TAILS = ("", "", " Nothing else, please.", " One answer is enough.")
 #: How often a core of training is a written one, one composed of a frame and a phrase, and one of
 #: the short list, where there are such.
 _SHARES = (5, 3, 2)
+#: How many of training's plurals are right; others have an "s" whatever the word.
+_WELL_SPELLED = 0.85
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Wording:
         last = phrasing.fresh(lambda: asides.tail(rng), _HELD_TAILS) if tail else ""
         if core[-1] in ".?" and not last and tail:
             core = core[:-1] + rng.choice((core[-1],) * 8 + ("", "", " " + core[-1], core[-1] * 2))
+        if "b" in fields and rng.random() < _WELL_SPELLED:
+            core = core.replace("{b}s", plural(str(fields["b"])))
         text = core.format(**fields).lstrip(" ,")
         capitals = 0.3 if lead.endswith((", ", "- ")) else 0.8
         if not core.startswith("{") and rng.random() < capitals:
@@ -86,6 +90,13 @@ class Wording:
     def variants(self) -> int:
         """How many cores training has, alternatives multiplied out, words not replaced."""
         return sum(map(phrasing.ways, (*self.cores, *self.written, *self._templates)))
+
+
+def plural(noun: str) -> str:
+    """More than one of it: "cities", "keys", "statuses"."""
+    if re.search(r"[^aeiou]y$", noun):
+        return noun[:-1] + "ies"
+    return noun + ("es" if re.search(r"(s|x|z|ch|sh)$", noun) else "s")
 
 
 def capital(text: str) -> str:
