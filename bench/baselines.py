@@ -175,8 +175,9 @@ def measure(
         here = [cell for cell in wanted if (cell.family, cell.chars) == (family, chars)]
         for seed in range(SEED + chars, SEED + chars + runs):
             task = task_of(family, seed, chars)
+            digest = digest_of(task)
             for cell in here:
-                result = results.get(setting, cell, digest_of(task))
+                result = results.get(setting, cell, digest)
                 if result is None:
                     result = solve(using[cell.method], setting, cell, task)
                     results.add(result)

@@ -18,7 +18,6 @@ from typing import Protocol
 from rlm_local.llama import protocol
 from rlm_local.llama.protocol import Cancel, Command, Complete
 
-_LONGEST_WAIT = 3600.0  # seconds; a wait in `select` must be finite
 _FINISH_SECONDS = 1.5  # less than the parent waits for the end
 
 
@@ -85,7 +84,7 @@ class Listener:
             while True:
                 with self._lock:
                     first = min(self._deadlines.values(), default=math.inf)
-                wait = min(first - time.monotonic(), _LONGEST_WAIT)
+                wait = min(first - time.monotonic(), protocol.LONGEST_WAIT)
                 if select.select([self._pipe], [], [], max(0.0, wait))[0]:
                     self._hear(protocol.receive_command(self._pipe))
                 with self._lock:

@@ -47,10 +47,8 @@ class Exchange:
 
     def receive(self, *, until: float) -> Reply:
         """The next reply. A worker that is silent until then is killed. Raises WorkerDied."""
-        left = until - time.monotonic()
         try:
-            # A thread cannot wait longer than TIMEOUT_MAX: an endless deadline means that.
-            reply = self._replies.get(timeout=max(0.0, min(left, threading.TIMEOUT_MAX)))
+            reply = self._replies.get(timeout=_seconds_until(until))
         except queue.Empty:
             raise self._worker.hung() from None
         if reply is None:
@@ -140,8 +138,7 @@ class WorkerProcess:
         """
         frame = protocol.frame(command)
         # Whoever writes now may be kept waiting by a worker that was stopped.
-        left = min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
-        if not self._write_lock.acquire(timeout=left):
+        if not self._write_lock.acquire(timeout=_seconds_until(until)):
             raise self.hung()
         try:
             whole = False
@@ -254,6 +251,11 @@ class WorkerProcess:
                 text = line.decode("utf-8", "replace").rstrip()
                 if text:
                     self._lines.append(text[:_LINE_CHARS])
+
+
+def _seconds_until(moment: float) -> float:
+    """As long as a thread may wait: at most TIMEOUT_MAX, which an endless deadline means."""
+    return max(0.0, min(moment - time.monotonic(), threading.TIMEOUT_MAX))
 
 
 def _environment() -> dict[str, str]:

@@ -22,7 +22,7 @@ from rlm_local.llama.modelfile import Special
 from rlm_local.records import Adapter, Completion, Record, Request
 
 _LENGTH = struct.Struct("<I")
-_LONGEST_WAIT = 3600.0  # seconds; a wait in `select` must be finite
+LONGEST_WAIT = 3600.0  # seconds; a wait in `select` must be finite
 
 
 LOAD = 0  # the id of the command to load; calls have ids from 1 on, never one twice
@@ -172,7 +172,7 @@ def write(pipe: int, whole: bytes, *, until: float = math.inf) -> None:
                 left = until - time.monotonic()
                 if left <= 0:
                     raise Untaken from None
-                select.select([], [pipe], [], min(left, _LONGEST_WAIT))
+                select.select([], [pipe], [], min(left, LONGEST_WAIT))
     except BrokenPipeError:
         raise Closed from None
 
