@@ -72,6 +72,7 @@ _OPENING = (
     "in the meantime |by the way, |as we learned later, |do not forget that |of course |at first |"
     "in the end |we were told that |the letter says that |officially |as a rule |it seems that )"
 )
+_OPENED = tuple(template.replace("<opening>", _OPENING) for template in _COMPOSED)
 
 _HELD_SENTENCES = (
     "Anyone looking for {k} should quote {v}.",
@@ -114,13 +115,8 @@ def sentence(rng: random.Random, split: Split) -> Form:
     """One way to put a fact into a sentence."""
     if split == "held":
         return _filled(rng.choice(_HELD_SENTENCES))
-
-    def one() -> str:
-        lists = (_SENTENCES, _COMPOSED, section("needles", "statement"))
-        listed = rng.choices(lists, (1, 2, 2))[0]
-        return phrasing.pick(rng, rng.choice(listed).replace("<opening>", _OPENING))
-
-    template = phrasing.fresh(one, _HELD_SENTENCES)
+    sources = ((1, _SENTENCES), (2, _OPENED), (2, section("needles", "statement")))
+    template = phrasing.drawn(rng, sources, _HELD_SENTENCES)
     return _filled(template[0].upper() + template[1:])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 _INNERMOST = re.compile(r"\(([^()|]*(?:\|[^()|]*)+)\)")
@@ -191,6 +191,19 @@ def fresh(make: Callable[[], str], held: Iterable[str]) -> str:
         made = make()
         if not has_any(made, held):
             return made
+
+
+def drawn(
+    rng: random.Random, sources: Sequence[tuple[int, Sequence[str]]], held: Iterable[str]
+) -> str:
+    """A template of one of the lists, its alternatives chosen; never one that is held out. Each
+    list comes with how often it is drawn from, beside the others."""
+    shares, lists = zip(*sources, strict=True)
+
+    def one() -> str:
+        return pick(rng, rng.choice(rng.choices(lists, shares)[0]))
+
+    return fresh(one, held)
 
 
 def has_any(text: str, held: Iterable[str]) -> bool:

@@ -107,13 +107,8 @@ def _worded(
     if split == "held":
         return rng.choice(held)
 
-    def one() -> str:
-        if rng.random() < 0.5:
-            return phrasing.pick(rng, rng.choice(listed))
-        text = phrasing.pick(rng, rng.choice(section("totals", name)))
-        return text if text[0] == "," else " " + text
-
-    return phrasing.fresh(one, held)
+    text = phrasing.drawn(rng, ((1, listed), (1, section("totals", name))), held)
+    return text if text[0] in " ," else " " + text
 
 
 def _filter(rng: random.Random, split: Split, column: Column) -> Condition:

@@ -173,7 +173,8 @@ def listing(rng: random.Random, split: Split, labels: Sequence[str]) -> str:
     """The sentence of the question that gives the labels."""
     template = rng.choice(_HELD_LISTS)
     if split == "train":
-        template = phrasing.fresh(lambda: _listed(rng), _HELD_LISTS)
+        sources = ((1, _LISTS), (1, section("labels", "listing")))
+        template = phrasing.drawn(rng, sources, _HELD_LISTS).rstrip() + " "
         template = capital(template) if rng.random() < 0.7 else template
         template = asides.lead(rng, quiet=True) + template
     last = rng.choice((", ", " or ", " and "))
@@ -182,13 +183,6 @@ def listing(rng: random.Random, split: Split, labels: Sequence[str]) -> str:
         l=", ".join(labels[:-1]) + last + labels[-1] if len(labels) > 2 else ", ".join(labels),
         k=("two", "three", "four", "five")[len(labels) - 2],
     )
-
-
-def _listed(rng: random.Random) -> str:
-    """One of training's sentences that give the labels."""
-    if rng.random() < 0.5:
-        return phrasing.pick(rng, rng.choice(_LISTS))
-    return phrasing.pick(rng, rng.choice(section("labels", "listing"))) + " "
 
 
 def calls(asked: Sequence[Condition]) -> list[str]:

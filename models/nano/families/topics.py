@@ -126,8 +126,6 @@ _HELD_SENTENCES = {
         "{n} would like to know {w} that is",
     ),
 }
-#: The share of training's texts that are written ones.
-_WRITTEN = 0.7
 
 
 @dataclass(frozen=True)
@@ -150,13 +148,8 @@ class Labels:
         held = _HELD_SENTENCES[self.group]
         if split == "held":
             return rng.choice(held)
-
-        def one() -> str:
-            written = rng.random() < _WRITTEN
-            listed = section("labels", self.group) if written else _SENTENCES[self.group]
-            return phrasing.pick(rng, rng.choice(listed))
-
-        return phrasing.fresh(one, held)
+        written = section("labels", self.group)
+        return phrasing.drawn(rng, ((7, written), (3, _SENTENCES[self.group])), held)
 
 
 def draw(rng: random.Random) -> Labels:
