@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import math
-import random
 import signal
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -30,53 +28,17 @@ import torch.multiprocessing as mp
 from tokenizers import Tokenizer
 from torch.nn import functional as F  # noqa: N812
 
-from models.nano import samples
+from models.nano import packed, samples
+from models.nano.feed import Batches, Part, Steps
 from models.nano.folders import DIALOGUES, RUN, TOKENIZER
 from models.nano.muon import Muon
 from models.nano.network import Network, Shape
+from models.nano.plan import RECIPES, Plan
 
-#: Steps between two entries of the log, and between two probes.
-LOG_EVERY, PROBE_EVERY = 20, 300
-#: Batches of rows of like length that each process makes of its part of a step.
-PARTS = 2
-
-
-Batches = list[samples.Batch]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that decides what a run does. Rates are peaks; they rise, stay and fall to 0."""
-
-    seed: int = 1
-    steps: int = 11_000
-    rows: int = 16  # root dialogues in a step
-    workers: int = 40  # sub-calls in a step
-    muon_rate: float = 0.01
-    adam_rate: float = 0.003
-    decay: float = 0.05
-    warm: int = 40
-    fall: float = 0.4  # the last part of the run, in which rates fall
-    short: float = 0.6  # the share of steps whose cells are shortened,
-    whole: float = 0.35  # but in the last part of the run none are
-    garbled: float = 0.05  # the share of dialogues asked nonsense, in steps with whole cells
-    noisy: float = 0.3  # the share with noise in the question,
-    noise: float = 0.05  # and how much
-    workers_part: float = 0.5  # what sub-calls count beside root dialogues
-    skipped: tuple[str, ...] = ("workers spell",)  # samples left out: copying is too hard for it
-
-
-#: For one GPU: a larger network that sees more. Never run; see the README.
-GPU_PLAN = Plan(
-    steps=12_000,
-    rows=192,
-    workers=384,
-    muon_rate=0.008,
-    adam_rate=0.002,
-    warm=200,
-)
-GPU_SHAPE = Shape(width=320, layers=6, heads=10, hidden=896)
-RECIPES = {"cpu": (Plan(), Shape()), "gpu": (GPU_PLAN, GPU_SHAPE)}
+#: Steps between two entries of the log.
+LOG_EVERY = 20
+#: Rows of a probe that are computed at once.
+PROBED = 8
 
 
 def rate(step: int, plan: Plan) -> float:
@@ -92,6 +54,9 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan, self.shape, self.device = plan, shape, device
         self.network = Network(shape).to(device)
+        if device != "cpu":
+            for block in self.network.blocks:  # the same program for all, and for any batch
+                block.compile(dynamic=True)
         matrices = [w for w in self.network.blocks.parameters() if w.ndim == 2]
         others = [w for n, w in self.network.named_parameters() if w.ndim == 1 or "embedding" in n]
         self.optimizers = (
@@ -102,20 +67,20 @@ class Run:
         self.tokens = 0
         self.seconds = 0.0
 
-    def advance(self, groups: Sequence[Batches]) -> list[float]:
-        """One step on root dialogues and sub-calls; the mean loss of each group."""
+    def advance(self, groups: Sequence[Batches]) -> torch.Tensor:
+        """One step on root dialogues and sub-calls; the mean loss of each group, (groups,)."""
         factor = rate(self.step, self.plan)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("peak", group["lr"]) * factor
-        losses = []
-        for batches, part in zip(groups, (1.0, self.plan.workers_part), strict=False):
+        losses = torch.zeros(len(groups), device=self.device)
+        for n, batches in enumerate(groups):
             whole = sum(batch.weights.sum().item() for batch in batches)
-            losses.append(0.0)
+            part = self.plan.workers_part if n else 1.0
             for batch in batches:
                 loss = self.loss(batch) / whole
                 (loss * part).backward()
-                losses[-1] += loss.item()
+                losses[n] += loss.detach()
                 self.tokens += batch.tokens.numel() * _processes()
         self.share_gradients()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -127,12 +92,16 @@ class Run:
 
     def loss(self, batch: samples.Batch) -> torch.Tensor:
         """The weighted sum of the losses of a batch."""
-        tokens, positions, targets, weights = (part.to(self.device) for part in batch)
-        learned = weights > 0
+        # Found before the copy: a GPU would have to be waited for to say how many they are.
+        places = batch.weights.flatten().nonzero()[:, 0]
+        tokens, positions, targets, weights, learned = (
+            part.to(self.device, non_blocking=True) for part in (*batch, places)
+        )
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
-            logits = self.network.logits(self.network(tokens, positions)[learned])
-        losses = F.cross_entropy(logits.float(), targets[learned], reduction="none")
-        return (losses * weights[learned]).sum()
+            hidden = self.network(tokens, positions).flatten(0, 1)
+            logits = self.network.logits(hidden[learned])
+        losses = F.cross_entropy(logits.float(), targets.flatten()[learned], reduction="none")
+        return (losses * weights.flatten()[learned]).sum()
 
     def share_gradients(self) -> None:
         """Average the gradients over all processes, if there are several."""
@@ -183,54 +152,18 @@ def probe(run: Run, rows: Sequence[samples.Row]) -> dict[str, float]:
     with the turns before it as they should be; `cells`: the share of whole cells that are
     right to the last token."""
     chosen: dict[str, list[bool]] = defaultdict(list)
-    for item in sorted(rows, key=lambda item: len(item.tokens)):
-        tokens, positions, targets, weights = (p.to(run.device) for p in samples.batch([item]))
+    ordered = sorted(rows, key=lambda item: len(item.tokens))
+    for first in range(0, len(ordered), PROBED):
+        part = ordered[first : first + PROBED]
+        tokens, positions, targets, weights = (p.to(run.device) for p in samples.batch(part))
         best = run.network.logits(run.network(tokens, positions)).argmax(-1)
-        wrong = ((best != targets) & (weights > 0))[0].cpu().numpy()
-        inside = samples.inside(item)[1:]
-        chosen[item.name].append(not (wrong & ~inside).any())
-        for start, end in item.cells:
-            chosen["insides of cells"].append(not wrong[start + samples.TOLD - 1 : end].any())
+        missed = ((best != targets) & (weights > 0)).cpu().numpy()
+        for item, row in zip(part, missed, strict=True):
+            wrong = row[: len(item.tokens) - 1]
+            chosen[item.name].append(not (wrong & ~samples.inside(item)[1:]).any())
+            for start, end in item.cells:
+                chosen["insides of cells"].append(not wrong[start + samples.TOLD - 1 : end].any())
     return {name: round(sum(hits) / len(hits), 3) for name, hits in sorted(chosen.items())}
-
-
-def batches_at(
-    roots: Sequence[samples.Row],
-    workers: Sequence[samples.Row],
-    plan: Plan,
-    vocabulary: int,
-    step: int,
-) -> list[Batches]:
-    """This process's part of that step's root dialogues and sub-calls, those of like length in
-    one batch. It depends on the step alone, and so is the same in a resumed run."""
-    rng = random.Random(f"{plan.seed}-{step}")
-    whole = step >= plan.steps * (1 - plan.whole)
-    short = not whole and rng.random() < plan.short
-    drawn = [
-        changed(row, plan, vocabulary, rng, short=short) for row in rng.choices(roots, k=plan.rows)
-    ]
-    groups = [(drawn, short), (rng.choices(workers, k=plan.workers) if workers else [], False)]
-    rank = dist.get_rank() if dist.is_initialized() else 0
-    found = []
-    for rows, shortened in groups:
-        rows.sort(key=lambda row: len(samples.shortened(row) if shortened else row.tokens))
-        mine = rows[rank :: _processes()]
-        size = math.ceil(len(mine) / PARTS)
-        parts = [mine[n : n + size] for n in range(0, len(mine), size or 1)]
-        found.append([samples.batch(part, short=shortened) for part in parts])
-    return found
-
-
-def changed(
-    row: samples.Row, plan: Plan, vocabulary: int, rng: random.Random, *, short: bool
-) -> samples.Row:
-    """The row, or in a part of the draws what it is with another question."""
-    way = rng.random()
-    if way < plan.noisy:
-        return samples.noisy(row, vocabulary, rng, plan.noise)
-    if not short and way < plan.noisy + plan.garbled:
-        return samples.garbled(row, vocabulary, rng)
-    return row
 
 
 def _processes() -> int:
@@ -242,53 +175,59 @@ def train(
     rows: Sequence[samples.Row],
     probes: dict[str, list[samples.Row]],
     folder: Path,
+    *,
     save_every: float = 180.0,
+    probe_every: int = 300,
+    makers: int = 0,
 ) -> None:
     """Take `run` to its last step, with a checkpoint every `save_every` seconds.
 
     The losses over each `LOG_EVERY` steps go to `loss.jsonl` in `folder`, and every
-    `PROBE_EVERY` steps how the rows of each of the `probes` were answered.
+    `probe_every` steps how the rows of each of the `probes` were answered. Batches are made
+    ahead by so many processes as `makers` says, or by this one.
     """
-    roots = [row for row in rows if row.cells]
-    workers = [row for row in rows if not row.cells]
-    saved = logged = time.monotonic()
-    losses: list[list[float]] = []
-    first = not dist.is_initialized() or dist.get_rank() == 0
-    while run.step < run.plan.steps:
-        began = time.monotonic()
-        batches = batches_at(roots, workers, run.plan, run.shape.vocabulary, run.step)
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    steps = Steps(rows, run.plan, run.shape.vocabulary, Part(rank, _processes()))
+    began = saved = time.monotonic()
+    losses: list[torch.Tensor] = []
+    for batches in steps.from_step(run.step, makers):
         losses.append(run.advance(batches))
-        now = time.monotonic()
-        run.seconds += now - began
         ended = run.step == run.plan.steps
-        if first and (run.step % LOG_EVERY == 0 or ended):
-            entry: dict[str, object] = {
-                "step": run.step,
-                "losses": [
-                    round(math.fsum(part) / len(part), 5) for part in zip(*losses, strict=True)
-                ],
-                "tokens": run.tokens,
-                "seconds": round(run.seconds, 1),
-            }
-            pace = len(losses) / (now - logged)
-            if probes and (run.step % PROBE_EVERY == 0 or ended):
-                entry["probes"] = {name: probe(run, rows) for name, rows in probes.items()}
-            with (folder / "loss.jsonl").open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-            print(entry, f"{pace:.2f} steps/s", flush=True)
-            losses, logged = [], time.monotonic()
-        if first and now - saved > save_every:
-            run.save(folder / "checkpoint.pt")
-            saved = now
-    if first:
-        run.save(folder / "checkpoint.pt")
+        if run.step % LOG_EVERY == 0 or ended:
+            means = torch.stack(losses).mean(0).tolist()
+            spent = time.monotonic() - began
+            run.seconds += spent
+            if rank == 0:
+                log(run, means, probes if run.step % probe_every == 0 or ended else {}, folder)
+                print(f"{len(losses) / spent:.2f} steps/s", flush=True)
+                if ended or time.monotonic() - saved > save_every:
+                    run.save(folder / "checkpoint.pt")
+                    saved = time.monotonic()
+            losses, began = [], time.monotonic()
+
+
+def log(run: Run, losses: list[float], probes: dict[str, list[samples.Row]], folder: Path) -> None:
+    """Add an entry to the log: where the run is, and how the probes are answered now."""
+    entry: dict[str, object] = {
+        "step": run.step,
+        "losses": [round(loss, 5) for loss in losses],
+        "tokens": run.tokens,
+        "seconds": round(run.seconds, 1),
+    }
+    if probes:
+        entry["probes"] = {name: probe(run, rows) for name, rows in probes.items()}
+    with (folder / "loss.jsonl").open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+    print(entry, end=" ")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path, nargs="+", default=[DIALOGUES])
+    parser.add_argument(
+        "--data", type=Path, nargs="+", default=[DIALOGUES], help="JSON lines, or packed rows"
+    )
     parser.add_argument(
         "--probes", type=Path, nargs="*", default=[], help="dialogues that are not learned"
     )
@@ -299,6 +238,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--device", default="cpu", help="cpu, cuda")
     parser.add_argument("--processes", type=int, default=2, help="of one thread each, on a CPU")
+    parser.add_argument(
+        "--makers", type=int, default=0, help="processes that make batches ahead, for a GPU"
+    )
+    parser.add_argument("--probe-every", type=int, default=300, help="steps between two probes")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.processes == 1 or arguments.device != "cpu":
@@ -327,20 +270,35 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
         run = Run(replace(plan, **values), shape, arguments.device)
     rows = [
         row
-        for row in samples.read(arguments.data, tokenizer, run.shape.window)
+        for path in arguments.data
+        for row in rows_of(path, tokenizer, run.shape.window)
         if row.name not in run.plan.skipped
     ]
     probes = {
-        path.name.split(".")[0]: samples.read([path], tokenizer, run.shape.window)
+        path.name.split(".")[0]: rows_of(path, tokenizer, run.shape.window)
         for path in arguments.probes
     }
     if rank == 0:
         print(
             f"{len(rows):,} rows, {sum(len(r.tokens) for r in rows):,} tokens; from step {run.step}"
         )
-    train(run, rows, probes if rank == 0 else {}, arguments.out)
+    train(
+        run,
+        rows,
+        probes,
+        arguments.out,
+        probe_every=arguments.probe_every,
+        makers=arguments.makers,
+    )
     if meeting:
         dist.destroy_process_group()
+
+
+def rows_of(path: Path, tokenizer: Tokenizer, window: int) -> list[samples.Row]:
+    """The rows of a file of dialogues, or of packed ones."""
+    if path.suffix == ".npz":
+        return packed.read(path)
+    return samples.read([path], tokenizer, window)
 
 
 def die_with_parent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 tokenizers = pytest.importorskip("tokenizers")
 
-from models.nano import chat, programs, samples  # noqa: E402
+from models.nano import chat, packed, programs, samples  # noqa: E402
 from models.nano.cells.profile import PROFILE  # noqa: E402
 from models.nano.families.workers import role_of  # noqa: E402
+from models.nano.feed import Part, Steps  # noqa: E402
 from models.nano.folders import TOKENIZER  # noqa: E402
 from models.nano.muon import orthogonal  # noqa: E402
 from models.nano.network import Network, Shape  # noqa: E402
+from models.nano.plan import Plan  # noqa: E402
 from models.nano.plot import curves  # noqa: E402
 from models.nano.programs import LOCATE  # noqa: E402
 from models.nano.tokenizer import lines  # noqa: E402
-from models.nano.train import Plan, Run, batches_at, probe, train  # noqa: E402
+from models.nano.train import Run, probe, train  # noqa: E402
 from rlm_local.records import Message  # noqa: E402
 
 SMALL = Shape(width=32, layers=1, heads=2, hidden=32)
@@ -138,6 +141,8 @@ def test_muons_update_is_nearly_orthogonal() -> None:
     for shape in ((32, 32), (16, 48), (48, 16)):
         singular = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
         assert 0.5 < singular.min() <= singular.max() < 1.3
+        three = torch.randn(3, *shape)
+        assert torch.allclose(orthogonal(three)[1], orthogonal(three[1]), atol=1e-5)
 
 
 def test_a_resumed_run_is_the_same_run(tokenizer: object, tmp_path: Path) -> None:
@@ -147,14 +152,42 @@ def test_a_resumed_run_is_the_same_run(tokenizer: object, tmp_path: Path) -> Non
     whole = Run(plan, shape)
     train(whole, rows, {}, tmp_path)
     stopped = Run(plan, shape)
-    for step in range(3):
-        stopped.advance(batches_at(rows[::2], rows[1::2], plan, shape.vocabulary, step))
+    for batches in islice(Steps(rows, plan, shape.vocabulary).from_step(0), 3):
+        stopped.advance(batches)
     stopped.save(tmp_path / "half.pt")
     resumed = Run.load(tmp_path / "half.pt")
     assert resumed.plan == plan
     train(resumed, rows, {}, tmp_path)
     for ours, theirs in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_batches_made_ahead_are_the_same(tokenizer: object) -> None:
+    rows = [samples.row(DIALOGUE, tokenizer), samples.row(CALL, tokenizer, "workers yes-no")] * 3
+    steps = Steps(rows, Plan(rows=3, workers=4, steps=9), tokenizer.get_vocab_size())
+    inline, ahead = (steps.from_step(4, makers) for makers in (0, 2))
+    for ours, theirs in zip(inline, ahead, strict=True):
+        for one, other in zip(chain(*ours), chain(*theirs), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_processes_share_a_step_between_them(tokenizer: object) -> None:
+    rows = [samples.row(DIALOGUE, tokenizer), samples.row(CALL, tokenizer, "workers yes-no")] * 3
+    plan, size = Plan(rows=5, workers=4, steps=2), tokenizer.get_vocab_size()
+    counts = [
+        [sum(len(b.tokens) for b in group) for group in Steps(rows, plan, size, part)[1]]
+        for part in (Part(0, 1), Part(0, 2), Part(1, 2))
+    ]
+    assert counts == [[5, 4], [3, 2], [2, 2]]
+
+
+def test_packed_rows_are_the_rows(tokenizer: object, tmp_path: Path) -> None:
+    rows = [samples.row(CALL, tokenizer, "workers yes-no"), samples.row(DIALOGUE, tokenizer, "x")]
+    packed.write(tmp_path / "rows.npz", rows)
+    for ours, theirs in zip(rows, packed.read(tmp_path / "rows.npz"), strict=True):
+        assert ours._replace(tokens=0, weight=0) == theirs._replace(tokens=0, weight=0)
+        assert np.array_equal(ours.tokens, theirs.tokens)
+        assert np.array_equal(ours.weight, theirs.weight)
 
 
 def test_a_probe_tells_choices_from_cells(tokenizer: object) -> None:
