@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from models.nano import samples
@@ -62,6 +63,7 @@ class Steps(Dataset[list[Batches]]):
             sampler=range(first, self.plan.steps),
             num_workers=makers,
             prefetch_factor=8 if makers else None,
+            pin_memory=bool(makers) and torch.cuda.is_available(),
         )
         return iter(loader)
 

@@ -41,12 +41,14 @@ class Row(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded rows, all of shape (rows, length). `weights` is 0 where nothing is learned."""
+    """Padded rows, all of shape (rows, length). `weights` is 0 where nothing is learned; `learned`
+    are the places, in the rows one after the other, where something is, (places,)."""
 
     tokens: Tensor
     positions: Tensor
     targets: Tensor
     weights: Tensor
+    learned: Tensor
 
 
 def row(messages: Sequence[dict[str, object]], tokenizer: Tokenizer, name: str = "") -> Row:
@@ -118,7 +120,8 @@ def batch(rows: Sequence[Row], *, short: bool = False) -> Batch:
         tokens[n, :size], positions[n, :size] = item.tokens[inputs], inputs
         targets[n, :size] = item.tokens[following]
         weights[n, :size] = np.where(following == inputs + 1, item.weight[following], 0.0)
-    return Batch(*map(torch.from_numpy, (tokens, positions, targets, weights)))
+    learned = np.flatnonzero(weights)
+    return Batch(*map(torch.from_numpy, (tokens, positions, targets, weights, learned)))
 
 
 def garbled(item: Row, vocabulary: int, rng: random.Random) -> Row:

@@ -92,10 +92,8 @@ class Run:
 
     def loss(self, batch: samples.Batch) -> torch.Tensor:
         """The weighted sum of the losses of a batch."""
-        # Found before the copy: a GPU would have to be waited for to say how many they are.
-        places = batch.weights.flatten().nonzero()[:, 0]
         tokens, positions, targets, weights, learned = (
-            part.to(self.device, non_blocking=True) for part in (*batch, places)
+            part.to(self.device, non_blocking=True) for part in batch
         )
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
             hidden = self.network(tokens, positions).flatten(0, 1)
@@ -155,7 +153,7 @@ def probe(run: Run, rows: Sequence[samples.Row]) -> dict[str, float]:
     ordered = sorted(rows, key=lambda item: len(item.tokens))
     for first in range(0, len(ordered), PROBED):
         part = ordered[first : first + PROBED]
-        tokens, positions, targets, weights = (p.to(run.device) for p in samples.batch(part))
+        tokens, positions, targets, weights, _ = (p.to(run.device) for p in samples.batch(part))
         best = run.network.logits(run.network(tokens, positions)).argmax(-1)
         missed = ((best != targets) & (weights > 0)).cpu().numpy()
         for item, row in zip(part, missed, strict=True):
