@@ -23,31 +23,36 @@ lint: $(READY)  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## all but documents and baselines; tables on the terminal, JSON in bench/out/
+bench: $(READY)  ## all but documents, baselines and gpu; tables on the terminal, JSON in bench/out/
 	$(BIN)/pip install -q -e '.[bench]'
 	for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
 # Every step goes on where it was stopped; the files are in models/nano/work/, the weights too:
-# those that are shipped are left alone.
+# those that are shipped are left alone. `make nano $(GPU_RECIPE)` is the recipe for a GPU: see
+# models/nano/README.md.
 NANO := $(BIN)/python -m models.nano
 WORK := models/nano/work
+SEEDS := 1 2
+TASKS := 20000
+CALLS := 20000
+TRAIN :=
 nano: $(READY)  ## train a model on all families, and evaluate it: about two hours on 2 cores
 	$(BIN)/pip install -q -e '.[train]'
-	for seed in 1 2; do $(NANO).families.generate --count 20000 --seed $$seed \
+	for seed in $(SEEDS); do $(NANO).families.generate --count $(TASKS) --seed $$seed \
 	  --out $(WORK)/families-$$seed.jsonl & done; wait
-	$(NANO).families.generate --families workers --count 20000 --seed 3 --out $(WORK)/workers.jsonl
+	$(NANO).families.generate --families workers --count $(CALLS) --seed 3 --out $(WORK)/workers.jsonl
 	$(NANO).families.generate --families mix workers workers --split held --count 168 --seed 5 \
 	  --out $(WORK)/held.jsonl
 	$(NANO).families.generate --families mix workers workers --count 112 --seed 6 \
 	  --out $(WORK)/fresh.jsonl
-	$(NANO).families.filter $(WORK)/families-[12].jsonl $(WORK)/workers.jsonl \
+	$(NANO).families.filter $(SEEDS:%=$(WORK)/families-%.jsonl) $(WORK)/workers.jsonl \
 	  --out $(WORK)/dialogues.jsonl
 	for name in held fresh; do $(NANO).families.filter $(WORK)/$$name.jsonl || exit 1; done
 	$(NANO).tokenizer
-	$(NANO).train --probes $(WORK)/held.kept.jsonl $(WORK)/fresh.kept.jsonl
+	$(NANO).train $(TRAIN) --probes $(WORK)/held.kept.jsonl $(WORK)/fresh.kept.jsonl
 	$(NANO).plot
 	$(NANO).export --out $(WORK)/rlm-nano.gguf \
-	  --data 'families: seeds 1, 2, 20000 tasks each; workers: seed 3, 80000 calls'
+	  --data 'families: seeds $(SEEDS), $(TASKS) tasks each; workers: seed 3, 4 x $(CALLS) calls'
 	$(NANO).evaluate --model $(WORK)/rlm-nano.gguf
 	$(NANO).families.evaluate --model $(WORK)/rlm-nano.gguf --lengths 8000 128000
 
