@@ -17,9 +17,6 @@ from torch.utils.data import DataLoader, Dataset
 from models.nano import samples
 from models.nano.plan import Plan
 
-#: Batches of rows of like length that each process makes of its part of a step.
-PARTS = 2
-
 Batches = list[samples.Batch]
 
 
@@ -71,9 +68,10 @@ class Steps(Dataset[list[Batches]]):
         """This process's part of the rows, those of like length in one batch."""
         rows.sort(key=lambda row: len(samples.shortened(row) if short else row.tokens))
         mine = rows[self.part.rank :: self.part.processes]
-        size = math.ceil(len(mine) / PARTS)
+        size = math.ceil(len(mine) / self.plan.parts)
         return [
-            samples.batch(mine[n : n + size], short=short) for n in range(0, len(mine), size or 1)
+            samples.batch(mine[n : n + size], short=short, multiple=self.plan.multiple)
+            for n in range(0, len(mine), size or 1)
         ]
 
 

@@ -27,10 +27,23 @@ class Plan:
     noise: float = 0.05  # and how much
     workers_part: float = 0.5  # what sub-calls count beside root dialogues
     skipped: tuple[str, ...] = ("workers spell",)  # samples left out: copying is too hard for it
+    parts: int = 2  # batches, of rows of like length, that each process makes of its share
+    multiple: int = 1  # of which each batch's length is one
 
 
 #: For one GPU: a larger network that sees more, and learns to copy as well. It draws each task
-#: more often, so that more of the questions is noise.
-GPU_PLAN = Plan(steps=14_000, rows=128, workers=256, warm=200, noisy=0.4, noise=0.08, skipped=())
+#: more often, so that more of the questions is noise. Few and large batches, of few lengths: what
+#: takes the time is telling the GPU what to do, and finding memory for sizes that it has not met.
+GPU_PLAN = Plan(
+    steps=6_000,
+    rows=128,
+    workers=256,
+    warm=200,
+    noisy=0.4,
+    noise=0.08,
+    skipped=(),
+    parts=1,
+    multiple=64,
+)
 GPU_SHAPE = Shape(width=256, layers=8, heads=8, hidden=704)
 RECIPES = {"cpu": (Plan(), Shape()), "gpu": (GPU_PLAN, GPU_SHAPE)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,11 +106,11 @@ def shortened(item: Row) -> np.ndarray:
     return np.flatnonzero(keep)
 
 
-def batch(rows: Sequence[Row], *, short: bool = False) -> Batch:
-    """The rows side by side, padded to the longest; their cells shortened if `short`. Nothing
-    is learned over a gap."""
+def batch(rows: Sequence[Row], *, short: bool = False, multiple: int = 1) -> Batch:
+    """The rows side by side, padded to a `multiple` of tokens that holds the longest; their cells
+    shortened if `short`. Nothing is learned over a gap."""
     picked = [shortened(item) if short else np.arange(len(item.tokens)) for item in rows]
-    length = max(map(len, picked)) - 1
+    length = math.ceil((max(map(len, picked)) - 1) / multiple) * multiple
     tokens = np.zeros((len(rows), length), np.int64)
     positions = np.zeros_like(tokens)
     targets = np.zeros_like(tokens)

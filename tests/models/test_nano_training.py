@@ -110,6 +110,10 @@ def test_a_short_row_keeps_positions_and_learns_nothing_over_a_gap(tokenizer: ob
     assert places[gap + 1] == end - samples.KEPT
     assert batch.weights[0, gap] == 0.0
     assert samples.batch([row]).tokens.shape[1] == len(row.tokens) - 1
+    padded = samples.batch([row], multiple=64)
+    assert padded.tokens.shape[1] % 64 == 0
+    assert 0 <= padded.tokens.shape[1] - (len(row.tokens) - 1) < 64
+    assert padded.weights.sum().item() == pytest.approx(row.weight[1:].sum())
 
 
 def test_a_garbled_row_asks_nonsense_and_learns_cells_only(tokenizer: object) -> None:
