@@ -96,7 +96,8 @@ def fork(
     past = Past(until_turn(events, turn))
     if started.mode != "rlm":
         raise RunError(f"run {run_id} was asked directly: it has no turns", hint="ask anew")
-    if not 0 <= turn <= (last := Past(events).last_ran()):
+    last = Past(events).last_ran()
+    if not 0 <= turn <= last:
         raise RunError(
             f"run {run_id} has {last} turns that came to their end, so there is no turn {turn}",
             hint="`rlm-local runs show` has them; 0 begins before the first",

@@ -151,9 +151,10 @@ def test_fork_asks_anew_from_a_turn_on(run: Run, text: str, asked: list[Request]
     assert len(RunStore().ids()) == 2
     code, out, _ = run("runs", "fork", "last", "--turn", "1", "--turns", "2", "--quiet")
     assert code == 3
-    code, _, err = run("runs", "fork", "last", "--turn", "9")
-    assert code == 2
-    assert "there is no turn 9" in err
+    for turn in ("9", "-1"):
+        code, _, err = run("runs", "fork", "last", "--turn", turn)
+        assert code == 2
+        assert f"there is no turn {turn}" in err
     code, _, err = run("runs", "fork", "last", "--turn", "1", "--question", " ")
     assert code == 2
     assert "the question is empty" in err
