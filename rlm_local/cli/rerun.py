@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from rlm_local.cli import wall
 from rlm_local.cli.ask import chosen_view, exit_code, show_answer, start_runtime
 from rlm_local.cli.options import json_option, limit_options, model_options, output_options
 from rlm_local.cli.printing import complain, print_json, print_text
-from rlm_local.records import Answer, ModelInfo, Resumed, RunEnded
+from rlm_local.records import Answer, Event, ModelInfo, RunEnded
 from rlm_local.units import format_bytes
 
 if TYPE_CHECKING:
@@ -43,17 +42,16 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
     run_id = store.find(run_id)
     view = chosen_view(as_json=as_json, events=events, quiet=quiet)
     setup = store.setup(run_id)
-    record = store.read(run_id)
+
+    def show_past(past: Sequence[Event]) -> None:
+        for event in past:
+            if not (events or isinstance(event, RunEnded)):
+                view.event(event)
 
     def go_on(runtime: Runtime, view: View) -> Answer:
-        if not events:
-            for event in record.events:
-                if not isinstance(event, RunEnded):
-                    view.event(event)
-            view.event(Resumed(time=time.time(), used_seconds=record.used_seconds))
-        return resume(runtime, run_id, on_event=view.event)
+        return resume(runtime, run_id, on_past=show_past, on_event=view.event)
 
-    config = _config_of(setup, limits_of(record))
+    config = _config_of(setup, limits_of(store.read(run_id)))
     return _carry_out(go_on, setup, config, view, as_json=as_json, silent=events)
 
 
