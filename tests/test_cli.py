@@ -168,16 +168,18 @@ def test_a_limit_ends_with_3_and_the_partial_answer(run: Run, script: Script, te
     script(cell("print('so far')"))
     code, out, err = run("ask", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, out) == (3, "so far\n")
-    assert "turns (the run used all its 1 turns without an answer; raise turns)" in err
+    assert "turns (the run used its 1 turn without an answer; raise turns)" in err
     script(cell("print('so far')"))
     code, out, err = run("ask", "-q", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, out) == (3, "so far\n")
-    assert err == "error: turns: the run used all its 1 turns without an answer; raise turns\n"
+    assert err == (
+        "error: turns: the run used its 1 turn without an answer; raise turns (--turns)\n"
+    )
     script(cell("print('so far')"))
     code, out, err = run("ask", "--json", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, err) == (3, "")
     message = json.loads(out)["message"]
-    assert message == "the run used all its 1 turns without an answer; raise turns"
+    assert message == "the run used its 1 turn without an answer; raise turns"
 
 
 def test_no_partial_answer_prints_nothing(run: Run, script: Script, text: str):
@@ -191,6 +193,12 @@ def test_a_model_that_fails_ends_with_4(run: Run, script: Script, text: str):
     code, out, err = run("ask", "q", text, "--mode", "rlm")
     assert (code, out) == (4, "so far\n")
     assert "model (the script of turns has no more replies)" in err
+    assert err.endswith(f"hint: `rlm-local runs resume {RunStore().ids()[-1]}` goes on with it\n")
+    script(cell("print('so far')"))
+    code, out, err = run("ask", "-q", "q", text, "--mode", "rlm")
+    assert (code, err.count("error: model: "), err.count("hint: ")) == (4, 1, 1)
+    script(cell("print('so far')"))
+    assert run("ask", "--json", "q", text, "--mode", "rlm")[2] == ""
 
 
 def test_a_sandbox_that_does_not_start_ends_with_5(

@@ -85,6 +85,15 @@ def test_resume_prints_all_steps_and_the_answer(killed: str, run: Run, asked: li
     assert "runs fork" in err
 
 
+def test_show_says_how_to_go_on(killed: str, run: Run):
+    code, out, err = run("runs", "show", killed)
+    assert (code, "turn 2 " in out) == (0, True)
+    assert err == (
+        "the run has no end: it was killed\n"
+        f"hint: `rlm-local runs resume {killed}` goes on with it\n"
+    )
+
+
 def test_resume_says_what_is_left_of_the_time(killed: str, run: Run):
     path = RunStore().folder / killed / EVENTS
     began = json.loads(path.read_bytes().splitlines()[0])["event"]["time"]

@@ -21,8 +21,9 @@ from rlm_local.cli.options import (
     output_options,
     speculation_options,
 )
-from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
+from rlm_local.cli.printing import INTERRUPTED, advise, complain, print_json, print_text
 from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
+from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.records import Answer, StopReason
 from rlm_local.units import format_bytes
@@ -108,8 +109,7 @@ def ask(
             raise UsageError("there is no prompt", hint="give a file, a folder, or - for stdin")
         paths = (Path("-"),)
     answer = _answer(question, paths, config, view, as_json=as_json, silent=events)
-    if quiet and not answer.complete:
-        complain(f"{answer.stop}: {answer.message}")
+    say_why(answer, quiet=quiet, silent=as_json or events)
     return exit_code(answer.stop)
 
 
@@ -167,6 +167,14 @@ def show_answer(answer: Answer, view: View, *, as_json: bool, silent: bool) -> N
         print_json(_as_object(answer))
     elif not silent:
         print_text(answer.text)
+
+
+def say_why(answer: Answer, *, quiet: bool, silent: bool) -> None:
+    """Below an answer: why its run stopped, if no view has said so, and how to go on with it."""
+    if quiet and not answer.complete:
+        complain(f"{answer.stop}: {answer.message}")
+    if answer.stop in PASSING and not silent:
+        advise(f"`rlm-local runs resume {answer.run_id}` goes on with it")
 
 
 def _as_object(answer: Answer) -> dict[str, object]:

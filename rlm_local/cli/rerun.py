@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from rlm_local.cli import wall
-from rlm_local.cli.ask import chosen_view, exit_code, show_answer, start_runtime
+from rlm_local.cli.ask import chosen_view, exit_code, say_why, show_answer, start_runtime
 from rlm_local.cli.options import json_option, limit_options, model_options, output_options
 from rlm_local.cli.printing import complain, print_json, print_text
 from rlm_local.records import Answer, Event, ModelInfo, RunEnded
@@ -52,7 +52,7 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
         return resume(runtime, run_id, on_past=show_past, on_event=view.event)
 
     config = _config_of(setup, limits_of(store.read(run_id)))
-    return _carry_out(go_on, setup, config, view, as_json=as_json, silent=events)
+    return _carry_out(go_on, setup, config, view, as_json=as_json, events=events, quiet=quiet)
 
 
 @click.command("fork")
@@ -116,7 +116,7 @@ def runs_fork(
         config = msgspec.structs.replace(
             config, sub_model=sub_model or setup.sub_model, sub_lora=sub_lora
         )
-    return _carry_out(go_on, setup, config, view, as_json=as_json, silent=events)
+    return _carry_out(go_on, setup, config, view, as_json=as_json, events=events, quiet=quiet)
 
 
 def _config_of(setup: RunSetup, limits: Limits) -> Config:
@@ -146,12 +146,14 @@ def _carry_out(
     view: View,
     *,
     as_json: bool,
-    silent: bool,
+    events: bool,
+    quiet: bool,
 ) -> int:
     """Run to the end with the parts that the recorded run had, and print the answer."""
     with view, start_runtime(map(Path, setup.sources), config, view) as runtime:
         answer = go_on(runtime, view)
-        show_answer(answer, view, as_json=as_json, silent=silent)
+        show_answer(answer, view, as_json=as_json, silent=events)
+    say_why(answer, quiet=quiet, silent=as_json or events)
     return exit_code(answer.stop)
 
 

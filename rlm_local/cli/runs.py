@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rlm_local.cli.options import json_option
-from rlm_local.cli.printing import print_json, print_text
+from rlm_local.cli.printing import advise, print_json, print_text
 from rlm_local.outline import NodeOutline, outline
 from rlm_local.records import RunEnded
 from rlm_local.units import format_seconds
@@ -49,7 +49,7 @@ def runs_list(last: int, as_json: bool) -> None:
 @json_option("Print one JSON object with all events, or with --tree an array of the nodes.")
 def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
     """Show the steps and the answer of run ID: an id, its beginning, or `last`."""
-    from rlm_local.runs import RunStore
+    from rlm_local.runs import RunState, RunStore
 
     store = RunStore()
     record = store.read(store.find(run_id))
@@ -67,8 +67,11 @@ def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
     match record.events:
         case [*_, RunEnded(answer=answer)]:
             print_text(answer.text)
+        case _ if record.state is RunState.RUNNING:
+            click.echo("the run is not over: it is at work", err=True)
         case _:
-            click.echo(f"the run has no end: {record.state}", err=True)
+            click.echo("the run has no end: it was killed", err=True)
+            advise(f"`rlm-local runs resume {record.run_id}` goes on with it")
 
 
 def _replay() -> View:
