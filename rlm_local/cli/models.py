@@ -57,7 +57,8 @@ def models_info(model: str, as_json: bool) -> None:
     from rlm_local.llama import inspect
     from rlm_local.llama.model import thinks
 
-    file = inspect(catalog.present(model).path)
+    listed = catalog.present(model)
+    file = inspect(listed.path)
     if as_json:
         print_json(file)
         return
@@ -73,7 +74,7 @@ def models_info(model: str, as_json: bool) -> None:
             "chat template": "its own" if file.template else "none; a plain one is used",
             "thinks": "yes" if thinks(file) else "no",
             "profile": file.profile,
-            "licence": file.license or "not stated",
+            "licence": file.license or listed.licence or "not stated",
         }
     )
 
