@@ -97,6 +97,13 @@ def test_every_command_and_option_has_help(path: tuple[str, ...], run: Run):
     assert err == ""
 
 
+def test_help_has_the_limits_that_hold_unless_told_otherwise(run: Run):
+    shown = " ".join(run("ask", "--help")[1].split())
+    for default in ("10m00s", "20", "4,000,000", "512 MiB", "16.0 GiB"):
+        assert f"[default: {default}]" in shown
+    assert "[default: 10m00s]" not in run("runs", "fork", "--help")[1]  # the other run's hold
+
+
 @pytest.mark.parametrize("path", [(), ("runs",), ("models",)])
 def test_a_group_alone_shows_its_help_and_is_no_success(path: tuple[str, ...], run: Run):
     code, out, err = run(*path)
@@ -302,6 +309,11 @@ def test_control_characters_of_an_answer_reach_a_pipe_but_no_terminal(
         (["ask", "q", "TEXT", "--json", "--events"], "exclude each other", "--help"),
         (["ask", " ", "TEXT"], "the question is empty", ""),
         (["ask", "q", "TEXT", "--seed", str(1 << 63)], "and a seed has 64 bits", "take one from"),
+        (
+            ["ask", "q", "TEXT", "--gpu-layers", "all"],
+            "'all' is neither auto nor a number",
+            "--help",
+        ),
         (["ask", "q", "TEXT", "--config", "none.toml"], "none.toml cannot be read", ""),
         (["ask", "q", "none.txt"], "none.txt", ""),
         (["ask"], "Missing argument 'QUESTION'", "--help"),

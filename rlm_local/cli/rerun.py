@@ -11,7 +11,12 @@ import msgspec
 
 from rlm_local.cli import wall
 from rlm_local.cli.ask import chosen_view, exit_code, say_why, show_answer, start_runtime
-from rlm_local.cli.options import json_option, limit_options, model_options, output_options
+from rlm_local.cli.options import (
+    changed_limit_options,
+    json_option,
+    model_options,
+    output_options,
+)
 from rlm_local.cli.printing import complain, print_json, print_text
 from rlm_local.records import Answer, Event, ModelInfo, RunEnded
 from rlm_local.units import format_bytes
@@ -60,7 +65,7 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
 @click.option("--turn", type=click.INT, required=True, help="The last turn to take over; 0: none.")
 @click.option("--question", help="Another question.")
 @model_options
-@limit_options
+@changed_limit_options
 @click.option("--seed", type=click.INT, help="Another seed.")
 @output_options
 def runs_fork(
