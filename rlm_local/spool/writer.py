@@ -308,7 +308,10 @@ class _Pack:
 def _empty(label: str, skipped: int) -> PromptError:
     where = f": there is no text in {label}" if label else ""
     what = "1 file that is no text was" if skipped == 1 else f"{skipped:,} that are no text were"
-    return PromptError(f"the prompt is empty{where}" + (f" ({what} skipped)" if skipped else ""))
+    return PromptError(
+        f"the prompt is empty{where}" + (f" ({what} skipped)" if skipped else ""),
+        hint="name files that have text, or pipe one in",
+    )
 
 
 def _slices(text: str) -> Iterator[str]:

@@ -59,8 +59,9 @@ def test_sizes_sum_up_to_the_file() -> None:
     ],
 )
 def test_a_bad_line_is_named(line: bytes, message: str) -> None:
-    with pytest.raises(PromptError, match=message):
+    with pytest.raises(PromptError, match=message) as caught:
         read(b'"fine"\n' + line + b"\n")
+    assert ("- < FILE" in caught.value.hint) is (b"\xff" not in line)
 
 
 def test_bad_bytes_are_replaced_when_asked() -> None:
