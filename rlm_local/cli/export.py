@@ -111,13 +111,24 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     if path.exists() and not path.is_file():
-        with path.open("wb") as file:
+        with _writable(path, path) as file:
             yield file
         return
     unfinished = path.with_name(f"{path.name}.partial")
     try:
-        with unfinished.open("wb") as file:
+        with _writable(unfinished, path) as file:
             yield file
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _writable(path: Path, out: Path) -> BinaryIO:
+    """`path` opened to be written; errors name `out`, which is what the user gave."""
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written: {error.strerror}",
+            hint="name a file in a folder that is there, and is yours to write to",
+        ) from error

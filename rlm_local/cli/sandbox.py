@@ -89,12 +89,10 @@ def sandbox_list(as_json: bool) -> None:
 @sandbox.command("remove")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def sandbox_remove(names: tuple[str, ...]) -> None:
-    """Remove the package of each NAME."""
+    """Remove the package of each NAME, or none if one of them is not there."""
     from rlm_local.packages.store import PackageStore
 
-    store = PackageStore()
-    for name in names:
-        store.remove(name)
+    PackageStore().remove(*names)
 
 
 def _line(package: Package) -> str:

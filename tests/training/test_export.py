@@ -265,6 +265,16 @@ def test_a_file_is_written_whole_or_not_at_all(
     assert len(out.read_text().splitlines()) == 2
 
 
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "none" / "samples.jsonl"
+    assert cli.run(["runs", "export", "--sft", "--out", str(out)]) == 2
+    first, hint = capfd.readouterr().err.splitlines()
+    assert first == f"error: {out} cannot be written: No such file or directory"
+    assert hint.startswith("hint: name a file in a folder that is there")
+
+
 def test_what_is_no_file_is_written_to_and_stays(export: Export, tmp_path: Path) -> None:
     ask(ScriptedModel([LOOK, END]))
     pipe = tmp_path / "pipe"
