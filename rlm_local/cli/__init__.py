@@ -19,6 +19,7 @@ from typing import NoReturn
 import click
 
 from rlm_local.cli.ask import ask, demo
+from rlm_local.cli.completion import answer_shell
 from rlm_local.cli.doctor import doctor
 from rlm_local.cli.export import runs_export
 from rlm_local.cli.models import models
@@ -72,6 +73,8 @@ def run(arguments: Sequence[str] | None = None, *, confined: bool = False) -> in
     `confined`: commands that run a model's code confine the process, for good.
     """
     try:
+        if arguments is None and (answered := answer_shell(commands)) is not None:
+            return answered
         given = sys.argv[1:] if arguments is None else list(arguments)
         # Not `commands.main`, which has ideas of its own on Ctrl-C and broken pipes.
         with commands.make_context("rlm-local", given, obj=confined) as context:

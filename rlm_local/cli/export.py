@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.errors import RunError, UsageError
 
 
@@ -22,13 +23,17 @@ def _roles(context: click.Context, parameter: click.Parameter, value: str) -> tu
 
 
 @click.command("export")
-@click.argument("names", metavar="[ID]...", nargs=-1)
+@click.argument("names", metavar="[ID]...", nargs=-1, shell_complete=completion.run_ids)
 @click.option("--sft", is_flag=True, help="As samples for supervised fine-tuning.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="A file; by default stdout."
 )
 @click.option(
-    "--model", "models", multiple=True, help="Only what this model said; may be repeated."
+    "--model",
+    "models",
+    multiple=True,
+    shell_complete=completion.models,
+    help="Only what this model said; may be repeated.",
 )
 @click.option(
     "--roles",

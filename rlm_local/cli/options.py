@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.errors import ConfigError
 from rlm_local.limits import Limits
 from rlm_local.records import KvChoice, LayerChoice
@@ -104,6 +105,7 @@ def model_options(command: Command) -> Command:
     return click.option(
         "--model",
         "-m",
+        shell_complete=completion.models,
         help="A name of `models list`, a GGUF file, or a server: http://host:8000/v1.",
     )(beside_options(command))
 
@@ -115,16 +117,20 @@ def beside_options(command: Command) -> Command:
             "--sub-lora",
             multiple=True,
             metavar="FILE[:SCALE]",
+            shell_complete=completion.files,
             help="A LoRA adapter for the sub-model; may be repeated.",
         ),
         click.option(
             "--lora",
             multiple=True,
             metavar="FILE[:SCALE]",
+            shell_complete=completion.files,
             help="A LoRA adapter for the model, and how strongly it acts; may be repeated.",
         ),
         click.option(
-            "--sub-model", help="Another model for the sub-calls; --memory holds for both together."
+            "--sub-model",
+            shell_complete=completion.models,
+            help="Another model for the sub-calls; --memory holds for both together.",
         ),
     ):
         command = decorate(command)
@@ -134,6 +140,7 @@ def beside_options(command: Command) -> Command:
 def draft_option(command: Command) -> Command:
     return click.option(
         "--draft-model",
+        shell_complete=completion.models,
         help="A small model with the same tokens, which guesses those of the model.",
     )(command)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from rlm_local.cli import wall
+from rlm_local.cli import completion, wall
 from rlm_local.cli.ask import chosen_view, exit_code, say_why, show_answer, start_runtime
 from rlm_local.cli.options import (
     changed_limit_options,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rlm_local.runtime import Runtime
     from rlm_local.views import View
 
-_run_id = click.argument("run_id", metavar="ID")
+_run_id = click.argument("run_id", metavar="ID", shell_complete=completion.run_ids)
 
 
 @click.command("resume")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.cli.options import json_option
 from rlm_local.cli.printing import advise, print_json, print_text
 from rlm_local.outline import NodeOutline, outline
@@ -44,7 +45,7 @@ def runs_list(last: int, as_json: bool) -> None:
 
 
 @runs.command("show")
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=completion.run_ids)
 @click.option("--tree", is_flag=True, help="Show its nodes: one line for the root and each child.")
 @json_option("Print one JSON object with all events, or with --tree an array of the nodes.")
 def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
