@@ -122,6 +122,8 @@ def test_binary_files_of_a_folder_are_skipped_and_said(
     out, err = capfd.readouterr()
     assert out == "['one', 'two']\n"
     assert "on 6 characters in 2 documents, 2 binary files left out" in err
+    assert cli.run(["ask", "--json", "--mode", "rlm", "q", str(tmp_path / "docs")]) == 0
+    assert json.loads(capfd.readouterr().out)["skipped"] == 2
 
 
 def test_a_question_longer_than_the_window(

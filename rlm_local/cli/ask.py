@@ -138,7 +138,7 @@ def _answer(
             seed=config.seed,
             on_event=view.event,
         )
-        show_answer(answer, view, as_json=as_json, silent=silent)
+        show_answer(answer, view, as_json=as_json, silent=silent, skipped=len(prompt.skipped))
     return answer
 
 
@@ -160,11 +160,16 @@ def start_runtime(prompts: Iterable[Path], config: Config, view: View) -> Runtim
     )
 
 
-def show_answer(answer: Answer, view: View, *, as_json: bool, silent: bool) -> None:
-    """Print an answer below what its view has shown; nothing if `silent`."""
+def show_answer(
+    answer: Answer, view: View, *, as_json: bool, silent: bool, skipped: int = 0
+) -> None:
+    """Print an answer below what its view has shown; nothing if `silent`.
+
+    `skipped`: how many files of the prompt's folders were left out.
+    """
     view.close()
     if as_json:
-        print_json(_as_object(answer))
+        print_json(_as_object(answer, skipped))
     elif not silent:
         print_text(answer.text)
 
@@ -177,15 +182,15 @@ def say_why(answer: Answer, *, quiet: bool, silent: bool) -> None:
         advise(f"`rlm-local runs resume {answer.run_id}` goes on with it")
 
 
-def _as_object(answer: Answer) -> dict[str, object]:
-    others = {"sub_model": answer.sub_model, "message": answer.message}
+def _as_object(answer: Answer, skipped: int) -> dict[str, object]:
+    others = {"sub_model": answer.sub_model, "message": answer.message, "skipped": skipped}
     return {
         "answer": answer.text,
         "stop": answer.stop,
         "usage": answer.usage,
         "run_id": answer.run_id,
         "model": answer.model,
-        **{key: text for key, text in others.items() if text},
+        **{key: value for key, value in others.items() if value},
     }
 
 
