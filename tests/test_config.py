@@ -115,6 +115,14 @@ def test_what_is_refused_names_file_figure_and_way_out(
     assert hint in caught.value.hint
 
 
+def test_the_readme_s_file_is_one(tmp_path: Path):
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    _, found = text.split("```toml\n")
+    config = read(tmp_path, found.split("```")[0])
+    assert (config.threads, config.limits.wall_seconds) == (4, 600.0)
+    assert config.limits.model_memory_bytes == 8 << 30
+
+
 def test_a_missing_or_binary_file(tmp_path: Path):
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read_config(tmp_path / "none.toml")
