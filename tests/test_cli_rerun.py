@@ -94,6 +94,14 @@ def test_show_says_how_to_go_on(killed: str, run: Run):
     )
 
 
+def test_show_of_an_empty_record_promises_nothing(killed: str, run: Run):
+    (RunStore().folder / killed / EVENTS).write_bytes(b"")
+    assert run("runs", "show", killed) == (
+        0, "", "the run has nothing on record: it was killed at once\n",
+    )  # fmt: skip
+    assert run("runs", "resume", killed)[0] == 2
+
+
 def test_resume_says_what_is_left_of_the_time(killed: str, run: Run):
     path = RunStore().folder / killed / EVENTS
     began = json.loads(path.read_bytes().splitlines()[0])["event"]["time"]

@@ -70,6 +70,8 @@ def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
             print_text(answer.text)
         case _ if record.state is RunState.RUNNING:
             click.echo("the run is not over: it is at work", err=True)
+        case []:
+            click.echo("the run has nothing on record: it was killed at once", err=True)
         case _:
             click.echo("the run has no end: it was killed", err=True)
             advise(f"`rlm-local runs resume {record.run_id}` goes on with it")
