@@ -33,8 +33,6 @@ from rlm_local.errors import RlmError, UsageError
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. SIGTERM and SIGHUP keep what there is, as Ctrl-C does."""
     _stand_in_for_closed_streams()
-    # numpy would start threads of its own, which the second wall could not reach.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     received: list[int] = []
