@@ -21,6 +21,7 @@ import contextlib
 import difflib
 import hashlib
 import os
+import re
 import tempfile
 import tomllib
 from pathlib import Path
@@ -36,6 +37,8 @@ CATALOGUE = "catalog.toml"
 DEFAULT_MODEL = "rlm-nano"
 
 _OWN_FOLDER = "RLM_LOCAL_MODELS"
+#: A server without the `http://` that makes a URL of it.
+_HOST = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}(/.*)?")
 _ENTRY_HINT = 'a model is a table: a line [name], and below it file = "name.gguf"'
 
 
@@ -107,6 +110,10 @@ def find(name: str | Path) -> ModelFile:
         raise ModelFileError(
             f"{text} is a server, and has no file here",
             hint="`rlm-local doctor --model URL` tries it",
+        )
+    if isinstance(name, str) and _HOST.fullmatch(text) and not Path(text).exists():
+        raise ModelFileError(
+            f"there is no model named {text!r}", hint=f"a server is named by its URL: http://{text}"
         )
     if isinstance(name, Path) or os.sep in text or text.endswith(".gguf"):
         path = Path(text).expanduser()

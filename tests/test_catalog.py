@@ -71,6 +71,13 @@ def test_an_unknown_name_suggests_the_nearest(folder: Path):
     assert "path of a GGUF file" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["gpu-box:8000", "127.0.0.1:8000/v1"])
+def test_a_server_without_its_scheme(folder: Path, name: str):
+    with pytest.raises(ModelFileError) as caught:
+        catalog.find(name)
+    assert caught.value.hint.endswith(f" http://{name}")
+
+
 def test_a_file_here_is_not_taken_for_a_name(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -211,7 +211,7 @@ def test_gc_removes_what_only_serves_to_go_on(killed: str, run: Run, text: str):
     code, out, err = run("runs", "gc")
     assert code == 0
     assert out.split()[0] == ended
-    assert "of 1 runs" in err
+    assert err.endswith(" of 1 run\n")
     assert run("runs", "resume", killed, "--quiet")[:2] == (0, "how many? 4 said\n")
     (RunStore().folder / ended / CHECKPOINTS).mkdir()
     code, out, _ = run("runs", "gc", "--json")

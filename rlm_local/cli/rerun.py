@@ -19,7 +19,7 @@ from rlm_local.cli.options import (
 )
 from rlm_local.cli.printing import complain, print_json, print_text
 from rlm_local.records import Answer, Event, ModelInfo, RunEnded
-from rlm_local.units import format_bytes
+from rlm_local.units import counted, format_bytes
 
 if TYPE_CHECKING:
     from rlm_local.config import Config
@@ -215,4 +215,5 @@ def runs_gc(everything: bool, as_json: bool) -> None:
         return
     for run_id, size in freed.items():
         print_text(f"{run_id}  {format_bytes(size)}")
-    click.echo(f"freed {format_bytes(sum(freed.values()))} of {len(freed)} runs", err=True)
+    total = format_bytes(sum(freed.values()))
+    click.echo(f"freed {total} of {counted(len(freed), 'run')}", err=True)
