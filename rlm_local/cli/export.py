@@ -93,6 +93,8 @@ def runs_export(
     store = RunStore()
     ids = list(dict.fromkeys(map(store.find, names))) if names else store.ids()
     tally: Counter[str] = Counter()
+    if lost := len((selection.scores or {}).keys() - store.ids()):
+        tally["scores of runs that are not here"] = lost
     with _opened(out) as file:
         for run_id in ids:
             try:
