@@ -441,6 +441,16 @@ def test_a_depth_that_cannot_be(run: Run, script: Script, text: str, depth: str)
     assert "depth" in err
 
 
+def test_a_list_that_is_cut_says_so(run: Run, script: Script, text: str):
+    for _ in range(3):
+        script(FINISH)
+        run("ask", "q", text, "--mode", "rlm")
+    code, out, err = run("runs", "list", "--last", "2")
+    assert (code, len(out.splitlines()), err) == (0, 2, "the last 2 of 3 runs (--last N)\n")
+    assert run("runs", "list", "--last", "2", "--json")[2] == ""
+    assert run("runs", "list", "--last", "3")[2] == ""
+
+
 def test_no_runs(run: Run):
     assert run("runs", "list") == (0, "", "")
     assert run("runs", "list", "--json") == (0, "[]\n", "")
@@ -490,6 +500,32 @@ def test_steps_that_nobody_can_read_cost_no_answer(text: str, full: bool):
     os.close(writing)
     if full:
         os.close(steps)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--quiet"]])
+def test_an_answer_that_cannot_be_written_is_on_record(text: str, options: list[str]):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command_line([FINISH], ["ask", "--mode", "rlm", "q", text, *options]),
+            stdout=full, stderr=subprocess.PIPE, cwd=ROOT, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    *_, error, hint = done.stderr.decode().splitlines()
+    assert error == "error: the answer cannot be written: No space left on device"
+    assert hint == f"hint: it is on record: `rlm-local runs show {RunStore().ids()[-1]}`"
+
+
+def test_what_a_file_sets_can_be_taken_back(run: Run, script: Script, tmp_path: Path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text("replace_bad_bytes = true\nreuse_calls = true\n")
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"\xff")
+    script(FINISH)
+    assert run("ask", "-q", "q", str(bad), "--mode", "rlm", "--config", str(settings))[0] == 0
+    given = ("--config", str(settings), "--no-replace-bad-bytes", "--no-reuse-calls")
+    code, _, err = run("ask", "-q", "q", str(bad), *given)
+    assert code == 2
+    assert "is not valid UTF-8" in err
 
 
 def test_closed_streams_are_no_error(text: str):

@@ -22,7 +22,7 @@ from rlm_local.cli.options import (
     speculation_options,
 )
 from rlm_local.cli.printing import INTERRUPTED, advise, complain, print_json, print_text
-from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
+from rlm_local.errors import LimitReached, ModelError, RlmError, SandboxError, UsageError
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.records import Answer, StopReason
@@ -70,14 +70,12 @@ def exit_code(stop: StopReason) -> int:
 @speculation_options
 @click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
 @click.option(
-    "--reuse-calls",
-    is_flag=True,
+    "--reuse-calls/--no-reuse-calls",
     default=None,
     help="Give sub-calls the replies of earlier runs, and keep those of this one for later.",
 )
 @click.option(
-    "--replace-bad-bytes",
-    is_flag=True,
+    "--replace-bad-bytes/--no-replace-bad-bytes",
     default=None,
     help="Read bytes that are not UTF-8 as U+FFFD; by default they are an error.",
 )
@@ -168,10 +166,18 @@ def show_answer(
     `skipped`: how many files of the prompt's folders were left out.
     """
     view.close()
-    if as_json:
-        print_json(_as_object(answer, skipped))
-    elif not silent:
-        print_text(answer.text)
+    try:
+        if as_json:
+            print_json(_as_object(answer, skipped))
+        elif not silent:
+            print_text(answer.text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RlmError(
+            f"the answer cannot be written: {error.strerror}",
+            hint=f"it is on record: `rlm-local runs show {answer.run_id}`",
+        ) from error
 
 
 def say_why(answer: Answer, *, quiet: bool, silent: bool) -> None:

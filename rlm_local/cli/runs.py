@@ -31,10 +31,13 @@ def runs_list(last: int, as_json: bool) -> None:
     from rlm_local.runs import RunStore
 
     store = RunStore()
-    summaries = [store.summary(run_id) for run_id in store.ids()[-last:]]
+    ids = store.ids()
+    summaries = [store.summary(run_id) for run_id in ids[-last:]]
     if as_json:
         print_json(summaries)
         return
+    if len(ids) > last:
+        click.echo(f"the last {last:,} of {len(ids):,} runs (--last N)", err=True)
     for summary in summaries:
         started, ended = summary.started, summary.ended
         print_text(

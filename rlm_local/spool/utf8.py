@@ -14,7 +14,8 @@ BadBytes = Literal["error", "replace"]
 
 #: What to try where a text is not UTF-8.
 BAD_BYTES_HINT = (
-    "replace bad bytes (--replace-bad-bytes), or convert the file, if it is Latin-1 by "
+    "replace bad bytes (--replace-bad-bytes, or replace_bad_bytes=True of Runtime.open), or "
+    "convert the file, if it is Latin-1 by "
     "iconv -f LATIN1 -t UTF-8 FILE > NEW"
 )
 

@@ -261,7 +261,8 @@ class SpoolWriter:
                 raise PromptError(
                     f"{label} has a lone surrogate, U+{ord(text[error.start]):04X}: it is no "
                     "character, and UTF-8 cannot hold it",
-                    hint="replace it with U+FFFD (--replace-bad-bytes, or bad_bytes='replace')",
+                    hint="replace it with U+FFFD: --replace-bad-bytes, or replace_bad_bytes=True "
+                    "of Runtime.open",
                 ) from error
             text = _SURROGATES.sub("\ufffd", text)
             return text, text.encode()
