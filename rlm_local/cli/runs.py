@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def runs() -> None:
-    """Look at what was asked before: every run is on record."""
+    """Look at what was asked before: every run is on record.
+
+    ID is a run's id, the beginning of just one, or `last`.
+    """
 
 
 @runs.command("list")
@@ -52,7 +55,7 @@ def runs_list(last: int, as_json: bool) -> None:
 @click.option("--tree", is_flag=True, help="Show its nodes: one line for the root and each child.")
 @json_option("Print one JSON object with all events, or with --tree an array of the nodes.")
 def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
-    """Show the steps and the answer of run ID: an id, its beginning, or `last`."""
+    """Show the steps and the answer of run ID."""
     from rlm_local.runs import RunState, RunStore
 
     store = RunStore()
