@@ -426,13 +426,14 @@ def load_model(
         from rlm_local.remote.model import RemoteModel
 
         return RemoteModel(str(name), context_tokens=options.context_tokens)
-    path = verified(name).path
-    size = path.stat().st_size
+    file = verified(name)
+    size = file.path.stat().st_size
     from rlm_local.llama import LlamaModel
 
     return LlamaModel(
-        path,
+        file.path,
         memory_bytes=memory_bytes,
+        name=file.name,
         adapters=adapters,
         context_tokens=options.context_tokens,
         threads=options.threads,
