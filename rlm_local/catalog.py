@@ -123,16 +123,26 @@ def find(name: str | Path) -> ModelFile:
         return known[text]
     near = difflib.get_close_matches(text, known, n=1)
     names = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
-    here = f"the file of that name here is {os.curdir}{os.sep}{text}"
+    here = f"what has that name here is {os.curdir}{os.sep}{text}"
     raise ModelFileError(
         f"there is no model named {text!r}",
-        hint=here if text and Path(text).is_file() else f"{names}; or give the path of a GGUF file",
+        hint=here
+        if text.strip(".") and Path(text).exists()
+        else f"{names}; or give the path of a GGUF file",
     )
 
 
 def present(name: str | Path) -> ModelFile:
     """As `find`, and the file is there. Raises ModelFileError."""
     model = find(name)
+    if model.path.is_dir():
+        inside = next(iter(sorted(model.path.glob("*.gguf"))), None)
+        raise ModelFileError(
+            f"the model {model.path} is a folder, and a GGUF file is one file",
+            hint=f"name the file in it: {inside}"
+            if inside
+            else "make one of it with llama.cpp's convert_hf_to_gguf.py",
+        )
     if not model.present:
         raise ModelFileError(
             f"the model {model.name} has no file at {model.path}",

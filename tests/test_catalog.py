@@ -71,6 +71,17 @@ def test_an_unknown_name_suggests_the_nearest(folder: Path):
     assert "path of a GGUF file" in caught.value.hint
 
 
+def test_a_folder_is_no_model(folder: Path, tmp_path: Path):
+    (tmp_path / "hub").mkdir()
+    with pytest.raises(ModelFileError, match="is a folder") as caught:
+        catalog.present(tmp_path / "hub")
+    assert "convert_hf_to_gguf.py" in caught.value.hint
+    (tmp_path / "hub" / "b.gguf").write_bytes(CONTENT)
+    with pytest.raises(ModelFileError, match="is a folder") as caught:
+        catalog.present(tmp_path / "hub")
+    assert caught.value.hint == f"name the file in it: {tmp_path / 'hub' / 'b.gguf'}"
+
+
 @pytest.mark.parametrize("name", ["gpu-box:8000", "127.0.0.1:8000/v1"])
 def test_a_server_without_its_scheme(folder: Path, name: str):
     with pytest.raises(ModelFileError) as caught:
@@ -85,7 +96,7 @@ def test_a_file_here_is_not_taken_for_a_name(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelFileError, match="no model named 'weights'") as caught:
         catalog.find("weights")
-    assert caught.value.hint == "the file of that name here is ./weights"
+    assert caught.value.hint == "what has that name here is ./weights"
     assert catalog.present("./weights").present
 
 
