@@ -209,5 +209,6 @@ def _limits_of(started: RunStarted) -> Limits:
         return msgspec.convert(started.limits, Limits)
     except msgspec.ValidationError as error:
         raise RunError(
-            f"run {started.run_id} is of another version of this program: {error}"
+            f"run {started.run_id} is of another version of this program: {error}",
+            hint="go on with it in that version, or ask the question anew",
         ) from error
