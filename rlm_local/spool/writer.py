@@ -311,7 +311,9 @@ def _empty(label: str, skipped: int) -> PromptError:
     what = "1 file that is no text was" if skipped == 1 else f"{skipped:,} that are no text were"
     return PromptError(
         f"the prompt is empty{where}" + (f" ({what} skipped)" if skipped else ""),
-        hint="name files that have text, or pipe one in",
+        hint="give one of them by itself: then it is said what it is"
+        if skipped
+        else "name files that have text, or pipe one in",
     )
 
 
