@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from rlm_local.errors import PromptError
-from rlm_local.spool.utf8 import BAD_BYTES_HINT, BadBytes
+from rlm_local.spool.utf8 import BAD_BYTES_HINT, BadBytes, refuse_foreign
 
 #: The longest line, in bytes: it is held in memory.
 LINE_BYTES = 256 << 20
@@ -50,6 +50,7 @@ def read_lines(file: BinaryIO, name: str, bad_bytes: BadBytes) -> Iterator[Line]
             )
         size = len(raw)
         if number == 1:
+            refuse_foreign(raw, name)
             raw = raw.removeprefix(codecs.BOM_UTF8)
         try:
             line = raw.decode("utf-8", "strict" if bad_bytes == "error" else "replace")

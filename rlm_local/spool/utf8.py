@@ -81,6 +81,23 @@ def storage_of_utf8(data: bytes) -> Storage:
     return Storage.UCS2 if highest < 0xF0 else Storage.UCS4
 
 
+def refuse_foreign(data: bytes, name: str) -> None:
+    """Raise NotTextError if a text called `name`, which begins with `data`, is marked as none."""
+    for mark, encoding in _FOREIGN:
+        if data.startswith(mark):
+            raise _foreign(name, encoding)
+    for mark, what, hint in _PACKED:
+        if data.startswith(mark):
+            raise NotTextError(f"{name} is {what}, and only text is read", hint=hint)
+
+
+def _foreign(name: str, encoding: str) -> NotTextError:
+    return NotTextError(
+        f"{name} is {encoding}, and only UTF-8 is read",
+        hint=f"convert it first: iconv -f {encoding} -t UTF-8 FILE > NEW",
+    )
+
+
 def _unmarked_utf16(head: bytes) -> str:
     """Which UTF-16 a text seems to be that begins with `head`: half of its bytes are mostly NUL."""
     for encoding, high, low in (
@@ -139,28 +156,17 @@ class Utf8Reader:
 
     def _start(self, data: bytes) -> bytes:
         self._started = True
-        for mark, encoding in _FOREIGN:
-            if data.startswith(mark):
-                raise self._foreign(encoding)
-        for mark, what, hint in _PACKED:
-            if data.startswith(mark):
-                raise NotTextError(f"{self._name} is {what}, and only text is read", hint=hint)
+        refuse_foreign(data, self._name)
         if data.startswith(codecs.BOM_UTF8):
             self.has_bom = True
             self._offset = len(codecs.BOM_UTF8)
         return data[self._offset :]
 
-    def _foreign(self, encoding: str) -> NotTextError:
-        return NotTextError(
-            f"{self._name} is {encoding}, and only UTF-8 is read",
-            hint=f"convert it first: iconv -f {encoding} -t UTF-8 FILE > NEW",
-        )
-
     def _refuse_nul(self, data: bytes) -> None:
         place = data.find(b"\0", 0, HEAD_BYTES - self._offset)
         if place >= 0:
             if self._offset == 0 and (encoding := _unmarked_utf16(data[:HEAD_BYTES])):
-                raise self._foreign(encoding)
+                raise _foreign(self._name, encoding)
             raise NotTextError(
                 f"{self._name} is a binary file: it has a NUL byte at offset "
                 f"{self._offset + place:,}",
