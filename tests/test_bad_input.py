@@ -63,6 +63,10 @@ def test_a_missing_file(ask: Run, tmp_path: Path):
     refused(ask(tmp_path / "none.txt"), "none.txt", "hint: check the path; a question of several")
 
 
+def test_a_page_of_the_web(ask: Run):
+    refused(ask(Path("https://example.org/page")), "does not exist", "hint: nothing is fetched")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file(ask: Run, tmp_path: Path):
     path = written(tmp_path / "secret.txt", b"x")

@@ -105,10 +105,10 @@ def source_errors(name: str) -> Iterator[None]:
     except OSError as error:
         where = name if error.filename is None else path_text(error.filename)
         if isinstance(error, FileNotFoundError):
-            raise PromptError(
-                f"{where} does not exist",
-                hint="check the path; a question of several words stands in quotes",
-            ) from error
+            hint = "check the path; a question of several words stands in quotes"
+            if where.startswith(("http:/", "https:/")):
+                hint = "nothing is fetched; pipe a page in: curl URL | rlm-local ask QUESTION -"
+            raise PromptError(f"{where} does not exist", hint=hint) from error
         if isinstance(error, PermissionError):
             raise PromptError(
                 f"{where} may not be read: permission denied",
