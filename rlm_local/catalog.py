@@ -21,6 +21,7 @@ import contextlib
 import difflib
 import hashlib
 import os
+import re
 import tempfile
 import tomllib
 from pathlib import Path
@@ -34,6 +35,11 @@ from rlm_local.records import Adapter, Record
 
 CATALOGUE = "catalog.toml"
 DEFAULT_MODEL = "rlm-nano"
+
+_OWN_FOLDER = "RLM_LOCAL_MODELS"
+#: A server without the `http://` that makes a URL of it.
+_HOST = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}(/.*)?")
+_ENTRY_HINT = 'a model is a table: a line [name], and below it file = "name.gguf"'
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +111,10 @@ def find(name: str | Path) -> ModelFile:
             f"{text} is a server, and has no file here",
             hint="`rlm-local doctor --model URL` tries it",
         )
+    if isinstance(name, str) and _HOST.fullmatch(text) and not Path(text).exists():
+        raise ModelFileError(
+            f"there is no model named {text!r}", hint=f"a server is named by its URL: http://{text}"
+        )
     if isinstance(name, Path) or os.sep in text or text.endswith(".gguf"):
         path = Path(text).expanduser()
         return ModelFile(name=path.stem, path=path)
@@ -113,14 +123,26 @@ def find(name: str | Path) -> ModelFile:
         return known[text]
     near = difflib.get_close_matches(text, known, n=1)
     names = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
+    here = f"what has that name here is {os.curdir}{os.sep}{text}"
     raise ModelFileError(
-        f"there is no model named {text!r}", hint=f"{names}; or give the path of a GGUF file"
+        f"there is no model named {text!r}",
+        hint=here
+        if text.strip(".") and Path(text).exists()
+        else f"{names}; or give the path of a GGUF file",
     )
 
 
 def present(name: str | Path) -> ModelFile:
     """As `find`, and the file is there. Raises ModelFileError."""
     model = find(name)
+    if model.path.is_dir():
+        inside = next(iter(sorted(model.path.glob("*.gguf"))), None)
+        raise ModelFileError(
+            f"the model {model.path} is a folder, and a GGUF file is one file",
+            hint=f"name the file in it: {inside}"
+            if inside
+            else "make one of it with llama.cpp's convert_hf_to_gguf.py",
+        )
     if not model.present:
         raise ModelFileError(
             f"the model {model.name} has no file at {model.path}",
@@ -200,15 +222,26 @@ def digest(path: Path) -> str:
 
 
 def folders() -> list[Path]:
-    """Where catalogues and their files are looked for; not all need to be there."""
+    """Where catalogues and their files are looked for; only the user's own needs to be there.
+
+    Raises ConfigError.
+    """
     package = Path(__file__).resolve().parent
     own = _own_folder()
     return [*([own] if own else []), package / "_models", package.parent / "models"]
 
 
 def _own_folder() -> Path | None:
-    named = os.environ.get("RLM_LOCAL_MODELS")
-    return Path(named).expanduser() if named else None
+    named = os.environ.get(_OWN_FOLDER)
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{_OWN_FOLDER} names {folder}, and there is no such folder",
+            hint="name the folder that has your models, or unset it",
+        )
+    return folder
 
 
 def _read(path: Path) -> dict[str, Entry]:
@@ -219,9 +252,19 @@ def _read(path: Path) -> dict[str, Entry]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the catalogue {path} cannot be read: {error}") from error
     try:
-        return msgspec.convert(tomllib.loads(text), type=dict[str, Entry])
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"the catalogue {path} is not valid: {error}") from error
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the catalogue {path} is not TOML: {error}", hint=_ENTRY_HINT) from error
+    return {name: _entry(path, name, table) for name, table in tables.items()}
+
+
+def _entry(path: Path, name: str, table: object) -> Entry:
+    try:
+        return msgspec.convert(table, type=Entry)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"the catalogue {path} is not valid: [{name}]: {error}", hint=_ENTRY_HINT
+        ) from error
 
 
 def _memo(path: Path) -> Path:

@@ -28,9 +28,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 import msgspec
 
@@ -96,9 +96,17 @@ def read_config(path: Path) -> Config:
         with path.open("rb") as file:
             table = tomllib.load(file)
     except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError(
+            f"the configuration {path} cannot be read: {error.strerror}",
+            hint="name a TOML file of settings",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}", hint="save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path} is not TOML: {error}",
+            hint='write a line for each setting; text is in quotes, as in model = "rlm-nano"',
+        ) from error
     try:
         return change(Config(), table)
     except ConfigError as error:
@@ -108,7 +116,7 @@ def read_config(path: Path) -> Config:
 def change(config: Config, values: Mapping[str, object]) -> Config:
     """`config` with the keys of `values` in place of its own. Raises ConfigError."""
     fields = {field.name: field.type for field in msgspec.structs.fields(Config)}
-    _refuse_unknown(values, fields, "")
+    _refuse_unknown(values, fields, _LIMIT_NAMES)
     changed = msgspec.structs.asdict(config)
     for key, value in values.items():
         changed[key] = (
@@ -124,35 +132,67 @@ def change_limits(limits: Limits, values: object) -> Limits:
     if not isinstance(values, Mapping):
         raise ConfigError("`limits` is not a table", hint="write [limits], then one key a line")
     fields = {field.name: field.type for field in msgspec.structs.fields(Limits)}
-    _refuse_unknown(values, fields, "limits.")
+    _refuse_unknown(values, fields, _OTHER_NAMES, prefix="limits.")
     changed = msgspec.structs.asdict(limits)
     for key, value in values.items():
-        if isinstance(value, str) and key.endswith("_seconds"):
-            changed[key] = parse_seconds(value)
-        elif isinstance(value, str) and key.endswith("_bytes"):
-            changed[key] = parse_bytes(value)
-        else:
+        parse = _UNITS.get(key.rpartition("_")[2]) if isinstance(value, str) else None
+        if parse is None:
             changed[key] = _converted(f"limits.{key}", value, fields[key])
+            continue
+        try:
+            changed[key] = parse(value)
+        except ConfigError as error:
+            raise ConfigError(f"limits.{key}: {error}", hint=error.hint) from error
     return Limits(**changed)
+
+
+#: What the limits of these endings may be written as, beside plain numbers.
+_UNITS: dict[str, Callable[[str], float]] = {"seconds": parse_seconds, "bytes": parse_bytes}
+_LIMIT_NAMES = Limits.__struct_fields__
+_OTHER_NAMES = tuple(name for name in Config.__struct_fields__ if name != "limits")
 
 
 def _converted(key: str, value: object, kind: object) -> object:
     try:
         return msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:
-        choices = ", ".join(each for each in get_args(kind) if isinstance(each, str))
-        raise ConfigError(
-            f"{key} is {value!r}: {str(error)[:1].lower()}{str(error)[1:]}",
-            hint=f"it can be {choices}" if choices else "",
-        ) from error
+        raise ConfigError(f"{key} is {value!r}; it must be {_written(kind)}") from error
 
 
-def _refuse_unknown(values: Iterable[str], known: Iterable[str], prefix: str) -> None:
+#: How values of a type are written in a TOML file.
+_WRITTEN: dict[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text in quotes",
+    tuple: 'a list of texts, like ["FILE"]',
+}
+
+
+def _written(kind: object) -> str:
+    origin = get_origin(kind)
+    if origin is tuple or not get_args(kind):
+        return _WRITTEN.get(origin or kind, "")
+    if origin is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(kind))
+    return " or ".join(text for text in map(_written, get_args(kind)) if text)
+
+
+def _refuse_unknown(
+    values: Iterable[str], known: Iterable[str], elsewhere: Iterable[str], *, prefix: str = ""
+) -> None:
+    """Raise ConfigError for a key that is not `known`; `elsewhere` are those of the other table."""
     names = list(known)
     for key in values:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            raise ConfigError(
-                f"unknown key {prefix + key!r}",
-                hint=f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}",
+        if key in names:
+            continue
+        near = difflib.get_close_matches(key, names, n=1) or [name for name in names if key in name]
+        if key in elsewhere:
+            hint = (
+                "write it above the line [limits]" if prefix else "write it below a line [limits]"
             )
+        elif near:
+            hint = f"did you mean {' or '.join(map(repr, near))}?"
+        else:
+            hint = f"known are {', '.join(names)}"
+        raise ConfigError(f"unknown key {prefix + key!r}", hint=hint)

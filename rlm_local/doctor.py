@@ -138,7 +138,9 @@ def _sandbox() -> str:
             seen = repl.execute("1 + 1", deadline=time.monotonic() + 30, cell_seconds=10)
         done = time.monotonic()
     if seen.value != "2":
-        raise GuestTrapped(f"the guest says that 1 + 1 is {seen.value}", hint="build it again")
+        from rlm_local.wasm.guest import BUILD_HINT
+
+        raise GuestTrapped(f"the guest says that 1 + 1 is {seen.value}", hint=BUILD_HINT)
     return (
         f"started in {format_seconds(ready - began)}, "
         f"forked and added 1 + 1 in {format_seconds(done - ready)}"

@@ -123,6 +123,11 @@ def wanted(
             )
         adapters = (each if isinstance(each, Adapter) else catalog.adapter(each) for each in lora)
         return Wanted(model, tuple(adapters), context_tokens, draft)
+    if not hasattr(model, "complete"):
+        raise UsageError(
+            f"the model is of the type {type(model).__name__}",
+            hint="give its name, a path, a URL, or a Model",
+        )
     if lora or draft is not None:
         what = "LoRA adapters were" if lora else "a draft model was"
         raise UsageError(

@@ -20,6 +20,7 @@ import msgspec
 
 from rlm_local.errors import ConfigError, LimitReached, RlmError
 from rlm_local.records import ROOT, Completion, DepthUsage, Record, StopReason, Usage, depth_of
+from rlm_local.units import counted, format_seconds
 
 MIB = 1 << 20
 #: The deepest that calls may go below the root.
@@ -231,7 +232,8 @@ class Budget:
             if now >= level.deadline:
                 raise level._reached(
                     StopReason.WALL_CLOCK,
-                    f"took {level.seconds:.1f} s, and its limit is {level.limits.wall_seconds:g} s",
+                    f"took {format_seconds(level.seconds)}, and its limit is "
+                    f"{format_seconds(level.limits.wall_seconds)}",
                     "wall_seconds",
                 )
 
@@ -271,7 +273,7 @@ class Budget:
             if self._own_turns >= self.limits.turns:
                 raise self._reached(
                     StopReason.TURNS,
-                    f"used all its {self.limits.turns} turns without an answer",
+                    f"used its {counted(self.limits.turns, 'turn')} without an answer",
                     "turns",
                 )
             self._own_turns += 1

@@ -397,7 +397,8 @@ def _reason(error: RlmError | KeyboardInterrupt | None) -> tuple[StopReason, str
         case QuestionTooLongError():
             return StopReason.WINDOW, str(error)
         case WindowError():
-            return StopReason.WINDOW, f"the dialogue outgrew the window: {error}"
+            longer = "raise context_tokens, or use a model with a longer window"
+            return StopReason.WINDOW, f"the dialogue outgrew the window: {error}; {longer}"
         case ModelError():
             return StopReason.MODEL, _with_hint(error)
         case SandboxError():

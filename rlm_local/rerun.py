@@ -7,7 +7,7 @@ All three run the controller's own loop with a journal that holds the record (se
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,11 +31,16 @@ _AMPLE_SECONDS = 1e9
 
 
 def resume(
-    runtime: Runtime, run_id: str, *, on_event: Callable[[Event], None] | None = None
+    runtime: Runtime,
+    run_id: str,
+    *,
+    on_past: Callable[[Sequence[Event]], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
 ) -> Answer:
     """Go on with a run that was killed, interrupted, or ended by a model or sandbox that failed.
 
-    `runtime` has the run's models. `on_event` gets what is recorded from now on.
+    `runtime` has the run's models. `on_past` gets what is on record, once it is sure that the
+    run can go on; `on_event` what is recorded from then on.
     Raises RunError if the run has ended, is still running or cannot be gone on with.
     """
     store = runtime.store
@@ -53,9 +58,12 @@ def resume(
         with reopen_prompt(store, run_id, setup) as prompt:
             resumed = Resumed(time=time.time(), used_seconds=record.used_seconds)
             run.append(resumed)
+            events = [*record.events, resumed]
+            if on_past is not None:
+                on_past(events)
             journal = Journal(
                 recorder(run, on_event),
-                past=Past([*record.events, resumed]),
+                past=Past(events),
                 checkpoints=run.folder / CHECKPOINTS,
             )
             return runtime.carry_out(
@@ -96,7 +104,8 @@ def fork(
     past = Past(until_turn(events, turn))
     if started.mode != "rlm":
         raise RunError(f"run {run_id} was asked directly: it has no turns", hint="ask anew")
-    if not 0 <= turn <= (last := Past(events).last_ran()):
+    last = Past(events).last_ran()
+    if not 0 <= turn <= last:
         raise RunError(
             f"run {run_id} has {last} turns that came to their end, so there is no turn {turn}",
             hint="`rlm-local runs show` has them; 0 begins before the first",
@@ -200,5 +209,6 @@ def _limits_of(started: RunStarted) -> Limits:
         return msgspec.convert(started.limits, Limits)
     except msgspec.ValidationError as error:
         raise RunError(
-            f"run {started.run_id} is of another version of this program: {error}"
+            f"run {started.run_id} is of another version of this program: {error}",
+            hint="go on with it in that version, or ask the question anew",
         ) from error

@@ -184,7 +184,10 @@ class RunStore:
                 hint="ask the question anew",
             ) from error
         if setup.format != SETUP_FORMAT:
-            raise RunError(f"run {run_id} is of another version of this program")
+            raise RunError(
+                f"run {run_id} is of another version of this program",
+                hint="go on with it in that version, or ask the question anew",
+            )
         return setup
 
     def prune(self, run_id: str, *, most_prompt_bytes: int = KEPT_PROMPT_BYTES) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast, get_args
@@ -120,6 +120,11 @@ class Runtime(Closing):
         `options` let tokens be guessed. A model or `sandbox` that is handed over ready
         stays its owner's to close.
         """
+        if not isinstance(limits, Limits | None):
+            raise UsageError(
+                f"the limits are of the type {type(limits).__name__}",
+                hint="give Limits, as Limits(turns=3)",
+            )
         self.limits = limits if limits is not None else Limits()
         self.store = store if store is not None else RunStore()
         self._options = options
@@ -214,15 +219,14 @@ class Runtime(Closing):
         if isinstance(context, Path):
             context = [context]
         if isinstance(context, Mapping):
+            _refuse_kinds("the context's texts hold", [*context, *context.values()], str)
             return prompt_from_texts(context, bad_bytes=bad_bytes)
+        if not isinstance(context, Sequence):
+            _refuse_kinds("the context is of the type", [context])
         texts = [item for item in context if isinstance(item, str)]
         paths = [item for item in context if isinstance(item, Path)]
         if len(context) not in (len(texts), len(paths)):
-            kinds = sorted({type(item).__name__ for item in context})
-            raise UsageError(
-                f"the context holds {', '.join(kinds)}",
-                hint="give only str, for texts, or only Path, for files",
-            )
+            _refuse_kinds("the context holds", context)
         if texts:
             return prompt_from_texts(texts, bad_bytes=bad_bytes)
         return open_prompt(
@@ -364,12 +368,27 @@ class Runtime(Closing):
 
 def check_asked(question: str, seed: int) -> None:
     """Raise UsageError for what no run can be asked with."""
+    for name, value, kind in (("question", question, str), ("seed", seed, int)):
+        if not isinstance(value, kind):
+            raise UsageError(
+                f"the {name} is of the type {type(value).__name__}", hint=f"give {kind.__name__}"
+            )
     if not question.strip():
         raise UsageError("the question is empty")
     if not -SEEDS <= seed < SEEDS:
         raise UsageError(
             f"the seed is {seed}, and a seed has 64 bits",
             hint=f"take one from {-SEEDS} to {SEEDS - 1}",
+        )
+
+
+def _refuse_kinds(what: str, items: Iterable[object], *known: type) -> None:
+    """Raise UsageError if one of `items` is of no `known` type."""
+    kinds = sorted({type(item).__name__ for item in items if not isinstance(item, known)})
+    if kinds:
+        raise UsageError(
+            f"{what} {', '.join(kinds)}",
+            hint="give only str, for texts, or only Path, for files; a dict is from name to text",
         )
 
 
@@ -407,13 +426,14 @@ def load_model(
         from rlm_local.remote.model import RemoteModel
 
         return RemoteModel(str(name), context_tokens=options.context_tokens)
-    path = verified(name).path
-    size = path.stat().st_size
+    file = verified(name)
+    size = file.path.stat().st_size
     from rlm_local.llama import LlamaModel
 
     return LlamaModel(
-        path,
+        file.path,
         memory_bytes=memory_bytes,
+        name=file.name,
         adapters=adapters,
         context_tokens=options.context_tokens,
         threads=options.threads,

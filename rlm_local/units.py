@@ -1,4 +1,4 @@
-"""Sizes and times as people write them: `2GiB`, `500 MB`, `90s`, `1h30m`."""
+"""Sizes, times and numbers as people write them: `2GiB`, `500 MB`, `1h30m`, `1 turn`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def format_bytes(count: int) -> str:
         value, power = value / 1024, power + 1
     unit = ("KiB", "MiB", "GiB", "TiB")[power - 1]
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 turn`, `2,000 turns`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -36,7 +36,7 @@ from rlm_local.records import (
     TurnStarted,
     Usage,
 )
-from rlm_local.units import format_seconds
+from rlm_local.units import counted, format_seconds
 
 #: Lines of a cell's output that are shown; the record has them all.
 SHOWN_LINES = 16
@@ -252,9 +252,9 @@ class PlainView(QuietView):
 def heading(event: RunStarted) -> str:
     """`rlm-nano on 40,000,000 characters in 3 documents (rlm): What is the code?`"""
     chars, documents, skipped = (_number(event, key) for key in ("chars", "documents", "skipped"))
-    among = f" in {_count(documents, 'document')}" if documents > 1 else ""
-    less = f", {_count(skipped, 'binary file')} left out" if skipped else ""
-    size = f"{_count(chars, 'character')}{among}{less}"
+    among = f" in {counted(documents, 'document')}" if documents > 1 else ""
+    less = f", {counted(skipped, 'binary file')} left out" if skipped else ""
+    size = f"{counted(chars, 'character')}{among}{less}"
     other = f" with {event.sub_model} for sub-calls" if event.sub_model else ""
     return f"{event.model}{other} on {size} ({event.mode}): {event.question}"
 
@@ -272,8 +272,8 @@ def whose(node: str) -> str:
 def asked(event: NodeStarted) -> str:
     """`a child on 10,000 characters: Who signed?`"""
     chars, documents = (_number(event, key) for key in ("chars", "documents"))
-    among = f" in {_count(documents, 'document')}" if documents > 1 else ""
-    return f"a child on {_count(chars, 'character')}{among}: {event.question}"
+    among = f" in {counted(documents, 'document')}" if documents > 1 else ""
+    return f"a child on {counted(chars, 'character')}{among}: {event.question}"
 
 
 def ended(event: NodeEnded) -> str:
@@ -292,17 +292,17 @@ def effort(event: Replied) -> str:
     completion = event.completion
     parts = []
     if completion.thought_tokens:
-        parts.append(f"thought for {_count(completion.thought_tokens, 'token')}")
+        parts.append(f"thought for {counted(completion.thought_tokens, 'token')}")
     if completion.retries:
-        parts.append(f"written again {_count(completion.retries, 'time')}")
+        parts.append(f"written again {counted(completion.retries, 'time')}")
     return f"({', '.join(parts)})" if parts else ""
 
 
 def sub_calls(event: SubCalled) -> str:
     """`64 sub-calls in 3.40 s, 1,234 tokens`"""
     tokens = sum(completion.work_tokens for completion in event.completions)
-    calls = _count(len(event.prompts), "sub-call")
-    return f"{calls} in {format_seconds(event.seconds)}, {_count(tokens, 'token')}"
+    calls = counted(len(event.prompts), "sub-call")
+    return f"{calls} in {format_seconds(event.seconds)}, {counted(tokens, 'token')}"
 
 
 def output(observation: Observation) -> str:
@@ -343,10 +343,6 @@ def ending(event: RunEnded) -> str:
 def _end(stop: StopReason, message: str, usage: Usage) -> str:
     why = f" ({message})" if message else ""
     return (
-        f"{stop}{why} in {format_seconds(usage.seconds)}: {_count(usage.turns, 'turn')}, "
-        f"{_count(usage.sub_calls, 'sub-call')}, {_count(usage.work_tokens, 'token')}"
+        f"{stop}{why} in {format_seconds(usage.seconds)}: {counted(usage.turns, 'turn')}, "
+        f"{counted(usage.sub_calls, 'sub-call')}, {counted(usage.work_tokens, 'token')}"
     )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -44,6 +44,8 @@ def put_up(
     What the kernel lacks is told by what it returns, and what is wrong with the paths
     by whoever uses them. Raises ConfigError if our own folders cannot be used.
     """
+    # numpy, which the sandbox loads, would start threads that the wall could not reach.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     models = tuple(models)
     readable = [*_prompt_files(prompts), *catalog.folders(), *_model_files(models)]
     readable += [Path(adapter.path) for adapter in adapters]

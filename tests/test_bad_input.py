@@ -60,7 +60,11 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
 
 
 def test_a_missing_file(ask: Run, tmp_path: Path):
-    refused(ask(tmp_path / "none.txt"), "none.txt")
+    refused(ask(tmp_path / "none.txt"), "none.txt", "hint: check the path; a question of several")
+
+
+def test_a_page_of_the_web(ask: Run):
+    refused(ask(Path("https://example.org/page")), "does not exist", "hint: nothing is fetched")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -72,12 +76,12 @@ def test_an_unreadable_file(ask: Run, tmp_path: Path):
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
 def test_an_empty_prompt(ask: Run, tmp_path: Path, data: bytes):
-    refused(ask(written(tmp_path / "empty.txt", data)), "empty")
+    refused(ask(written(tmp_path / "empty.txt", data)), "empty", "hint: ")
 
 
 def test_an_empty_folder(ask: Run, tmp_path: Path):
     (tmp_path / "folder").mkdir()
-    refused(ask(tmp_path / "folder"), "folder")
+    refused(ask(tmp_path / "folder"), "folder", "hint: ")
 
 
 def test_a_binary_file(ask: Run, tmp_path: Path):
@@ -117,10 +121,13 @@ def test_binary_files_of_a_folder_are_skipped_and_said(
     written(tmp_path / "docs" / "one.txt", b"one")
     written(tmp_path / "docs" / "two.txt", b"two")
     written(tmp_path / "docs" / "image.png", b"\x89PNG\x00\x00")
+    written(tmp_path / "docs" / "short.pdf", b"%PDF-1.4\n%\xe2\xe3\n")  # without a NUL
     assert cli.run(["ask", "--mode", "rlm", "q", str(tmp_path / "docs")]) == 0
     out, err = capfd.readouterr()
     assert out == "['one', 'two']\n"
-    assert "on 6 characters in 2 documents, 1 binary file left out" in err
+    assert "on 6 characters in 2 documents, 2 binary files left out" in err
+    assert cli.run(["ask", "--json", "--mode", "rlm", "q", str(tmp_path / "docs")]) == 0
+    assert json.loads(capfd.readouterr().out)["skipped"] == 2
 
 
 def test_a_question_longer_than_the_window(

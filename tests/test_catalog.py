@@ -71,11 +71,56 @@ def test_an_unknown_name_suggests_the_nearest(folder: Path):
     assert "path of a GGUF file" in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["[tiny]\nsha256 = 3", "[[", "[tiny]\n", 'tiny = "x"'])
-def test_a_bad_catalogue_names_its_file(folder: Path, text: str):
+def test_a_folder_is_no_model(folder: Path, tmp_path: Path):
+    (tmp_path / "hub").mkdir()
+    with pytest.raises(ModelFileError, match="is a folder") as caught:
+        catalog.present(tmp_path / "hub")
+    assert "convert_hf_to_gguf.py" in caught.value.hint
+    (tmp_path / "hub" / "b.gguf").write_bytes(CONTENT)
+    with pytest.raises(ModelFileError, match="is a folder") as caught:
+        catalog.present(tmp_path / "hub")
+    assert caught.value.hint == f"name the file in it: {tmp_path / 'hub' / 'b.gguf'}"
+
+
+@pytest.mark.parametrize("name", ["gpu-box:8000", "127.0.0.1:8000/v1"])
+def test_a_server_without_its_scheme(folder: Path, name: str):
+    with pytest.raises(ModelFileError) as caught:
+        catalog.find(name)
+    assert caught.value.hint.endswith(f" http://{name}")
+
+
+def test_a_file_here_is_not_taken_for_a_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "weights").write_bytes(CONTENT)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFileError, match="no model named 'weights'") as caught:
+        catalog.find("weights")
+    assert caught.value.hint == "what has that name here is ./weights"
+    assert catalog.present("./weights").present
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[tiny]\nsha256 = 3", r"is not valid: \[tiny\]: Expected `str`"),
+        ("[[", "is not TOML: "),
+        ("[tiny]\n", r"is not valid: \[tiny\]: .*`file`"),
+        ('tiny = "x"', r"is not valid: \[tiny\]: Expected `object`"),
+    ],
+)
+def test_a_bad_catalogue_names_its_file_and_table(folder: Path, text: str, what: str):
     (folder / "catalog.toml").write_text(text)
-    with pytest.raises(ConfigError, match=r"catalog\.toml is not valid"):
+    with pytest.raises(ConfigError, match=rf"catalog\.toml {what}") as caught:
         catalog.models()
+    assert 'file = "name.gguf"' in caught.value.hint
+
+
+def test_a_folder_of_models_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RLM_LOCAL_MODELS", str(folder / "none"))
+    with pytest.raises(ConfigError, match="there is no such folder") as caught:
+        catalog.models()
+    assert caught.value.hint
 
 
 def test_a_digest_is_computed_once(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -97,6 +97,13 @@ def test_every_command_and_option_has_help(path: tuple[str, ...], run: Run):
     assert err == ""
 
 
+def test_help_has_the_limits_that_hold_unless_told_otherwise(run: Run):
+    shown = " ".join(run("ask", "--help")[1].split())
+    for default in ("10m00s", "20", "4,000,000", "512 MiB", "16.0 GiB"):
+        assert f"[default: {default}]" in shown
+    assert "[default: 10m00s]" not in run("runs", "fork", "--help")[1]  # the other run's hold
+
+
 @pytest.mark.parametrize("path", [(), ("runs",), ("models",)])
 def test_a_group_alone_shows_its_help_and_is_no_success(path: tuple[str, ...], run: Run):
     code, out, err = run(*path)
@@ -168,16 +175,18 @@ def test_a_limit_ends_with_3_and_the_partial_answer(run: Run, script: Script, te
     script(cell("print('so far')"))
     code, out, err = run("ask", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, out) == (3, "so far\n")
-    assert "turns (the run used all its 1 turns without an answer; raise turns)" in err
+    assert "turns (the run used its 1 turn without an answer; raise turns)" in err
     script(cell("print('so far')"))
     code, out, err = run("ask", "-q", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, out) == (3, "so far\n")
-    assert err == "error: turns: the run used all its 1 turns without an answer; raise turns\n"
+    assert err == (
+        "error: turns: the run used its 1 turn without an answer; raise turns (--turns)\n"
+    )
     script(cell("print('so far')"))
     code, out, err = run("ask", "--json", "q", text, "--mode", "rlm", "--turns", "1")
     assert (code, err) == (3, "")
     message = json.loads(out)["message"]
-    assert message == "the run used all its 1 turns without an answer; raise turns"
+    assert message == "the run used its 1 turn without an answer; raise turns"
 
 
 def test_no_partial_answer_prints_nothing(run: Run, script: Script, text: str):
@@ -191,6 +200,12 @@ def test_a_model_that_fails_ends_with_4(run: Run, script: Script, text: str):
     code, out, err = run("ask", "q", text, "--mode", "rlm")
     assert (code, out) == (4, "so far\n")
     assert "model (the script of turns has no more replies)" in err
+    assert err.endswith(f"hint: `rlm-local runs resume {RunStore().ids()[-1]}` goes on with it\n")
+    script(cell("print('so far')"))
+    code, out, err = run("ask", "-q", "q", text, "--mode", "rlm")
+    assert (code, err.count("error: model: "), err.count("hint: ")) == (4, 1, 1)
+    script(cell("print('so far')"))
+    assert run("ask", "--json", "q", text, "--mode", "rlm")[2] == ""
 
 
 def test_a_sandbox_that_does_not_start_ends_with_5(
@@ -294,6 +309,11 @@ def test_control_characters_of_an_answer_reach_a_pipe_but_no_terminal(
         (["ask", "q", "TEXT", "--json", "--events"], "exclude each other", "--help"),
         (["ask", " ", "TEXT"], "the question is empty", ""),
         (["ask", "q", "TEXT", "--seed", str(1 << 63)], "and a seed has 64 bits", "take one from"),
+        (
+            ["ask", "q", "TEXT", "--gpu-layers", "all"],
+            "'all' is neither auto nor a number",
+            "--help",
+        ),
         (["ask", "q", "TEXT", "--config", "none.toml"], "none.toml cannot be read", ""),
         (["ask", "q", "none.txt"], "none.txt", ""),
         (["ask"], "Missing argument 'QUESTION'", "--help"),
@@ -421,6 +441,16 @@ def test_a_depth_that_cannot_be(run: Run, script: Script, text: str, depth: str)
     assert "depth" in err
 
 
+def test_a_list_that_is_cut_says_so(run: Run, script: Script, text: str):
+    for _ in range(3):
+        script(FINISH)
+        run("ask", "q", text, "--mode", "rlm")
+    code, out, err = run("runs", "list", "--last", "2")
+    assert (code, len(out.splitlines()), err) == (0, 2, "the last 2 of 3 runs (--last N)\n")
+    assert run("runs", "list", "--last", "2", "--json")[2] == ""
+    assert run("runs", "list", "--last", "3")[2] == ""
+
+
 def test_no_runs(run: Run):
     assert run("runs", "list") == (0, "", "")
     assert run("runs", "list", "--json") == (0, "[]\n", "")
@@ -470,6 +500,32 @@ def test_steps_that_nobody_can_read_cost_no_answer(text: str, full: bool):
     os.close(writing)
     if full:
         os.close(steps)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--quiet"]])
+def test_an_answer_that_cannot_be_written_is_on_record(text: str, options: list[str]):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command_line([FINISH], ["ask", "--mode", "rlm", "q", text, *options]),
+            stdout=full, stderr=subprocess.PIPE, cwd=ROOT, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    *_, error, hint = done.stderr.decode().splitlines()
+    assert error == "error: the answer cannot be written: No space left on device"
+    assert hint == f"hint: it is on record: `rlm-local runs show {RunStore().ids()[-1]}`"
+
+
+def test_what_a_file_sets_can_be_taken_back(run: Run, script: Script, tmp_path: Path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text("replace_bad_bytes = true\nreuse_calls = true\n")
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"\xff")
+    script(FINISH)
+    assert run("ask", "-q", "q", str(bad), "--mode", "rlm", "--config", str(settings))[0] == 0
+    given = ("--config", str(settings), "--no-replace-bad-bytes", "--no-reuse-calls")
+    code, _, err = run("ask", "-q", "q", str(bad), *given)
+    assert code == 2
+    assert "is not valid UTF-8" in err
 
 
 def test_closed_streams_are_no_error(text: str):

@@ -37,6 +37,7 @@ def model(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_bytes(built.read_bytes())
     (folder / "catalog.toml").write_text(
         f'[listed]\nfile = "tiny.gguf"\nsha256 = "{sha256(path)}"\nabout = "for tests"\n'
+        'licence = "MIT"\n'
     )
     return path
 
@@ -68,6 +69,7 @@ def test_info(run: Run, model: Path, named: bool):
     code, out, _ = run("models", "info", "listed" if named else model)
     assert code == 0
     assert "1,024 tokens as trained" in out
+    assert ("MIT" if named else "not stated") in out.splitlines()[-1]
     assert str(model) in out
     assert json.loads(run("models", "info", model, "--json")[1])["context_tokens"] == 1_024
 

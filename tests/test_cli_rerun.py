@@ -81,8 +81,25 @@ def test_resume_prints_all_steps_and_the_answer(killed: str, run: Run, asked: li
     assert [(request.turn, request.call) for request in asked] == [(3, 0)]
     code, out, err = run("runs", "resume", killed)
     assert (code, out) == (2, "")
-    assert f"error: run {killed} has ended: answered" in err
+    assert err.startswith(f"error: run {killed} has ended: answered")
     assert "runs fork" in err
+
+
+def test_show_says_how_to_go_on(killed: str, run: Run):
+    code, out, err = run("runs", "show", killed)
+    assert (code, "turn 2 " in out) == (0, True)
+    assert err == (
+        "the run has no end: it was killed\n"
+        f"hint: `rlm-local runs resume {killed}` goes on with it\n"
+    )
+
+
+def test_show_of_an_empty_record_promises_nothing(killed: str, run: Run):
+    (RunStore().folder / killed / EVENTS).write_bytes(b"")
+    assert run("runs", "show", killed) == (
+        0, "", "the run has nothing on record: it was killed at once\n",
+    )  # fmt: skip
+    assert run("runs", "resume", killed)[0] == 2
 
 
 def test_resume_says_what_is_left_of_the_time(killed: str, run: Run):
@@ -111,6 +128,7 @@ def test_resume_of_a_prompt_that_has_changed(killed: str, run: Run, text: str):
     Path(text).write_text("five!")
     code, out, err = run("runs", "resume", killed)
     assert (code, out) == (2, "")
+    assert err.startswith("error: ")  # and none of its steps
     assert "has other content now" in err
     assert "hint: " in err
 
@@ -151,9 +169,10 @@ def test_fork_asks_anew_from_a_turn_on(run: Run, text: str, asked: list[Request]
     assert len(RunStore().ids()) == 2
     code, out, _ = run("runs", "fork", "last", "--turn", "1", "--turns", "2", "--quiet")
     assert code == 3
-    code, _, err = run("runs", "fork", "last", "--turn", "9")
-    assert code == 2
-    assert "there is no turn 9" in err
+    for turn in ("9", "-1"):
+        code, _, err = run("runs", "fork", "last", "--turn", turn)
+        assert code == 2
+        assert f"there is no turn {turn}" in err
     code, _, err = run("runs", "fork", "last", "--turn", "1", "--question", " ")
     assert code == 2
     assert "the question is empty" in err
@@ -192,7 +211,7 @@ def test_gc_removes_what_only_serves_to_go_on(killed: str, run: Run, text: str):
     code, out, err = run("runs", "gc")
     assert code == 0
     assert out.split()[0] == ended
-    assert "of 1 runs" in err
+    assert err.endswith(" of 1 run\n")
     assert run("runs", "resume", killed, "--quiet")[:2] == (0, "how many? 4 said\n")
     (RunStore().folder / ended / CHECKPOINTS).mkdir()
     code, out, _ = run("runs", "gc", "--json")

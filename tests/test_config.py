@@ -69,20 +69,40 @@ def test_the_models_of_a_run():
         ("[limits]\nwall_second = 3", "unknown key 'limits.wall_second'", "'wall_seconds'"),
         ("zzz = 1", "unknown key 'zzz'", "known are model, sub_model"),
         ("limits = 3", "not a table", "[limits]"),
-        ('turn_form = "fast"', "turn_form is 'fast'", "auto, free, block"),
-        ('mode = "fast"', "mode is 'fast'", "auto, direct, rlm"),
-        ('seed = "x"', "seed is 'x'", ""),
-        ("seed = true", "seed is True", ""),
+        ("turns = 3", "unknown key 'turns'", "below a line [limits]"),
+        ("[limits]\nseed = 3", "unknown key 'limits.seed'", "above the line [limits]"),
+        (
+            '[limits]\nmemory = "8GiB"',
+            "unknown key 'limits.memory'",
+            "did you mean 'guest_memory_bytes' or 'model_memory_bytes'?",
+        ),
+        (
+            'turn_form = "fast"',
+            """turn_form is 'fast'; it must be "auto" or "free" or "block\"""",
+            "",
+        ),
+        ('mode = "fast"', """mode is 'fast'; it must be "auto" or "direct" or "rlm\"""", ""),
+        ('seed = "x"', "seed is 'x'; it must be a whole number", ""),
+        ("seed = true", "seed is True; it must be a whole number", ""),
+        ("model = 5", "model is 5; it must be text in quotes", ""),
+        ('threads = "4"', "threads is '4'; it must be a whole number", ""),
+        ('gpu_layers = "all"', """gpu_layers is 'all'; it must be a whole number or "auto\"""", ""),
+        ('lora = "a.gguf"', """lora is 'a.gguf'; it must be a list of texts, like ["FILE"]""", ""),
+        ("speculate = 1", "speculate is 1; it must be true or false", ""),
         ("[limits]\nturns = 0", "the limit turns is 0", ""),
         ("[limits]\nturns = -4", "the limit turns is -4", ""),
-        ("[limits]\nturns = 1.5", "limits.turns is 1.5", ""),
+        ("[limits]\nturns = 1.5", "limits.turns is 1.5; it must be a whole number", ""),
         ("[limits]\nwall_seconds = 0", "the limit wall_seconds is 0", ""),
         ("[limits]\nwall_seconds = nan", "the limit wall_seconds is nan", ""),
-        ('[limits]\nwall_seconds = "soon"', "'soon' is not a time", "90s"),
-        ('[limits]\nguest_memory_bytes = "lots"', "'lots' is not a size", "512MiB"),
+        ('[limits]\nwall_seconds = "soon"', "limits.wall_seconds: 'soon' is not a time", "90s"),
+        (
+            '[limits]\nguest_memory_bytes = "lots"',
+            "limits.guest_memory_bytes: 'lots' is not a size",
+            "512MiB",
+        ),
         ("threads = 0", "threads is 0", "raise threads, or leave it out"),
         ("threads = 513", "threads is 513; it may be at most 512", "lower threads, or leave it"),
-        ("x = [", "is not TOML", ""),
+        ("model = rlm-nano", "is not TOML", "text is in quotes"),
     ],
 )
 def test_what_is_refused_names_file_figure_and_way_out(
@@ -93,6 +113,14 @@ def test_what_is_refused_names_file_figure_and_way_out(
     assert message in str(caught.value)
     assert "settings.toml" in str(caught.value)
     assert hint in caught.value.hint
+
+
+def test_the_readme_s_file_is_one(tmp_path: Path):
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    _, found = text.split("```toml\n")
+    config = read(tmp_path, found.split("```")[0])
+    assert (config.threads, config.limits.wall_seconds) == (4, 600.0)
+    assert config.limits.model_memory_bytes == 8 << 30
 
 
 def test_a_missing_or_binary_file(tmp_path: Path):

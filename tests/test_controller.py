@@ -327,6 +327,7 @@ class TestFailures:
 
         answer = ask(ScriptedModel(script))
         assert (answer.stop, answer.text) == (StopReason.WINDOW, "found")
+        assert "raise context_tokens" in answer.message
 
     @pytest.mark.parametrize("error", [WorkerDied("the worker is gone"), ModelError("bad")])
     def test_a_model_that_fails_for_good(self, ask: Ask, error: ModelError) -> None:

@@ -33,7 +33,7 @@ def test_wall_clock_at_and_above() -> None:
     clock.now = 109.999
     budget.check()
     clock.now = 110.0
-    with pytest.raises(LimitReached, match="10 s") as caught:
+    with pytest.raises(LimitReached, match=r"took 10\.0 s, and its limit is 10\.0 s") as caught:
         budget.check()
     assert caught.value.stop is StopReason.WALL_CLOCK
 

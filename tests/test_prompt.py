@@ -449,8 +449,9 @@ def test_a_folder_of_pictures_is_empty(tmp_path: Path, spool: Path) -> None:
     (docs / "a.png").write_bytes(b"\x89PNG\0")
     with pytest.raises(
         PromptError, match=r"is no text in .*/docs \(1 file that is no text was skip"
-    ):
+    ) as caught:
         open_prompt([docs], folder=spool)
+    assert "by itself" in caught.value.hint
 
 
 def test_texts_that_are_empty(spool: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,10 @@ def test_a_prompt_may_be_asked_about_many_times(made: list[FakeSandbox]):
         ("q", ["text", Path("x")], "auto", "the context holds PosixPath, str"),
         ("q", ["text", 3], "auto", "the context holds int, str"),
         ("q", b"text", "auto", "the context holds int"),
+        ("q", None, "auto", "the context is of the type NoneType"),
+        ("q", {"name": 3}, "auto", "the context's texts hold int"),
+        ("q", {3: "text"}, "auto", "the context's texts hold int"),
+        (3, "text", "auto", "the question is of the type int"),
     ],
 )
 def test_what_cannot_be_asked(
@@ -104,6 +109,23 @@ def test_what_cannot_be_asked(
 ):
     with pytest.raises(UsageError, match=message):
         rlm_local.ask(question, context, model=say("1"), mode=mode)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": 3}, "the model is of the type int"),
+        ({"sub_model": 3}, "the model is of the type int"),
+        ({"limits": {"turns": 3}}, "the limits are of the type dict"),
+        ({"seed": "x"}, "the seed is of the type str"),
+    ],
+)
+def test_what_is_of_another_type_is_told(
+    made: list[FakeSandbox], given: dict[str, Any], message: str
+):
+    with pytest.raises(UsageError, match=message) as caught:
+        rlm_local.ask("q", "text", **{"model": say("1"), **given})
+    assert caught.value.hint
 
 
 def test_bad_prompts_come_out_as_they_are(made: list[FakeSandbox], tmp_path: Path):

@@ -19,6 +19,7 @@ from typing import NoReturn
 import click
 
 from rlm_local.cli.ask import ask, demo
+from rlm_local.cli.completion import answer_shell
 from rlm_local.cli.doctor import doctor
 from rlm_local.cli.export import runs_export
 from rlm_local.cli.models import models
@@ -32,8 +33,6 @@ from rlm_local.errors import RlmError, UsageError
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. SIGTERM and SIGHUP keep what there is, as Ctrl-C does."""
     _stand_in_for_closed_streams()
-    # numpy would start threads of its own, which the second wall could not reach.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     received: list[int] = []
@@ -72,6 +71,8 @@ def run(arguments: Sequence[str] | None = None, *, confined: bool = False) -> in
     `confined`: commands that run a model's code confine the process, for good.
     """
     try:
+        if arguments is None and (answered := answer_shell(commands)) is not None:
+            return answered
         given = sys.argv[1:] if arguments is None else list(arguments)
         # Not `commands.main`, which has ideas of its own on Ctrl-C and broken pipes.
         with commands.make_context("rlm-local", given, obj=confined) as context:

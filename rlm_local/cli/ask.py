@@ -21,8 +21,9 @@ from rlm_local.cli.options import (
     output_options,
     speculation_options,
 )
-from rlm_local.cli.printing import INTERRUPTED, complain, print_json, print_text
-from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
+from rlm_local.cli.printing import INTERRUPTED, advise, complain, print_json, print_text
+from rlm_local.errors import LimitReached, ModelError, RlmError, SandboxError, UsageError
+from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.records import Answer, StopReason
 from rlm_local.units import format_bytes
@@ -69,14 +70,12 @@ def exit_code(stop: StopReason) -> int:
 @speculation_options
 @click.option("--seed", type=click.INT, help="Seed of sampling and of the sandbox.")
 @click.option(
-    "--reuse-calls",
-    is_flag=True,
+    "--reuse-calls/--no-reuse-calls",
     default=None,
     help="Give sub-calls the replies of earlier runs, and keep those of this one for later.",
 )
 @click.option(
-    "--replace-bad-bytes",
-    is_flag=True,
+    "--replace-bad-bytes/--no-replace-bad-bytes",
     default=None,
     help="Read bytes that are not UTF-8 as U+FFFD; by default they are an error.",
 )
@@ -108,8 +107,7 @@ def ask(
             raise UsageError("there is no prompt", hint="give a file, a folder, or - for stdin")
         paths = (Path("-"),)
     answer = _answer(question, paths, config, view, as_json=as_json, silent=events)
-    if quiet and not answer.complete:
-        complain(f"{answer.stop}: {answer.message}")
+    say_why(answer, quiet=quiet, silent=as_json or events)
     return exit_code(answer.stop)
 
 
@@ -138,7 +136,7 @@ def _answer(
             seed=config.seed,
             on_event=view.event,
         )
-        show_answer(answer, view, as_json=as_json, silent=silent)
+        show_answer(answer, view, as_json=as_json, silent=silent, skipped=len(prompt.skipped))
     return answer
 
 
@@ -160,24 +158,45 @@ def start_runtime(prompts: Iterable[Path], config: Config, view: View) -> Runtim
     )
 
 
-def show_answer(answer: Answer, view: View, *, as_json: bool, silent: bool) -> None:
-    """Print an answer below what its view has shown; nothing if `silent`."""
+def show_answer(
+    answer: Answer, view: View, *, as_json: bool, silent: bool, skipped: int = 0
+) -> None:
+    """Print an answer below what its view has shown; nothing if `silent`.
+
+    `skipped`: how many files of the prompt's folders were left out.
+    """
     view.close()
-    if as_json:
-        print_json(_as_object(answer))
-    elif not silent:
-        print_text(answer.text)
+    try:
+        if as_json:
+            print_json(_as_object(answer, skipped))
+        elif not silent:
+            print_text(answer.text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RlmError(
+            f"the answer cannot be written: {error.strerror}",
+            hint=f"it is on record: `rlm-local runs show {answer.run_id}`",
+        ) from error
 
 
-def _as_object(answer: Answer) -> dict[str, object]:
-    others = {"sub_model": answer.sub_model, "message": answer.message}
+def say_why(answer: Answer, *, quiet: bool, silent: bool) -> None:
+    """Below an answer: why its run stopped, if no view has said so, and how to go on with it."""
+    if quiet and not answer.complete:
+        complain(f"{answer.stop}: {answer.message}")
+    if answer.stop in PASSING and not silent:
+        advise(f"`rlm-local runs resume {answer.run_id}` goes on with it")
+
+
+def _as_object(answer: Answer, skipped: int) -> dict[str, object]:
+    others = {"sub_model": answer.sub_model, "message": answer.message, "skipped": skipped}
     return {
         "answer": answer.text,
         "stop": answer.stop,
         "usage": answer.usage,
         "run_id": answer.run_id,
         "model": answer.model,
-        **{key: text for key, text in others.items() if text},
+        **{key: value for key, value in others.items() if value},
     }
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.cli.options import json_option
 from rlm_local.cli.printing import print_json, print_text
 
 
 @click.command()
-@click.option("--model", "-m", help="The model to try, instead of the default one.")
+@click.option(
+    "--model",
+    "-m",
+    shell_complete=completion.models,
+    help="The model to try, instead of the default one.",
+)
 @json_option("Print a JSON array of checks.")
 def doctor(model: str | None, as_json: bool) -> int:
     """Check that everything is here and works, part by part."""

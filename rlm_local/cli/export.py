@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.errors import RunError, UsageError
 
 
@@ -22,13 +23,17 @@ def _roles(context: click.Context, parameter: click.Parameter, value: str) -> tu
 
 
 @click.command("export")
-@click.argument("names", metavar="[ID]...", nargs=-1)
+@click.argument("names", metavar="[ID]...", nargs=-1, shell_complete=completion.run_ids)
 @click.option("--sft", is_flag=True, help="As samples for supervised fine-tuning.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="A file; by default stdout."
 )
 @click.option(
-    "--model", "models", multiple=True, help="Only what this model said; may be repeated."
+    "--model",
+    "models",
+    multiple=True,
+    shell_complete=completion.models,
+    help="Only what this model said; may be repeated.",
 )
 @click.option(
     "--roles",
@@ -88,6 +93,8 @@ def runs_export(
     store = RunStore()
     ids = list(dict.fromkeys(map(store.find, names))) if names else store.ids()
     tally: Counter[str] = Counter()
+    if lost := len((selection.scores or {}).keys() - store.ids()):
+        tally["scores of runs that are not here"] = lost
     with _opened(out) as file:
         for run_id in ids:
             try:
@@ -111,13 +118,24 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     if path.exists() and not path.is_file():
-        with path.open("wb") as file:
+        with _writable(path, path) as file:
             yield file
         return
     unfinished = path.with_name(f"{path.name}.partial")
     try:
-        with unfinished.open("wb") as file:
+        with _writable(unfinished, path) as file:
             yield file
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _writable(path: Path, out: Path) -> BinaryIO:
+    """`path` opened to be written; errors name `out`, which is what the user gave."""
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written: {error.strerror}",
+            hint="name a file in a folder that is there, and is yours to write to",
+        ) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.cli.options import (
     beside_options,
     draft_option,
@@ -49,7 +50,7 @@ def models_list(as_json: bool) -> None:
 
 
 @models.command("info")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @json_option("Print one JSON object.")
 def models_info(model: str, as_json: bool) -> None:
     """Show what the file of MODEL says of it, without loading it."""
@@ -57,7 +58,8 @@ def models_info(model: str, as_json: bool) -> None:
     from rlm_local.llama import inspect
     from rlm_local.llama.model import thinks
 
-    file = inspect(catalog.present(model).path)
+    listed = catalog.present(model)
+    file = inspect(listed.path)
     if as_json:
         print_json(file)
         return
@@ -73,13 +75,13 @@ def models_info(model: str, as_json: bool) -> None:
             "chat template": "its own" if file.template else "none; a plain one is used",
             "thinks": "yes" if thinks(file) else "no",
             "profile": file.profile,
-            "licence": file.license or "not stated",
+            "licence": file.license or listed.licence or "not stated",
         }
     )
 
 
 @models.command("plan")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @beside_options
 @draft_option
 @memory_option
@@ -191,7 +193,7 @@ def _plan_rows(made: MemoryPlan) -> dict[str, object]:
 
 
 @models.command("verify")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @memory_option
 @json_option("Print one JSON object.")
 def models_verify(model: str, model_memory_bytes: int | None, as_json: bool) -> None:

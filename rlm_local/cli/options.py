@@ -9,9 +9,11 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.errors import ConfigError
+from rlm_local.limits import Limits
 from rlm_local.records import KvChoice, LayerChoice
-from rlm_local.units import parse_bytes, parse_seconds
+from rlm_local.units import format_bytes, format_seconds, parse_bytes, parse_seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,9 +73,31 @@ LIMITS: dict[str, tuple[str, Any, str]] = {
 
 def limit_options(command: Command) -> Command:
     """One option for each limit; those given arrive as arguments of their field's name."""
-    for option, (field, kind, text) in reversed(LIMITS.items()):
-        command = click.option(option, field, type=kind, help=text)(command)
+    for option in reversed(LIMITS):
+        command = _limit_option(option, shown=True)(command)
     return command
+
+
+def changed_limit_options(command: Command) -> Command:
+    """As `limit_options`, for a run that has limits already: those are the defaults."""
+    for option in reversed(LIMITS):
+        command = _limit_option(option, shown=False)(command)
+    return command
+
+
+def _limit_option(option: str, *, shown: bool) -> Callable[[Command], Command]:
+    """`shown`: its default is in the help. It arrives only if it is given, in any case."""
+    field, kind, text = LIMITS[option]
+    default = getattr(Limits(), field)
+    if kind is SIZE:
+        written = format_bytes(default)
+    elif kind is TIME:
+        written = format_seconds(default)
+    else:
+        written = f"{default:,}"
+    return click.option(
+        option, field, type=kind, help=f"{text} [default: {written}]" if shown else text
+    )
 
 
 def model_options(command: Command) -> Command:
@@ -81,6 +105,7 @@ def model_options(command: Command) -> Command:
     return click.option(
         "--model",
         "-m",
+        shell_complete=completion.models,
         help="A name of `models list`, a GGUF file, or a server: http://host:8000/v1.",
     )(beside_options(command))
 
@@ -92,16 +117,20 @@ def beside_options(command: Command) -> Command:
             "--sub-lora",
             multiple=True,
             metavar="FILE[:SCALE]",
+            shell_complete=completion.files,
             help="A LoRA adapter for the sub-model; may be repeated.",
         ),
         click.option(
             "--lora",
             multiple=True,
             metavar="FILE[:SCALE]",
+            shell_complete=completion.files,
             help="A LoRA adapter for the model, and how strongly it acts; may be repeated.",
         ),
         click.option(
-            "--sub-model", help="Another model for the sub-calls; --memory holds for both together."
+            "--sub-model",
+            shell_complete=completion.models,
+            help="Another model for the sub-calls; --memory holds for both together.",
         ),
     ):
         command = decorate(command)
@@ -111,6 +140,7 @@ def beside_options(command: Command) -> Command:
 def draft_option(command: Command) -> Command:
     return click.option(
         "--draft-model",
+        shell_complete=completion.models,
         help="A small model with the same tokens, which guesses those of the model.",
     )(command)
 
@@ -131,8 +161,7 @@ def speculation_options(command: Command) -> Command:
 
 def memory_option(command: Command) -> Command:
     """`--memory` alone."""
-    field, kind, text = LIMITS["--memory"]
-    return click.option("--memory", field, type=kind, help=text)(command)
+    return _limit_option("--memory", shown=True)(command)
 
 
 def window_option(command: Command) -> Command:
@@ -151,7 +180,11 @@ class _Layers(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> LayerChoice:
-        return "auto" if value == "auto" else int(click.IntRange(0).convert(value, param, ctx))
+        if value == "auto":
+            return "auto"
+        if not re.fullmatch(r"\d{1,9}", str(value), re.ASCII):
+            self.fail(f"{value!r} is neither auto nor a number of layers", param, ctx)
+        return int(value)
 
 
 def memory_options(command: Command) -> Command:

@@ -48,6 +48,12 @@ def _write(data: bytes) -> None:
 def complain(message: str, hint: str = "") -> None:
     """An error on stderr. Where nobody reads that, the exit code says enough."""
     with contextlib.suppress(OSError):
-        click.echo(f"error: {visible(message)}", err=True)
+        click.echo(f"error: {visible(named_by_option(message))}", err=True)
+    advise(hint)
+
+
+def advise(hint: str) -> None:
+    """What to try, on stderr; nothing if there is no `hint`."""
+    with contextlib.suppress(OSError):
         if hint:
             click.echo(f"hint: {visible(named_by_option(hint))}", err=True)

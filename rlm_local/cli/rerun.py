@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from rlm_local.cli import wall
-from rlm_local.cli.ask import chosen_view, exit_code, show_answer, start_runtime
-from rlm_local.cli.options import json_option, limit_options, model_options, output_options
+from rlm_local.cli import completion, wall
+from rlm_local.cli.ask import chosen_view, exit_code, say_why, show_answer, start_runtime
+from rlm_local.cli.options import (
+    changed_limit_options,
+    json_option,
+    model_options,
+    output_options,
+)
 from rlm_local.cli.printing import complain, print_json, print_text
-from rlm_local.records import Answer, ModelInfo, Resumed, RunEnded
-from rlm_local.units import format_bytes
+from rlm_local.records import Answer, Event, ModelInfo, RunEnded
+from rlm_local.units import counted, format_bytes
 
 if TYPE_CHECKING:
     from rlm_local.config import Config
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from rlm_local.runtime import Runtime
     from rlm_local.views import View
 
-_run_id = click.argument("run_id", metavar="ID")
+_run_id = click.argument("run_id", metavar="ID", shell_complete=completion.run_ids)
 
 
 @click.command("resume")
@@ -43,18 +47,17 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
     run_id = store.find(run_id)
     view = chosen_view(as_json=as_json, events=events, quiet=quiet)
     setup = store.setup(run_id)
-    record = store.read(run_id)
+
+    def show_past(past: Sequence[Event]) -> None:
+        for event in past:
+            if not (events or isinstance(event, RunEnded)):
+                view.event(event)
 
     def go_on(runtime: Runtime, view: View) -> Answer:
-        if not events:
-            for event in record.events:
-                if not isinstance(event, RunEnded):
-                    view.event(event)
-            view.event(Resumed(time=time.time(), used_seconds=record.used_seconds))
-        return resume(runtime, run_id, on_event=view.event)
+        return resume(runtime, run_id, on_past=show_past, on_event=view.event)
 
-    config = _config_of(setup, limits_of(record))
-    return _carry_out(go_on, setup, config, view, as_json=as_json, silent=events)
+    config = _config_of(setup, limits_of(store.read(run_id)))
+    return _carry_out(go_on, setup, config, view, as_json=as_json, events=events, quiet=quiet)
 
 
 @click.command("fork")
@@ -62,7 +65,7 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
 @click.option("--turn", type=click.INT, required=True, help="The last turn to take over; 0: none.")
 @click.option("--question", help="Another question.")
 @model_options
-@limit_options
+@changed_limit_options
 @click.option("--seed", type=click.INT, help="Another seed.")
 @output_options
 def runs_fork(
@@ -118,7 +121,7 @@ def runs_fork(
         config = msgspec.structs.replace(
             config, sub_model=sub_model or setup.sub_model, sub_lora=sub_lora
         )
-    return _carry_out(go_on, setup, config, view, as_json=as_json, silent=events)
+    return _carry_out(go_on, setup, config, view, as_json=as_json, events=events, quiet=quiet)
 
 
 def _config_of(setup: RunSetup, limits: Limits) -> Config:
@@ -148,12 +151,14 @@ def _carry_out(
     view: View,
     *,
     as_json: bool,
-    silent: bool,
+    events: bool,
+    quiet: bool,
 ) -> int:
     """Run to the end with the parts that the recorded run had, and print the answer."""
     with view, start_runtime(map(Path, setup.sources), config, view) as runtime:
         answer = go_on(runtime, view)
-        show_answer(answer, view, as_json=as_json, silent=silent)
+        show_answer(answer, view, as_json=as_json, silent=events)
+    say_why(answer, quiet=quiet, silent=as_json or events)
     return exit_code(answer.stop)
 
 
@@ -210,4 +215,5 @@ def runs_gc(everything: bool, as_json: bool) -> None:
         return
     for run_id, size in freed.items():
         print_text(f"{run_id}  {format_bytes(size)}")
-    click.echo(f"freed {format_bytes(sum(freed.values()))} of {len(freed)} runs", err=True)
+    total = format_bytes(sum(freed.values()))
+    click.echo(f"freed {total} of {counted(len(freed), 'run')}", err=True)

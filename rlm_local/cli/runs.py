@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.cli.options import json_option
-from rlm_local.cli.printing import print_json, print_text
+from rlm_local.cli.printing import advise, print_json, print_text
 from rlm_local.outline import NodeOutline, outline
 from rlm_local.records import RunEnded
 from rlm_local.units import format_seconds
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def runs() -> None:
-    """Look at what was asked before: every run is on record."""
+    """Look at what was asked before: every run is on record.
+
+    ID is a run's id, the beginning of just one, or `last`.
+    """
 
 
 @runs.command("list")
@@ -30,10 +34,13 @@ def runs_list(last: int, as_json: bool) -> None:
     from rlm_local.runs import RunStore
 
     store = RunStore()
-    summaries = [store.summary(run_id) for run_id in store.ids()[-last:]]
+    ids = store.ids()
+    summaries = [store.summary(run_id) for run_id in ids[-last:]]
     if as_json:
         print_json(summaries)
         return
+    if len(ids) > last:
+        click.echo(f"the last {last:,} of {len(ids):,} runs (--last N)", err=True)
     for summary in summaries:
         started, ended = summary.started, summary.ended
         print_text(
@@ -44,12 +51,12 @@ def runs_list(last: int, as_json: bool) -> None:
 
 
 @runs.command("show")
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=completion.run_ids)
 @click.option("--tree", is_flag=True, help="Show its nodes: one line for the root and each child.")
 @json_option("Print one JSON object with all events, or with --tree an array of the nodes.")
 def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
-    """Show the steps and the answer of run ID: an id, its beginning, or `last`."""
-    from rlm_local.runs import RunStore
+    """Show the steps and the answer of run ID."""
+    from rlm_local.runs import RunState, RunStore
 
     store = RunStore()
     record = store.read(store.find(run_id))
@@ -67,8 +74,13 @@ def runs_show(run_id: str, tree: bool, as_json: bool) -> None:
     match record.events:
         case [*_, RunEnded(answer=answer)]:
             print_text(answer.text)
+        case _ if record.state is RunState.RUNNING:
+            click.echo("the run is not over: it is at work", err=True)
+        case []:
+            click.echo("the run has nothing on record: it was killed at once", err=True)
         case _:
-            click.echo(f"the run has no end: {record.state}", err=True)
+            click.echo("the run has no end: it was killed", err=True)
+            advise(f"`rlm-local runs resume {record.run_id}` goes on with it")
 
 
 def _replay() -> View:

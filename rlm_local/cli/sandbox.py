@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlm_local.cli import completion
 from rlm_local.cli.options import json_option
 from rlm_local.cli.printing import as_object, print_json, print_text
 from rlm_local.units import format_bytes
@@ -87,14 +88,14 @@ def sandbox_list(as_json: bool) -> None:
 
 
 @sandbox.command("remove")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.packages
+)
 def sandbox_remove(names: tuple[str, ...]) -> None:
-    """Remove the package of each NAME."""
+    """Remove the package of each NAME, or none if one of them is not there."""
     from rlm_local.packages.store import PackageStore
 
-    store = PackageStore()
-    for name in names:
-        store.remove(name)
+    PackageStore().remove(*names)
 
 
 def _line(package: Package) -> str:

@@ -50,7 +50,8 @@ class LlamaModel(Closing):
     """A model file, loaded in a worker process.
 
     Raises ModelFileError, ModelMemoryError, ConfigError before anything is loaded,
-    WorkerDied and ModelError if loading fails. `adapters` change the model for all
+    WorkerDied and ModelError if loading fails. `name` is what it is called, by default what
+    its file says, which other files may say too. `adapters` change the model for all
     that it is asked. `progress` is given the loaded
     fraction. When the worker dies, `notice` is told how, and a new one takes over
     the calls that were under way: once. At its second death they end with WorkerDied.
@@ -67,6 +68,7 @@ class LlamaModel(Closing):
         path: Path,
         *,
         memory_bytes: int,
+        name: str = "",
         adapters: Sequence[Adapter] = (),
         context_tokens: int | None = None,
         kv_type: KvChoice = "auto",
@@ -102,7 +104,7 @@ class LlamaModel(Closing):
         self._restarts_left = 1
         self._identity = identity(path, adapters)
         self._info = ModelInfo(
-            name="+".join([self._file.name, *map(_label, adapters)]),
+            name="+".join([name or self._file.name, *map(_label, adapters)]),
             path=self._file.path,
             context_tokens=self._plan.context_tokens,
             profile=self._file.profile,

@@ -83,14 +83,18 @@ class PackageStore:
             file_bytes=len(data),
         )
 
-    def remove(self, name: str) -> None:
-        """Remove the package `name`, however it is spelled. Raises PackageError."""
-        wanted = re.sub("[-_.]+", "-", name).lower()
-        if not self._forget(wanted):
-            known = ", ".join(package.name for package in self.installed()) or "none"
-            raise PackageError(
-                f"there is no package {name} in the sandbox", hint=f"the packages are: {known}"
-            )
+    def remove(self, *names: str) -> None:
+        """Remove the packages `names`, however they are spelled, or none. Raises PackageError."""
+        wanted = {re.sub("[-_.]+", "-", name).lower(): name for name in names}
+        present = [package.name for package in self.installed()]
+        for key, name in wanted.items():
+            if key not in present:
+                raise PackageError(
+                    f"there is no package {name} in the sandbox",
+                    hint=f"the packages are: {', '.join(present) or 'none'}",
+                )
+        for key in wanted:
+            self._forget(key)
 
     def packages(self) -> Packages:
         """All of them, for a sandbox."""
@@ -122,12 +126,11 @@ class PackageStore:
                     hint=f"`rlm-local sandbox remove {package.name}` makes room for it",
                 )
 
-    def _forget(self, name: str, *, kept: Path | None = None) -> bool:
-        """Remove the files of package `name` but `kept`; whether there was one."""
-        found = [path for path, _ in self._files() if _parts(path)["name"] == name and path != kept]
-        for path in found:
-            path.unlink(missing_ok=True)
-        return bool(found)
+    def _forget(self, name: str, *, kept: Path | None = None) -> None:
+        """Remove the files of package `name` but `kept`."""
+        for path, _ in self._files():
+            if _parts(path)["name"] == name and path != kept:
+                path.unlink(missing_ok=True)
 
     def _files(self) -> list[tuple[Path, os.stat_result]]:
         """The store's files, the oldest first."""

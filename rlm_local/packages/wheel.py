@@ -68,6 +68,9 @@ _NATIVE_BEGINNINGS = (
     b"\xce\xfa\xed\xfe",
     b"\xca\xfe\xba\xbe",
 )
+_OTHER_HINT = (
+    f"look for another version: pip download --no-deps --python-version {PYTHON_VERSION} PACKAGE"
+)
 _UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _HASHES = ("sha256", "sha384", "sha512")
 #: What zipfile raises on the way through a damaged archive; ValueError: of names and places.
@@ -103,7 +106,10 @@ def read_wheel(path: Path) -> Wheel:
             members = _checked_members(label, archive)
             content = {info.filename: archive.read(info) for info in members}
     except OSError as error:
-        raise PackageError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise PackageError(
+            f"{path} cannot be read: {error.strerror or error}",
+            hint="name a wheel on this machine; `pip download --no-deps PACKAGE` fetches one",
+        ) from error
     except _DAMAGE as error:
         raise PackageError(f"{label} is damaged: {error}", hint="fetch it again") from error
     info = _info_folder(label, content, name, version)
@@ -135,7 +141,8 @@ def _name_and_version(label: str) -> tuple[str, str]:
     if tags.isdisjoint(_suitable_tags()):
         raise PackageError(
             f"{name} {version} is for {', '.join(sorted(tag.interpreter for tag in tags))}, "
-            f"and the sandbox is CPython {PYTHON_VERSION}"
+            f"and the sandbox is CPython {PYTHON_VERSION}",
+            hint=_OTHER_HINT,
         )
     return name, str(version)
 
@@ -276,7 +283,8 @@ def _check_metadata(label: str, metadata: Mapping[str, list[str]], name: str, ve
             continue
         if not suits:
             raise PackageError(
-                f"{name} {version} wants Python {wanted}, and the sandbox has {PYTHON_VERSION}"
+                f"{name} {version} wants Python {wanted}, and the sandbox has {PYTHON_VERSION}",
+                hint=_OTHER_HINT,
             )
 
 

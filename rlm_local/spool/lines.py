@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from rlm_local.errors import PromptError
-from rlm_local.spool.utf8 import BAD_BYTES_HINT, BadBytes
+from rlm_local.spool.utf8 import BAD_BYTES_HINT, BadBytes, refuse_foreign
 
 #: The longest line, in bytes: it is held in memory.
 LINE_BYTES = 256 << 20
 
+_HINT = (
+    "each line is a JSON string, or an object with 'text' or 'content'; "
+    "give the file as standard input (- < FILE) to ask about it as it is"
+)
 _TEXT_KEYS = ("text", "content")
 _NAME_KEYS = ("id", "name", "title")
 
@@ -46,6 +50,7 @@ def read_lines(file: BinaryIO, name: str, bad_bytes: BadBytes) -> Iterator[Line]
             )
         size = len(raw)
         if number == 1:
+            refuse_foreign(raw, name)
             raw = raw.removeprefix(codecs.BOM_UTF8)
         try:
             line = raw.decode("utf-8", "strict" if bad_bytes == "error" else "replace")
@@ -65,17 +70,14 @@ def _document(line: str, where: str) -> tuple[str, str]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise PromptError(f"{where} is not JSON: {error}") from error
+        raise PromptError(f"{where} is not JSON: {error}", hint=_HINT) from error
     if isinstance(value, str):
         return "", value
     if not isinstance(value, dict):
-        raise PromptError(f"{where} is neither a JSON string nor an object")
+        raise PromptError(f"{where} is neither a JSON string nor an object", hint=_HINT)
     text = _first(value, _TEXT_KEYS)
     if not isinstance(text, str):
-        raise PromptError(
-            f"{where} is an object without a text",
-            hint=f"put the document into the field {' or '.join(map(repr, _TEXT_KEYS))}",
-        )
+        raise PromptError(f"{where} is an object without a text", hint=_HINT)
     title = _first(value, _NAME_KEYS)
     return (str(title) if isinstance(title, (str, int, float)) else ""), text
 

@@ -105,9 +105,15 @@ def source_errors(name: str) -> Iterator[None]:
     except OSError as error:
         where = name if error.filename is None else path_text(error.filename)
         if isinstance(error, FileNotFoundError):
-            raise PromptError(f"{where} does not exist") from error
+            hint = "check the path; a question of several words stands in quotes"
+            if where.startswith(("http:/", "https:/")):
+                hint = "nothing is fetched; pipe a page in: curl URL | rlm-local ask QUESTION -"
+            raise PromptError(f"{where} does not exist", hint=hint) from error
         if isinstance(error, PermissionError):
-            raise PromptError(f"{where} may not be read: permission denied") from error
+            raise PromptError(
+                f"{where} may not be read: permission denied",
+                hint="make it readable for you, or give a copy of it",
+            ) from error
         raise PromptError(f"{where} cannot be read: {error.strerror or error}") from error
 
 
@@ -123,7 +129,7 @@ def expand(paths: Sequence[Path]) -> Listing:
     if not paths:
         raise PromptError("no prompt was given", hint='name files, a folder, or "-" for stdin')
     if sum(str(path) == STDIN for path in paths) > 1:
-        raise PromptError('standard input ("-") was given twice')
+        raise PromptError('standard input ("-") was given twice', hint="give it once")
     base = _base([path for path in paths if str(path) != STDIN])
     sources: list[Source] = []
     skipped: list[str] = []
@@ -166,7 +172,10 @@ def _expand_folder(folder: Path, base: str, sources: list[Source], skipped: list
             left_out.append(name)
     if not found:
         extra = f" (skipped: {', '.join(left_out[:3])})" if left_out else ""
-        raise PromptError(f"the folder {folder} has no files to read{extra}")
+        raise PromptError(
+            f"the folder {folder} has no files to read{extra}",
+            hint="name files or another folder; hidden files and links to folders are left out",
+        )
     sources += sorted(found, key=lambda source: source.name)
     skipped += left_out
 

@@ -13,12 +13,15 @@ from rlm_local.errors import PromptError
 BadBytes = Literal["error", "replace"]
 
 #: What to try where a text is not UTF-8.
-BAD_BYTES_HINT = "replace bad bytes (--replace-bad-bytes), or convert the file with iconv"
+BAD_BYTES_HINT = (
+    "replace bad bytes (--replace-bad-bytes, or replace_bad_bytes=True of Runtime.open), or "
+    "convert the file, if it is Latin-1 by "
+    "iconv -f LATIN1 -t UTF-8 FILE > NEW"
+)
 
 #: How much of a text is searched for NUL bytes, the mark of a binary file.
 HEAD_BYTES = 65_536
 
-_LONGEST_BOM = 4
 # UTF-32 first: its little-endian mark begins with the one of UTF-16.
 _FOREIGN = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -26,6 +29,19 @@ _FOREIGN = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+#: How files begin that hold text, and are none; what they are, and what to try.
+_PACKED = (
+    (b"%PDF-", "a PDF file", "extract its text first: pdftotext FILE NEW.txt"),
+    (
+        b"PK\x03\x04",
+        "a ZIP archive, as .docx, .xlsx and .epub are",
+        "unpack it, or extract its text first: pandoc -t plain FILE -o NEW.txt",
+    ),
+    (b"\x1f\x8b", "compressed by gzip", "unpack it first: gunzip FILE"),
+    (b"\xfd7zXZ\0", "compressed by xz", "unpack it first: unxz FILE"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it first: unzstd FILE"),
+)
+_LONGEST_MARK = max(len(mark) for mark, *_ in (*_FOREIGN, *_PACKED))
 
 
 class Storage(IntEnum):
@@ -65,6 +81,34 @@ def storage_of_utf8(data: bytes) -> Storage:
     return Storage.UCS2 if highest < 0xF0 else Storage.UCS4
 
 
+def refuse_foreign(data: bytes, name: str) -> None:
+    """Raise NotTextError if a text called `name`, which begins with `data`, is marked as none."""
+    for mark, encoding in _FOREIGN:
+        if data.startswith(mark):
+            raise _foreign(name, encoding)
+    for mark, what, hint in _PACKED:
+        if data.startswith(mark):
+            raise NotTextError(f"{name} is {what}, and only text is read", hint=hint)
+
+
+def _foreign(name: str, encoding: str) -> NotTextError:
+    return NotTextError(
+        f"{name} is {encoding}, and only UTF-8 is read",
+        hint=f"convert it first: iconv -f {encoding} -t UTF-8 FILE > NEW",
+    )
+
+
+def _unmarked_utf16(head: bytes) -> str:
+    """Which UTF-16 a text seems to be that begins with `head`: half of its bytes are mostly NUL."""
+    for encoding, high, low in (
+        ("UTF-16LE", head[1::2], head[0::2]),
+        ("UTF-16BE", head[0::2], head[1::2]),
+    ):
+        if 4 * high.count(0) >= 3 * len(high) and 0 not in low:
+            return encoding
+    return ""
+
+
 class Utf8Reader:
     """Decodes one text. Blocks may be cut anywhere, also within a character.
 
@@ -97,7 +141,7 @@ class Utf8Reader:
         """
         data = self._pending + block if self._pending else block
         if not self._started:
-            if len(data) < _LONGEST_BOM and not final:
+            if len(data) < _LONGEST_MARK and not final:
                 self._pending = data
                 return ""
             data = self._start(data)
@@ -112,12 +156,7 @@ class Utf8Reader:
 
     def _start(self, data: bytes) -> bytes:
         self._started = True
-        for mark, encoding in _FOREIGN:
-            if data.startswith(mark):
-                raise NotTextError(
-                    f"{self._name} is {encoding}, and only UTF-8 is read",
-                    hint=f"convert it first: iconv -f {encoding} -t UTF-8 FILE > NEW",
-                )
+        refuse_foreign(data, self._name)
         if data.startswith(codecs.BOM_UTF8):
             self.has_bom = True
             self._offset = len(codecs.BOM_UTF8)
@@ -126,6 +165,8 @@ class Utf8Reader:
     def _refuse_nul(self, data: bytes) -> None:
         place = data.find(b"\0", 0, HEAD_BYTES - self._offset)
         if place >= 0:
+            if self._offset == 0 and (encoding := _unmarked_utf16(data[:HEAD_BYTES])):
+                raise _foreign(self._name, encoding)
             raise NotTextError(
                 f"{self._name} is a binary file: it has a NUL byte at offset "
                 f"{self._offset + place:,}",

@@ -261,7 +261,8 @@ class SpoolWriter:
                 raise PromptError(
                     f"{label} has a lone surrogate, U+{ord(text[error.start]):04X}: it is no "
                     "character, and UTF-8 cannot hold it",
-                    hint="replace it with U+FFFD (--replace-bad-bytes, or bad_bytes='replace')",
+                    hint="replace it with U+FFFD: --replace-bad-bytes, or replace_bad_bytes=True "
+                    "of Runtime.open",
                 ) from error
             text = _SURROGATES.sub("\ufffd", text)
             return text, text.encode()
@@ -308,7 +309,12 @@ class _Pack:
 def _empty(label: str, skipped: int) -> PromptError:
     where = f": there is no text in {label}" if label else ""
     what = "1 file that is no text was" if skipped == 1 else f"{skipped:,} that are no text were"
-    return PromptError(f"the prompt is empty{where}" + (f" ({what} skipped)" if skipped else ""))
+    return PromptError(
+        f"the prompt is empty{where}" + (f" ({what} skipped)" if skipped else ""),
+        hint="give one of them by itself: then it is said what it is"
+        if skipped
+        else "name files that have text, or pipe one in",
+    )
 
 
 def _slices(text: str) -> Iterator[str]:

@@ -77,7 +77,7 @@ def _of_models(
         if not models or dialogue["model"] in models:
             yield dialogue
         else:
-            tally["dialogues left out: of another model"] += 1
+            tally[f"dialogues left out: of another model, {dialogue['model']}"] += 1
 
 
 def _samples_of(dialogue: RunDialogue, *, thoughts: bool) -> Iterator[Sample]:
@@ -123,7 +123,9 @@ def read_scores(path: Path) -> dict[str, float]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", hint="name a file of JSON lines"
+        ) from error
     scores = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

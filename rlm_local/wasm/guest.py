@@ -28,6 +28,8 @@ from rlm_local.wasm.thread import WASM_STACK_BYTES
 
 NAME = "guest.wasm"
 VARIABLE = "RLM_LOCAL_GUEST"
+#: What to do where the guest is missing, damaged or another version's.
+BUILD_HINT = "install rlm-local again, which builds it: `make clean demo` in a checkout"
 _KEPT = 4
 
 
@@ -47,7 +49,7 @@ def find() -> Path:
         if not Path(named).is_file():
             raise GuestMissing(
                 f"{VARIABLE} names {named}, and there is no such file",
-                hint=f"unset {VARIABLE}, or build the guest",
+                hint=f"unset {VARIABLE}: then the installed one is taken",
             )
         return Path(named)
     # Through the resources, since an editable install keeps it apart from the sources.
@@ -59,7 +61,7 @@ def find() -> Path:
         return built
     raise GuestMissing(
         "the WebAssembly Python is not built",
-        hint="run `make` in the source tree, or install the wheel",
+        hint=BUILD_HINT,
     )
 
 
@@ -88,7 +90,7 @@ def load(path: Path, *, notice: Callable[[str], None] = lambda _: None) -> Guest
         except wasmtime.WasmtimeError as error:
             raise SandboxError(
                 f"{path} is not a usable guest: {str(error).splitlines()[0]}",
-                hint="build the guest again",
+                hint=BUILD_HINT,
             ) from error
         write_private(kept, module.serialize())
         forget_old(kept.parent, "*.cwasm")

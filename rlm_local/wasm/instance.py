@@ -16,7 +16,7 @@ import wasmtime
 from rlm_local.errors import SandboxError
 from rlm_local.wasm import capi, preview1
 from rlm_local.wasm.cell import Cell, Verdict
-from rlm_local.wasm.guest import Guest
+from rlm_local.wasm.guest import BUILD_HINT, Guest
 from rlm_local.wasm.memory import GuestMemory
 from rlm_local.wasm.watch import Watch
 
@@ -128,7 +128,7 @@ class Host:
         if function is None or not isinstance(kind, wasmtime.FuncType):
             raise SandboxError(
                 f"the guest wants {wanted.module}.{wanted.name}, which this version does not have",
-                hint="build the guest of this version",
+                hint=BUILD_HINT,
             )
         defined = capi.HostFunction(
             function,

@@ -7,6 +7,7 @@ import struct
 from typing import NamedTuple
 
 from rlm_local.errors import SandboxError
+from rlm_local.wasm.guest import BUILD_HINT
 from rlm_local.wasm.memory import GuestMemory
 
 VERSION = 1
@@ -46,7 +47,7 @@ class Mailbox(NamedTuple):
         if box.version != VERSION:
             raise SandboxError(
                 f"the guest's mailbox has version {box.version}, and this host reads {VERSION}",
-                hint="build the guest of this version",
+                hint=BUILD_HINT,
             )
         return box
 

@@ -98,6 +98,27 @@ def test_on_a_terminal_no_thread_is_left_out(tmp_path: Path) -> None:
     assert b"leaves out" not in shown
 
 
+def test_a_program_that_puts_the_wall_up_has_no_thread_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/security.md has it, in an environment that says nothing of numpy's threads."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    (tmp_path / "book.txt").write_text("x")
+    code = (
+        "from pathlib import Path\nimport rlm_local.wall\n"
+        "print(rlm_local.wall.put_up([Path('book.txt')], models=['rlm-nano']))\n"
+        "import numpy, os\nprint(len(os.listdir('/proc/self/task')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    said, threads = done.stdout.splitlines()
+    assert said.startswith("Landlock")
+    assert said.endswith("and seccomp")
+    assert threads == "1"
+
+
 def test_a_folder_with_links_to_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("y" * 500)
     folder = tmp_path / "folder"

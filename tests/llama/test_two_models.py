@@ -78,7 +78,7 @@ def ask(files: Files, *options: object, model: object = "", code: int = 0) -> di
 
 def test_rlm_nano_with_a_sub_model(files: Files) -> None:
     answer = ask(files, "--sub-model", files.reader, model="rlm-nano")
-    assert (answer["model"], answer["sub_model"]) == ("rlm-nano", "random-tiny")
+    assert (answer["model"], answer["sub_model"]) == ("rlm-nano", "reader")
     assert answer["answer"] == "8402915"
 
 
@@ -93,7 +93,7 @@ def test_each_call_is_answered_by_the_sub_model(files: Files) -> None:
     assert len(set(said)) == 4
     assert [each["model"] for each in (alone, two, styled, half)] == ["model"] * 4
     assert [each["sub_model"] for each in (two, styled, half)] == [
-        *("random-tiny", "random-tiny+style", "random-tiny+style:0.5")
+        *("reader", "reader+style", "reader+style:0.5")
     ]
     usage = two["usage"]
     assert isinstance(usage, dict)
@@ -119,9 +119,9 @@ def test_settings_from_a_file(files: Files, tmp_path: Path) -> None:
         f'sub_model = "{files.reader}"\nsub_lora = ["{files.style}:0.5"]\nlora = []\n'
     )
     answer = ask(files, "--config", tmp_path / "settings.toml")
-    assert answer["sub_model"] == "random-tiny+style:0.5"
+    assert answer["sub_model"] == "reader+style:0.5"
     answer = ask(files, "--config", tmp_path / "settings.toml", "--sub-lora", files.style)
-    assert answer["sub_model"] == "random-tiny+style"
+    assert answer["sub_model"] == "reader+style"
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_going_through_a_run_again(files: Files) -> None:
     other = json.loads(
         command("runs", "fork", "--json", run_id, "--turn", 0, "--sub-lora", files.style)
     )
-    assert other["sub_model"] == "random-tiny+style"
+    assert other["sub_model"] == "reader+style"
     assert "for sub-calls" in command("runs", "show", run_id)
 
 

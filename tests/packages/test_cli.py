@@ -82,6 +82,15 @@ def test_what_is_not_there_cannot_be_removed(run: Run) -> None:
     assert "the packages are: none" in err
 
 
+def test_nothing_is_removed_if_one_is_not_there(run: Run, tmp_path: Path) -> None:
+    run("add", wheel(tmp_path))
+    code, _, err = run("remove", "tiny", "nope")
+    assert code == 2
+    assert "there is no package nope" in err
+    assert "the packages are: tiny" in err
+    assert run("list")[1].startswith("tiny ")
+
+
 def test_a_store_that_was_tampered_with_is_an_error(run: Run, tmp_path: Path) -> None:
     run("add", wheel(tmp_path))
     [kept] = (tmp_path / "data" / "packages").iterdir()

@@ -20,7 +20,7 @@ from tests.packages.build import content, wheel
 def refusal(path: Path) -> str:
     with pytest.raises(PackageError) as caught:
         read_wheel(path)
-    return str(caught.value)
+    return "; ".join(filter(None, (str(caught.value), caught.value.hint)))
 
 
 def test_a_wheel_is_read(tmp_path: Path) -> None:
@@ -195,7 +195,9 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert "damaged" in refusal(path)
     path.unlink()
     path.mkdir()
-    assert "cannot be read" in refusal(path)
+    said = refusal(path)
+    assert "cannot be read" in said
+    assert "`pip download --no-deps PACKAGE` fetches one" in said
 
 
 def test_a_renamed_wheel_is_refused(tmp_path: Path) -> None:
@@ -212,7 +214,9 @@ def test_versions_may_be_spelled_in_two_ways(tmp_path: Path) -> None:
 
 def test_a_wheel_for_a_newer_python_is_refused(tmp_path: Path) -> None:
     path = wheel(tmp_path, metadata="Requires-Python: >=3.14\n")
-    assert "wants Python >=3.14" in refusal(path)
+    said = refusal(path)
+    assert "wants Python >=3.14" in said
+    assert "pip download --no-deps --python-version 3.13" in said
 
 
 @pytest.mark.parametrize("module", ["json", "_rlm_bootstrap", "__main__"])

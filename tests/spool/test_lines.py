@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 
@@ -59,8 +60,17 @@ def test_sizes_sum_up_to_the_file() -> None:
     ],
 )
 def test_a_bad_line_is_named(line: bytes, message: str) -> None:
-    with pytest.raises(PromptError, match=message):
+    with pytest.raises(PromptError, match=message) as caught:
         read(b'"fine"\n' + line + b"\n")
+    assert ("- < FILE" in caught.value.hint) is (b"\xff" not in line)
+
+
+def test_lines_in_another_encoding() -> None:
+    with pytest.raises(PromptError, match=r"docs\.jsonl is UTF-16, and only UTF-8") as caught:
+        read('"one"\n'.encode("utf-16"))
+    assert "iconv -f UTF-16 " in caught.value.hint
+    with pytest.raises(PromptError, match=r"docs\.jsonl is compressed by gzip"):
+        read(gzip.compress(b'"one"\n'), "replace")
 
 
 def test_bad_bytes_are_replaced_when_asked() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import lzma
 import re
+import zipfile
 
 import pytest
 from hypothesis import example, given, settings
@@ -98,6 +102,13 @@ def test_storage_is_told_by_the_highest_byte(text: str) -> None:
     assert len(text.encode(storage.codec)) == len(text) * storage.kind
 
 
+def zipped(name: str, data: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, data)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("size", [1, 2, 1 << 20])
 @pytest.mark.parametrize(
     ("codec", "name"),
@@ -112,6 +123,39 @@ def test_other_encodings_are_named(codec: str, name: str, size: int) -> None:
     with pytest.raises(NotTextError, match=f"is {name}, and only UTF-8") as caught:
         read("\ufeffhello".encode(codec), size)
     assert f"iconv -f {name}" in caught.value.hint
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_told_from_binary(codec: str, size: int) -> None:
+    name = codec.upper().replace("-LE", "LE").replace("-BE", "BE")
+    with pytest.raises(NotTextError, match=f"is {name}, and only UTF-8") as caught:
+        read("the café, mostly Latin €".encode(codec), size)
+    assert f"iconv -f {name} " in caught.value.hint
+    with pytest.raises(NotTextError, match="is a binary file"):
+        read(bytes(24), size)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("data", "what", "hint"),
+    [
+        (b"%PDF-1.4\n%\xe2\xe3", "a PDF file", "pdftotext"),
+        (zipped("word/document.xml", b"<w/>"), "a ZIP archive", "pandoc"),
+        (gzip.compress(b"text"), "compressed by gzip", "gunzip"),
+        (lzma.compress(b"text"), "compressed by xz", "unxz"),
+        (b"\x28\xb5\x2f\xfd\x20\x01\x09", "compressed by zstd", "unzstd"),
+    ],
+)
+def test_what_text_comes_packed_in_is_named(data: bytes, what: str, hint: str, size: int) -> None:
+    with pytest.raises(NotTextError, match=f"is {what}.*, and only text") as caught:
+        read(data, size)
+    assert hint in caught.value.hint
+
+
+def test_a_text_that_begins_like_a_packed_one() -> None:
+    for text in ("%PD", "%PDF", "PK", "BZh", "("):
+        assert read(text.encode(), 1)[0] == text
 
 
 @pytest.mark.parametrize("size", [5, 1 << 20])

@@ -160,9 +160,13 @@ def test_scores_decide_where_they_are_given(export: Export, tmp_path: Path) -> N
     assert [each["score"] for each in found] == [0.4, 0.4, 1.0, 1.0]
     assert counts["runs left out: without a score"] == 1
     assert counts["dropped: score 0"] == 1
+    assert "scores of runs that are not here" not in counts
+    with scores.open("a") as file:
+        file.write('{"run_id": "20260101-000000-000-0000", "score": 1}\n')
     found, counts = export("--scores", str(scores), "--min-score", "0.5")
     assert {each["run_id"] for each in found} == {ids[2]}
     assert counts["dropped: score below 0.5"] == 1
+    assert counts["scores of runs that are not here"] == 1
 
 
 def test_runs_are_chosen_by_name_and_by_model(export: Export) -> None:
@@ -171,7 +175,7 @@ def test_runs_are_chosen_by_name_and_by_model(export: Export) -> None:
     assert {each["run_id"] for each in export("last", second)[0]} == {second}
     found, counts = export("--model", "one")
     assert {each["run_id"] for each in found} == {first}
-    assert counts["dialogues left out: of another model"] == 1
+    assert counts["dialogues left out: of another model, two"] == 1
 
 
 def test_each_dialogue_is_of_the_model_that_spoke_in_it(export: Export) -> None:
@@ -263,6 +267,16 @@ def test_a_file_is_written_whole_or_not_at_all(
     record.write_bytes(content)
     assert export("--out", str(out))[0] == []
     assert len(out.read_text().splitlines()) == 2
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "none" / "samples.jsonl"
+    assert cli.run(["runs", "export", "--sft", "--out", str(out)]) == 2
+    first, hint = capfd.readouterr().err.splitlines()
+    assert first == f"error: {out} cannot be written: No such file or directory"
+    assert hint.startswith("hint: name a file in a folder that is there")
 
 
 def test_what_is_no_file_is_written_to_and_stays(export: Export, tmp_path: Path) -> None:

@@ -53,8 +53,9 @@ def test_the_guest_that_was_built_last_is_taken(cache: Path) -> None:
 def test_a_file_that_is_no_module_is_refused(cache: Path, tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "bad.wasm"
     path.write_bytes(data)
-    with pytest.raises(SandboxError, match="is not a usable guest"):
+    with pytest.raises(SandboxError, match="is not a usable guest") as caught:
         guest.load(path)
+    assert "make clean demo" in caught.value.hint
 
 
 def test_a_missing_file_is_refused(cache: Path, tmp_path: Path) -> None:
