@@ -9,6 +9,7 @@ it in its node, and so is a child that was.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from rlm_local.closing import Closing
@@ -36,6 +37,8 @@ from rlm_local.records import (
 )
 from rlm_local.sandbox import Repl
 
+#: How often a child that was cancelled looks whether it is so again.
+_LOOK_SECONDS = 0.01
 #: Nothing that can be compared comes after the end of a run that ended so.
 _BY_CHANCE = PASSING | {StopReason.WALL_CLOCK}
 
@@ -150,6 +153,9 @@ class ReplayJournal(Journal):
             return None  # it is run again like all else
         with self._lock:
             self._passed_over[budget.node] = 1
+        while self._complete and ended.stop is StopReason.CANCELLED:
+            budget.check()  # its parent is never told of it, but ends without it again
+            time.sleep(_LOOK_SECONDS)
         return self._told(budget, ended, call, index)
 
     def restore(self, repl: Repl, node: str) -> None:
