@@ -145,13 +145,22 @@ class Past:
                 self._turns.setdefault(event.node, []).append(event)
 
     def _reopen(self) -> None:
-        """The run was taken up again: ends that came from outside are none."""
+        """The run was taken up again: ends that came from outside are none, and what they cut
+        short is done anew. A node that had ended for good stays as it is, with all below it."""
+        over = [
+            event.node
+            for event in self.events.values()
+            if isinstance(event, NodeEnded) and event.stop not in PASSING
+        ]
         self.events = {
             key: event
             for key, event in self.events.items()
-            if not (isinstance(event, NodeEnded) and event.stop in PASSING)
-            if not isinstance(event, RunEnded)
+            if not _is_broken_off(event) or any(_is_within(event, node) for node in over)
         }
+        for calls in self._calls.values():
+            calls[:] = [event for event in calls if self.same(event) is event]
+        for turns in self._turns.values():
+            turns[:] = [event for event in turns if self.same(event) is event]
 
     # ----------------------------------------------------------- single steps
 
@@ -220,12 +229,7 @@ class Past:
 
     def events_of(self, node: str) -> list[Event]:
         """The events of a child and of all below it, in order."""
-        below = f"{node}."
-        return [
-            event
-            for event in self.events.values()
-            if (name := getattr(event, "node", ROOT)) == node or name.startswith(below)
-        ]
+        return [event for event in self.events.values() if _is_within(event, node)]
 
     # ------------------------------------------------------------------ costs
 
@@ -253,12 +257,32 @@ class Past:
         self.charge_calls(budget, last_call=1 << 62)
 
 
+def _is_within(event: Event, node: str) -> bool:
+    """Whether an event is of `node` or of one below it."""
+    name: str = getattr(event, "node", ROOT)
+    return name == node or name.startswith(f"{node}.")
+
+
+def _is_broken_off(event: Event) -> bool:
+    """Whether it tells of what an end from outside may have cut short."""
+    match event:
+        case RunEnded():
+            return True
+        case NodeEnded():
+            return event.stop in PASSING
+        case Replied():
+            return event.completion.is_cut
+        case SubCalled():
+            return any(completion.is_cut for completion in event.completions)
+    return False
+
+
 def until_turn(events: Iterable[Event], turn: int) -> Iterator[Event]:
     """The events of a run up to the end of the root's turn `turn`, without an end of the run."""
     for event in events:
         if isinstance(event, TurnStarted) and event.node == ROOT and event.turn > turn:
             return
-        if not isinstance(event, RunEnded | Resumed):
+        if not isinstance(event, RunEnded):
             yield event
 
 

@@ -185,7 +185,7 @@ def most_written(limits: Limits, model: ModelInfo) -> int:
 
 def check_cut(budget: Budget, completions: list[Completion]) -> None:
     """Raise the limit that cut a reply short: such a reply never reaches the guest's code."""
-    if any(completion.finish in ("deadline", "tokens") for completion in completions):
+    if any(completion.is_cut for completion in completions):
         budget.check()
         raise budget.cut_short()
 

@@ -1,0 +1,155 @@
+"""Runs with children go on, whatever their threads were at when the run was broken off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from rlm_local import rerun
+from rlm_local.errors import ModelError
+from rlm_local.limits import Limits
+from rlm_local.model import ScriptedModel, is_within
+from rlm_local.records import Answer, Completion, Event, Request, StopReason
+from rlm_local.runs import RunStore
+from rlm_local.runtime import Runtime
+from rlm_local.wasm import WasmSandbox
+from tests.fakes import cell
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[WasmSandbox]:
+    with WasmSandbox() as made:
+        yield made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+class Failing(ScriptedModel):
+    """Fails at what `fails` names, "turn NODE" or "call NODE PROMPT". What `hangs` names is
+    being computed before what `awaits` names comes back, and until it is cut short."""
+
+    def __init__(
+        self,
+        cells: Callable[[Request], str],
+        *,
+        fails: str = "",
+        hangs: Sequence[str] = (),
+        awaits: str = "",
+    ) -> None:
+        super().__init__(lambda request: cell(cells(request)), lambda request: "a reply")
+        self._fails, self._hangs, self._awaits = fails, hangs, awaits or fails
+        self._hanging = threading.Semaphore(0)
+        self._cancelled = threading.Condition()
+        self._gone: list[str] = []
+
+    def _complete(self, request: Request) -> Completion:
+        turn = f"turn {request.node}"
+        name = turn if request.dialogue else f"call {request.node} {request.messages[-1].content}"
+        if name == self._awaits:
+            for _ in self._hangs:
+                assert self._hanging.acquire(timeout=60)
+        if name == self._fails:
+            raise ModelError("the server is gone")
+        whole = super()._complete(request)
+        if name not in self._hangs:
+            return whole
+        self._hanging.release()
+        with self._cancelled:
+            assert self._cancelled.wait_for(lambda: self._is_cancelled(request.node), 60)
+        return msgspec.structs.replace(whole, text=whole.text[:3], finish="deadline")
+
+    def cancel(self, node: str = "") -> None:
+        super().cancel(node)
+        with self._cancelled:
+            self._gone.append(node)
+            self._cancelled.notify_all()
+
+    def _is_cancelled(self, node: str) -> bool:
+        return any(not gone or is_within(node, gone) for gone in self._gone)
+
+
+def ask(store: RunStore, sandbox: WasmSandbox, model: ScriptedModel, **limits: object) -> Answer:
+    with Runtime(
+        model=model,
+        sandbox=sandbox,
+        store=store,
+        limits=Limits(**{"depth": 3, **limits}),  # type: ignore[arg-type]
+    ) as runtime:
+        return runtime.ask("the question", "a text", mode="rlm")
+
+
+def resume(store: RunStore, run_id: str, sandbox: WasmSandbox, model: ScriptedModel) -> Answer:
+    with Runtime(model=model, sandbox=sandbox, store=store) as runtime:
+        return rerun.resume(runtime, run_id)
+
+
+def events(store: RunStore, run_id: str) -> tuple[Event, ...]:
+    return store.read(run_id).events
+
+
+# ------------------------------------------------------- replies that an end has cut short
+
+
+def tree(request: Request) -> str:
+    """Two children beside a call that the root's code goes on beside."""
+    if request.node == "0.1":
+        return "FINAL(llm_query('of the first'))"
+    if request.node == "0.2":
+        return "FINAL('two')"
+    return """aside = submit('aside')
+told = rlm_query_batched([('one', 'x'), ('two', 'x')])
+FINAL(' '.join([*told, aside.result()]))"""
+
+
+@pytest.mark.parametrize(
+    "hangs", [["turn 0.2"], ["call 0 aside"], ["turn 0.2", "call 0 aside"]], ids=" ".join
+)
+def test_what_was_cut_short_as_the_model_failed_is_asked_again(
+    store: RunStore, sandbox: WasmSandbox, hangs: list[str]
+) -> None:
+    stopped = ask(store, sandbox, Failing(tree, fails="call 0.1 of the first", hangs=hangs))
+    assert stopped.stop is StopReason.MODEL
+    answer = resume(store, stopped.run_id, sandbox, Failing(tree))
+    assert (answer.stop, answer.message) == (StopReason.ANSWERED, "")
+    assert answer.text == "a reply two a reply"
+    whole = ask(store, sandbox, Failing(tree))
+    assert timeless(answer) == timeless(whole)
+    with Runtime(model=Failing(tree), sandbox=sandbox, store=store) as runtime:
+        assert rerun.replay(store, answer.run_id, sandbox).equal
+        forked = rerun.fork(runtime, whole.run_id, 0)
+    assert timeless(forked) == timeless(whole)
+
+
+def timeless(answer: Answer) -> object:
+    return msgspec.structs.replace(answer.usage, seconds=0.0)
+
+
+def test_what_a_child_did_not_wait_for_stays_cut_short(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    def cells(request: Request) -> str:
+        if request.node == "0.1.1":
+            return "FINAL('late')"
+        if request.node == "0.1":
+            return "submit('deeper', 'x')\nllm_query('wait')\nFINAL('one')"
+        return "told = rlm_query('one', 'x')\nFINAL(told + llm_query('and then'))"
+
+    cut: dict[str, Any] = {"hangs": ["turn 0.1.1"], "awaits": "call 0.1 wait"}
+    whole = ask(store, sandbox, Failing(cells, **cut))
+    assert whole.text == "onea reply"
+    for _ in range(20):  # whether a helper begins it in time is chance
+        assert rerun.replay(store, whole.run_id, sandbox).differences == ()
+    model = Failing(cells, **cut, fails="call 0 and then")
+    stopped = ask(store, sandbox, model)
+    assert stopped.stop is StopReason.MODEL
+    answer = resume(store, stopped.run_id, sandbox, Failing(cells))
+    assert answer.text == "onea reply"
+    assert rerun.replay(store, answer.run_id, sandbox).differences == ()
