@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +18,14 @@ import msgspec
 from rlm_local import dialogue
 from rlm_local.errors import FormError, WindowError
 from rlm_local.model import Model, ModelWrapper
-from rlm_local.records import Completion, Event, Request, RunStarted, SubCalled
+from rlm_local.records import (
+    Completion,
+    Event,
+    NodeStarted,
+    Request,
+    RunStarted,
+    SubCalled,
+)
 
 if TYPE_CHECKING:
     from rlm_local.replies import ReplyStore
@@ -46,23 +53,8 @@ class MemoModel(ModelWrapper):
         self._whose = f"{info.identity} {info.context_tokens} ".encode()
         self._said: dict[bytes, Completion] = {}
         self._lock = threading.Lock()
-        of_this_model = False
-        limits: dict[str, object] = {}
-        for event in past:
-            if isinstance(event, RunStarted):
-                # Else it is a fork to another.
-                of_this_model = (event.sub_model or event.model) == model.info.name
-                limits = event.limits
-            elif isinstance(event, SubCalled) and of_this_model:
-                for prompt, completion in zip(event.prompts, event.completions, strict=False):
-                    request = Request(
-                        messages=dialogue.sub_call(prompt),
-                        max_tokens=_limit(limits, "sub_call_tokens"),
-                        thought_tokens=_limit(limits, "sub_call_thought_tokens"),
-                        choices=event.choices,
-                        schema=event.schema,
-                    )
-                    self._learn(_key(request), completion)
+        for request, completion in _said_before(past, info.name):
+            self._learn(_key(request), completion)
 
     def complete(
         self, requests: Sequence[Request], *, deadline: float, token_limit: int
@@ -113,6 +105,43 @@ class MemoModel(ModelWrapper):
     def _name(self, key: bytes) -> bytes:
         """The key of a reply among those of all models."""
         return hashlib.blake2b(self._whose + key, digest_size=16).digest()
+
+
+def _said_before(past: Iterable[Event], model: str) -> Iterator[tuple[Request, Completion]]:
+    """What a record says that `model` has said, and to what."""
+    started: RunStarted | None = None
+    turns: dict[str, int] = {}  # of the root, in which its children were called for
+    for event in past:
+        match event:
+            case RunStarted():
+                if (event.sub_model or event.model) != model:
+                    return  # it is a fork to another
+                started = event
+            case NodeStarted():
+                turns.setdefault(event.node, event.turn)
+            case SubCalled() if started is not None:
+                child = ".".join(event.node.split(".")[:2])
+                if turns.get(child, event.turn) <= started.others_turns:
+                    continue
+                for prompt, completion in zip(event.prompts, event.completions, strict=False):
+                    request = Request(
+                        messages=dialogue.sub_call(prompt),
+                        max_tokens=_limit(started.limits, "sub_call_tokens"),
+                        thought_tokens=_limit(started.limits, "sub_call_thought_tokens"),
+                        choices=event.choices,
+                        schema=event.schema,
+                    )
+                    if _keeps_to_limit(request, completion):
+                        yield request, completion
+
+
+def _keeps_to_limit(request: Request, completion: Completion) -> bool:
+    """Whether a reply ended where its request says: a fork has replies that were given under
+    the limits of the run that it begins with."""
+    written = completion.completion_tokens - completion.thought_tokens
+    if completion.finish == "length":
+        return written == request.max_tokens
+    return written <= request.max_tokens and completion.thought_tokens <= request.thought_tokens
 
 
 def _limit(limits: dict[str, object], name: str) -> int:
