@@ -105,6 +105,8 @@ class Journal:
         prompts = tuple(request.messages[-1].content for request in requests)
         if called is None or called.prompts != prompts:
             return None  # not yet asked, or refused: they did not fit the window
+        if (called.choices, called.schema) != (first.choices, first.schema):
+            return None  # in a fork with another question, the same may be asked in another form
         return list(called.completions)
 
     def observation(self, node: str, turn: int) -> Observation | None:

@@ -153,3 +153,19 @@ def test_what_a_child_did_not_wait_for_stays_cut_short(
     answer = resume(store, stopped.run_id, sandbox, Failing(cells))
     assert answer.text == "onea reply"
     assert rerun.replay(store, answer.run_id, sandbox).differences == ()
+
+
+# ------------------------------------------------------------------------------- forks
+
+
+def test_a_fork_asks_again_what_is_to_have_another_form(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    cells = ["label = llm_query('which?', choices=question.split())", "FINAL(label)"]
+    model = ScriptedModel(
+        lambda request: cell(cells[request.turn - 1]), lambda request: request.choices[0]
+    )
+    with Runtime(model=model, sandbox=sandbox, store=store) as runtime:
+        answer = runtime.ask("yes no", "a text", mode="rlm")
+        forked = rerun.fork(runtime, answer.run_id, 2, question="up down")
+    assert (answer.text, forked.text) == ("yes", "up")
