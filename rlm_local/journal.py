@@ -182,7 +182,7 @@ def _charge_failed(budget: Budget, sub_calls: int) -> None:
     """Enter calls that left no reply: those beyond what is entered, up to `sub_calls` in all."""
     failed = sub_calls - budget.usage().sub_calls
     if failed > 0:
-        budget.charge_sub_calls(failed)
+        budget.enter(sub_calls=failed)
 
 
 class RememberingModel(ModelWrapper):

@@ -157,6 +157,13 @@ class Budget:
                 sub_calls=int(share * self.calls_left / among),
                 turns=max(1, int(share * (limits.turns - self._own_turns))),
             )
+        return self._below(node, limits, deadline)
+
+    def known_child(self, node: str) -> Budget:
+        """The ledger of a child that is on record, to enter what it used: see `enter`."""
+        return self._below(node, self.limits, self.deadline)
+
+    def _below(self, node: str, limits: Limits, deadline: float) -> Budget:
         budget = Budget.__new__(Budget)
         budget._begin(limits, node, self._clock, deadline)
         budget._levels = (*self._levels, budget)
@@ -274,9 +281,7 @@ class Budget:
                     f"used all its {self.limits.turns} turns without an answer",
                     "turns",
                 )
-            self._own_turns += 1
-            for sums in self._books(depth_of(self.node)):
-                sums.turns += 1
+            self.enter(turns=1)
 
     def charge_sub_calls(self, count: int) -> None:
         """Charge calls or children that this node makes, before they start: all fit or none."""
@@ -292,8 +297,22 @@ class Budget:
                         f"limit is {level.limits.sub_calls:,}",
                         "sub_calls",
                     )
-            for sums in self._books(depth_of(self.node) + 1):
-                sums.sub_calls += count
+            self.enter(sub_calls=count)
+
+    def enter(self, *, turns: int = 0, sub_calls: int = 0) -> None:
+        """Enter what is on record as used by this node: calls and children that it made.
+
+        That is past, so it raises nothing: what goes beyond a limit, which may have been
+        another then, ends what is asked for next.
+        """
+        with self._changed:
+            if turns:
+                self._own_turns += turns
+                for sums in self._books(depth_of(self.node)):
+                    sums.turns += turns
+            if sub_calls:
+                for sums in self._books(depth_of(self.node) + 1):
+                    sums.sub_calls += sub_calls
 
     def charge_completions(self, completions: Iterable[Completion], *, depth: int) -> None:
         """Enter what completions used that were asked for at `depth`: this node's own for its

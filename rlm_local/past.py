@@ -239,12 +239,12 @@ class Past:
             if event.call > last_call:
                 continue
             if isinstance(event, NodeStarted):
-                budget.charge_sub_calls(1)
-                child = budget.child(event.node)
+                budget.enter(sub_calls=1)
+                child = budget.known_child(event.node)
                 child.begin()
                 self.charge_node(child)
             else:
-                budget.charge_sub_calls(len(event.prompts))
+                budget.enter(sub_calls=len(event.prompts))
                 budget.charge_completions(event.completions, depth=event.depth)
 
     def charge_node(self, budget: Budget) -> None:
@@ -253,7 +253,7 @@ class Past:
             if isinstance(event, Replied):
                 budget.charge_completions([event.completion], depth=event.depth)
             else:
-                budget.charge_turn()
+                budget.enter(turns=1)
         self.charge_calls(budget, last_call=1 << 62)
 
 

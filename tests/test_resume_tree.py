@@ -169,3 +169,24 @@ def test_a_fork_asks_again_what_is_to_have_another_form(
         answer = runtime.ask("yes no", "a text", mode="rlm")
         forked = rerun.fork(runtime, answer.run_id, 2, question="up down")
     assert (answer.text, forked.text) == ("yes", "up")
+
+
+def test_a_child_that_has_ended_ends_no_fork_with_lower_limits(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    """It was within those of its own run."""
+
+    def cells(request: Request) -> str:
+        if request.depth == 0:
+            return ["told = rlm_query('one', 'x')", "FINAL(told)"][request.turn - 1]
+        return "llm_query_batched(['a', 'b'])" if request.turn < 4 else "FINAL('one')"
+
+    whole = ask(store, sandbox, Failing(cells))
+    with Runtime(model=Failing(cells), sandbox=sandbox, store=store) as runtime:
+        for limits in (Limits(depth=3, turns=2), Limits(depth=3, sub_calls=2)):
+            forked = rerun.fork(runtime, whole.run_id, 1, limits=limits)
+            assert (forked.text, forked.message) == ("one", "")
+            assert timeless(forked) == timeless(whole)
+        limits = Limits(depth=3, tokens=1_000)  # of which the child took more
+        forked = rerun.fork(runtime, whole.run_id, 1, limits=limits)
+        assert forked.stop is StopReason.TOKENS
