@@ -9,7 +9,6 @@ from any thread.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import defaultdict
@@ -26,6 +25,8 @@ MIB = 1 << 20
 MAX_DEPTH = 8
 #: The most that any limit may be: sums of two still go through 64 bits.
 MOST = 1 << 61
+#: The longest time, some 31 years: a wait for much more is an error to Python.
+MOST_SECONDS = 1e9
 #: How often a wait for tokens looks at the clock.
 _LOOK_SECONDS = 0.1
 
@@ -77,9 +78,10 @@ class Limits(Record, frozen=True):
             value = getattr(self, field.name)
             lowest = 0 if field.name in _MAY_BE_NONE else 1
             if isinstance(value, float):
-                if not (math.isfinite(value) and value > 0):
+                if not 0 < value <= MOST_SECONDS:
+                    bound = f"at most {MOST_SECONDS:g}" if value > 0 else "above 0"
                     raise ConfigError(
-                        f"the limit {field.name} is {value:g}; it must be above 0",
+                        f"the limit {field.name} is {value:g}; it must be {bound}",
                         hint="give a time in seconds",
                     )
             elif not lowest <= value <= MOST:
