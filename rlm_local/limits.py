@@ -77,7 +77,7 @@ class Limits(Record, frozen=True):
         for field in msgspec.structs.fields(self):
             value = getattr(self, field.name)
             lowest = 0 if field.name in _MAY_BE_NONE else 1
-            if isinstance(value, float):
+            if field.type is float:
                 if not 0 < value <= MOST_SECONDS:
                     bound = f"at most {MOST_SECONDS:g}" if value > 0 else "above 0"
                     raise ConfigError(

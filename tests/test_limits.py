@@ -92,6 +92,8 @@ def test_a_time_that_cannot_be_waited_for_is_refused(name: str) -> None:
     assert getattr(longest, name) < threading.TIMEOUT_MAX
     with pytest.raises(ConfigError, match=rf"{name} is 1e\+11; it must be at most 1e\+09"):
         Limits(**{name: 1e11})
+    with pytest.raises(ConfigError, match=name):
+        Limits(**{name: 10**11})
 
 
 @pytest.mark.parametrize("name", ["turns", "tokens", "turn_tokens", "guest_memory_bytes"])
