@@ -102,7 +102,8 @@ class Tree:
         if work:
             again = threading.Timer(_AGAIN_SECONDS, self._stop, [level])
             again.daemon = True
-            again.start()
+            with contextlib.suppress(RuntimeError):  # the system has no more threads
+                again.start()
 
 
 def interrupted() -> LimitReached:
