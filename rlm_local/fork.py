@@ -8,6 +8,7 @@ is whole: it can be resumed, replayed and forked as any.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,11 +30,13 @@ class ForkJournal(Journal):
         """`others_turns`: as in `RunStarted`."""
         super().__init__(append, past=past, checkpoints=checkpoints)
         self._others_turns = others_turns
+        self._lock = threading.Lock()  # children side by side are told of, each all at once
 
     def record(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             event = msgspec.structs.replace(event, others_turns=self._others_turns)
-        self._append(event)
+        with self._lock:
+            self._append(event)
 
     def completions(self, requests: Sequence[Request]) -> list[Completion] | None:
         first = requests[0]
@@ -50,8 +53,9 @@ class ForkJournal(Journal):
         return super().child(budget, question, prompt, call=call, index=index)
 
     def _told(self, budget: Budget, ended: NodeEnded, call: int, index: int) -> NodeEnded:
-        for event in self.past.events_of(budget.node):
-            self._append(event)
+        with self._lock:
+            for event in self.past.events_of(budget.node):
+                self._append(event)
         return super()._told(budget, ended, call, index)
 
     def polled(self, node: str, turn: int, place: Place, polls: int) -> bool | None:

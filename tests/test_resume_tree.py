@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,21 @@ def test_a_child_that_has_ended_ends_no_fork_with_lower_limits(
         limits = Limits(depth=3, tokens=1_000)  # of which the child took more
         forked = rerun.fork(runtime, whole.run_id, 1, limits=limits)
         assert forked.stop is StopReason.TOKENS
+
+
+def test_events_of_a_fork_are_told_one_at_a_time(store: RunStore, sandbox: WasmSandbox) -> None:
+    def cells(request: Request) -> str:
+        if request.depth == 0:
+            return "told = rlm_query_batched([('one', 'x')] * 6)\nFINAL(len(told))"
+        return "FINAL('one')"
+
+    telling = threading.Lock()
+
+    def tell(event: Event) -> None:
+        assert telling.acquire(blocking=False)
+        time.sleep(0.001)
+        telling.release()
+
+    whole = ask(store, sandbox, Failing(cells))
+    with Runtime(model=Failing(cells), sandbox=sandbox, store=store) as runtime:
+        assert rerun.fork(runtime, whole.run_id, 1, on_event=tell).text == "6"
