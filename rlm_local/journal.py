@@ -20,10 +20,10 @@ from pathlib import Path
 
 import msgspec
 
-from rlm_local.errors import RunError
+from rlm_local.errors import ModelError, RunError
 from rlm_local.limits import Budget
 from rlm_local.model import Model, ModelWrapper
-from rlm_local.past import PASSING, Past, difference, title
+from rlm_local.past import PASSING, Past, difference, parent_of, title
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     Completion,
@@ -38,6 +38,10 @@ from rlm_local.sandbox import GuestRaise, Repl
 Recorder = Callable[[Event], None]
 #: A submitted call's number, and the item of it.
 Place = tuple[int, int]
+
+
+class RecordEndsError(ModelError):
+    """The record of a run that is replayed says nothing of a step. It ends who waits for that."""
 
 
 class Standing(Record, frozen=True):
@@ -126,7 +130,7 @@ class Journal:
         ended = self.past.node_ended(budget.node)
         if ended is None or ended.stop in PASSING:
             return None
-        if not ended.text and self.past.raised_of_child(budget.node, call, index) is None:
+        if not ended.text and self.past.raised(parent_of(budget.node), call, index) is None:
             return None  # killed before its parent was told: it comes to the same end again
         return self._told(budget, ended, call, index)
 
@@ -135,10 +139,19 @@ class Journal:
         budget.begin()
         self.past.charge_node(budget)
         _charge_failed(budget, ended.usage.sub_calls)
-        raised = self.past.raised_of_child(budget.node, call, index)
+        raised = self.past.raised(parent_of(budget.node), call, index)
         if raised is not None:
             raise GuestRaise(raised.kind, raised.message)
         return ended
+
+    def refused(self, node: str, call: int, index: int, prompt: str) -> GuestRaise | None:
+        """How the model refused a plain call, or the item `index` of it that asks `prompt`, if
+        it is not to be asked whether it does so again. Of a call that is one, `index` is -1."""
+        return None
+
+    def unused(self, node: str, call: int, index: int, child: str = "") -> None:
+        """The node has ended without asking for item `index` of a call that its code went on
+        beside, or, with -1, for any. `child`: what the item is, if it is one."""
 
     def polled(self, node: str, turn: int, place: Place, polls: int) -> bool | None:
         """Whether a submitted call was done at its poll number `polls`; None if the record

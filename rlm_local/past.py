@@ -210,9 +210,9 @@ class Past:
         found = self.events.get((NodeEnded, node))
         return found if isinstance(found, NodeEnded) else None
 
-    def raised_of_child(self, node: str, call: int, index: int) -> CallRaised | None:
-        """The exception that the code was told by which made the child `node` in a call."""
-        found = self.events.get((CallRaised, parent_of(node), call, index))
+    def raised(self, node: str, call: int, index: int) -> CallRaised | None:
+        """The exception that a node's code was told of a call, or of an item of it."""
+        found = self.events.get((CallRaised, node, call, index))
         return found if isinstance(found, CallRaised) else None
 
     def polls(self, node: str, call: int, index: int) -> int | None:
