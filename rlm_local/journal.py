@@ -32,6 +32,7 @@ from rlm_local.records import (
     Observation,
     Record,
     Request,
+    StopReason,
 )
 from rlm_local.sandbox import GuestRaise, Repl
 
@@ -130,8 +131,9 @@ class Journal:
         ended = self.past.node_ended(budget.node)
         if ended is None or ended.stop in PASSING:
             return None
-        if not ended.text and self.past.raised(parent_of(budget.node), call, index) is None:
-            return None  # killed before its parent was told: it comes to the same end again
+        raised = self.past.raised(parent_of(budget.node), call, index)
+        if ended.stop is StopReason.WINDOW and not ended.text and raised is None:
+            return None  # killed before its parent was told how: it comes to the same end again
         return self._told(budget, ended, call, index)
 
     def _told(self, budget: Budget, ended: NodeEnded, call: int, index: int) -> NodeEnded:

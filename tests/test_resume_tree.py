@@ -15,7 +15,7 @@ from rlm_local import rerun
 from rlm_local.errors import ModelError
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel, is_within
-from rlm_local.records import Answer, Completion, Event, Request, StopReason
+from rlm_local.records import Answer, Completion, Event, NodeEnded, Request, StopReason
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
@@ -154,6 +154,35 @@ def test_what_a_child_did_not_wait_for_stays_cut_short(
     answer = resume(store, stopped.run_id, sandbox, Failing(cells))
     assert answer.text == "onea reply"
     assert rerun.replay(store, answer.run_id, sandbox).differences == ()
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_child_that_its_clock_ended_does_not_run_again(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    """The run was killed after the child's end, before its parent was told."""
+
+    def cells(request: Request) -> str:
+        if request.depth == 1:
+            time.sleep(0.1)
+            return "FINAL('in time')"
+        return "try: FINAL(rlm_query('one', 'x', budget=1e-4))\nexcept RuntimeError as e: FINAL(e)"
+
+    def die(event: Event) -> None:
+        if isinstance(event, NodeEnded):
+            raise Killed
+
+    with Runtime(
+        model=Failing(cells), sandbox=sandbox, store=store, limits=Limits(depth=2)
+    ) as runtime:
+        with pytest.raises(Killed):
+            runtime.ask("the question", "a text", mode="rlm", on_event=die)
+        [run_id] = store.ids()
+        said = rerun.resume(runtime, run_id).text
+    assert said.startswith("it ended without an answer: the child 0.1 took 0."), said
 
 
 # ------------------------------------------------------------------------------- forks
