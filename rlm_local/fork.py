@@ -58,5 +58,5 @@ class ForkJournal(Journal):
                 self._append(event)
         return super()._told(budget, ended, call, index)
 
-    def polled(self, node: str, turn: int, place: Place, polls: int) -> bool | None:
+    def polled(self, node: str, turn: int, place: Place, polls: int, *, calls: int) -> bool | None:
         return None

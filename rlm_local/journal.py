@@ -155,13 +155,14 @@ class Journal:
         """The node has ended without asking for item `index` of a call that its code went on
         beside, or, with -1, for any. `child`: what the item is, if it is one."""
 
-    def polled(self, node: str, turn: int, place: Place, polls: int) -> bool | None:
-        """Whether a submitted call was done at its poll number `polls`; None if the record
-        does not say."""
+    def polled(self, node: str, turn: int, place: Place, polls: int, *, calls: int) -> bool | None:
+        """Whether a submitted call was done at its poll number `polls`, which came after so many
+        `calls` of the node's code; None if the record does not say."""
         done_at = self.past.polls(node, *place)
         if done_at is not None:
             return polls >= done_at
-        return False if self.past.ran(node, turn) is not None else None
+        went_on = self.past.ran(node, turn) is not None or self.past.last_call(node) > calls
+        return False if went_on else None
 
     # ---------------------------------------------------------- checkpoints
 

@@ -154,7 +154,7 @@ class Budget:
             deadline = now + share * (self.deadline - now)
             limits = msgspec.structs.replace(
                 limits,
-                wall_seconds=max(1e-6, deadline - now),
+                wall_seconds=min(limits.wall_seconds, max(1e-6, deadline - now)),
                 tokens=max(1, int(share * self.tokens_left / among)),
                 sub_calls=int(share * self.calls_left / among),
                 turns=max(1, int(share * (limits.turns - self._own_turns))),

@@ -129,6 +129,7 @@ class Past:
         self.events: dict[Key, Event] = {}
         self._calls: dict[str, list[SubCalled | NodeStarted]] = {}
         self._turns: dict[str, list[TurnStarted | Replied]] = {}
+        self._last_calls: dict[str, int] = {}
         for event in events:
             self._add(event)
 
@@ -137,12 +138,20 @@ class Past:
             self._reopen()
         self.events[key_of(event)] = event
         match event:
+            case NodeStarted():
+                self._note_call(parent_of(event.node), event.call)
+            case Submitted() | SubCalled() | CallRaised():
+                self._note_call(event.node, event.call)
+        match event:
             case SubCalled():
                 self._calls.setdefault(event.node, []).append(event)
             case NodeStarted():
                 self._calls.setdefault(parent_of(event.node), []).append(event)
             case TurnStarted() | Replied():
                 self._turns.setdefault(event.node, []).append(event)
+
+    def _note_call(self, node: str, call: int) -> None:
+        self._last_calls[node] = max(call, self._last_calls.get(node, 0))
 
     def _reopen(self) -> None:
         """The run was taken up again: ends that came from outside are none, and what they cut
@@ -219,6 +228,10 @@ class Past:
         """How often a submitted call was polled until it was done; None if it never was."""
         found = self.events.get((Polled, node, call, index))
         return found.polls if isinstance(found, Polled) else None
+
+    def last_call(self, node: str) -> int:
+        """The last call of a node's code that left a trace; 0 if none did."""
+        return self._last_calls.get(node, 0)
 
     def was_stopped_by_clock(self, node: str) -> bool:
         """Whether one of a node's cells was stopped for its time."""

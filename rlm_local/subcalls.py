@@ -79,7 +79,8 @@ class SubCalls:
                     places = [self._submissions.place(item) for item in items]
                     return [self._submissions.collect(place) for place in places]
                 case "poll", [item]:
-                    return self._submissions.poll(self._submissions.place(item), self.turn)
+                    place = self._submissions.place(item)
+                    return self._submissions.poll(place, self.turn, self.calls)
             self.calls += 1
             call = Call(self.turn, self.calls)
             try:

@@ -57,8 +57,9 @@ class Submissions:
         job, at = self._all[call].jobs[index]
         return job.result(self._budget.check)[at]
 
-    def poll(self, place: Place, turn: int) -> bool:
-        """Whether an item is done. That it is, is on record, and stays so."""
+    def poll(self, place: Place, turn: int, calls: int) -> bool:
+        """Whether an item is done, after so many `calls` of the code. That it is, is on record,
+        and stays so."""
         self._budget.check()
         call, index = place
         submission, node = self._all[call], self._budget.node
@@ -67,7 +68,7 @@ class Submissions:
         if polls == _DONE:
             return True
         polls += 1
-        done = self._tree.journal.polled(node, turn, place, polls)
+        done = self._tree.journal.polled(node, turn, place, polls, calls=calls)
         if done is None:
             done = submission.jobs[index][0].wait(_POLL_SECONDS)
         if done:

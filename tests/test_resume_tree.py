@@ -15,7 +15,15 @@ from rlm_local import rerun
 from rlm_local.errors import ModelError
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel, is_within
-from rlm_local.records import Answer, Completion, Event, NodeEnded, Request, StopReason
+from rlm_local.records import (
+    Answer,
+    Completion,
+    Event,
+    NodeEnded,
+    Request,
+    StopReason,
+    SubCalled,
+)
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
@@ -154,6 +162,46 @@ def test_what_a_child_did_not_wait_for_stays_cut_short(
     answer = resume(store, stopped.run_id, sandbox, Failing(cells))
     assert answer.text == "onea reply"
     assert rerun.replay(store, answer.run_id, sandbox).differences == ()
+
+
+def test_polls_before_a_call_on_record_come_out_as_they_did(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    """A submitted call has come back since the code last asked whether it had."""
+
+    def cells(request: Request) -> str:
+        return """aside, waited = submit('aside'), 0
+while not aside.done():
+    waited += 1
+    llm_query(f'wait {waited}')
+llm_query('after')
+FINAL(waited)"""
+
+    came_back = threading.Event()
+
+    class Model(ScriptedModel):
+        def _complete(self, request: Request) -> Completion:
+            prompt = request.messages[-1].content
+            if prompt == "wait 3" and not came_back.is_set():
+                released.set()
+                assert came_back.wait(60)
+                raise ModelError("the server is gone")
+            if prompt == "aside":
+                assert released.wait(60)
+            return super()._complete(request)
+
+    def look(event: Event) -> None:
+        if isinstance(event, SubCalled) and event.prompts == ("aside",):
+            came_back.set()
+
+    released = threading.Event()
+    model = Model(lambda request: cell(cells(request)), lambda _: "a reply")
+    with Runtime(model=model, sandbox=sandbox, store=store) as runtime:
+        stopped = runtime.ask("the question", "a text", mode="rlm", on_event=look)
+        assert stopped.stop is StopReason.MODEL
+        answer = rerun.resume(runtime, stopped.run_id)
+    assert answer.stop is StopReason.ANSWERED
+    assert int(answer.text) >= 2
 
 
 class Killed(BaseException):
