@@ -16,7 +16,7 @@ import msgspec
 
 from rlm_local.journal import Journal, Place, Recorder
 from rlm_local.limits import Budget
-from rlm_local.past import Past
+from rlm_local.past import Past, unsourced
 from rlm_local.prompt import Prompt
 from rlm_local.records import ROOT, Completion, Event, NodeEnded, Request, RunStarted
 
@@ -48,7 +48,9 @@ class ForkJournal(Journal):
         self, budget: Budget, question: str, prompt: Prompt, *, call: int, index: int
     ) -> NodeEnded | None:
         started = self.past.node_started(budget.node)
-        if started is None or (started.question, started.prompt) != (question, prompt.describe()):
+        if started is None or started.question != question:
+            return None
+        if unsourced(started.prompt) != unsourced(prompt.describe()):
             return None
         return super().child(budget, question, prompt, call=call, index=index)
 

@@ -79,6 +79,8 @@ def difference(old: Event, new: Event) -> str:
         case CallRaised(), CallRaised():
             return _unlike(old, new, "kind", "message")
         case NodeStarted(), NodeStarted():
+            old = msgspec.structs.replace(old, prompt=unsourced(old.prompt))
+            new = msgspec.structs.replace(new, prompt=unsourced(new.prompt))
             return _unlike(old, new, "question", "prompt", "turn", "call", "index", "share")
         case NodeEnded(), NodeEnded():
             return _unlike(old, new, "text", "stop")
@@ -89,6 +91,12 @@ def difference(old: Event, new: Event) -> str:
                 old, new, "shown"
             )
     return ""
+
+
+def unsourced(prompt: dict[str, object]) -> dict[str, object]:
+    """What a record says of a prompt, but for where it came from: a run that goes on reads the
+    same content by another path than the one given, or from what was kept of a stream."""
+    return {name: value for name, value in prompt.items() if name != "sources"}
 
 
 def title(event: Event) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -202,6 +203,42 @@ FINAL(waited)"""
         answer = rerun.resume(runtime, stopped.run_id)
     assert answer.stop is StopReason.ANSWERED
     assert int(answer.text) >= 2
+
+
+@pytest.mark.parametrize("given", [["lines.txt"], ["folder"], ["lines.txt", "folder"], ["-"]])
+def test_a_child_with_the_whole_prompt_is_the_same_however_that_was_named(
+    store: RunStore,
+    sandbox: WasmSandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: list[str],
+) -> None:
+    """A run that goes on reads it by its absolute path, or from what was kept of a stream."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("lines.txt", "folder/other.txt"):
+        (tmp_path / name).write_text("a text")
+
+    def cells(request: Request) -> str:
+        if request.depth == 0:
+            return "told = rlm_query('one', context)\nFINAL(told)"
+        return "FINAL(len(context))"
+
+    def runtime(model: ScriptedModel) -> Runtime:
+        return Runtime(model=model, sandbox=sandbox, store=store, limits=Limits(depth=2))
+
+    with runtime(Failing(cells, fails="turn 0.1")) as failing:
+        with failing.open(list(map(Path, given)), stdin=io.BytesIO(b"a text")) as prompt:
+            stopped = failing.ask("the question", prompt, mode="rlm")
+        assert stopped.stop is StopReason.MODEL
+    model = Failing(cells)
+    with runtime(model) as again:
+        answer = rerun.resume(again, stopped.run_id)
+        assert answer.stop is StopReason.ANSWERED, answer.message
+        assert rerun.replay(store, answer.run_id, sandbox).equal
+        asked = len(model.requests)
+        assert rerun.fork(again, answer.run_id, 1).text == answer.text
+        assert len(model.requests) == asked
 
 
 class Killed(BaseException):
