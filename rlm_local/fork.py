@@ -16,7 +16,7 @@ import msgspec
 
 from rlm_local.journal import Journal, Place, Recorder
 from rlm_local.limits import Budget
-from rlm_local.past import Past, unsourced
+from rlm_local.past import Past, content_of
 from rlm_local.prompt import Prompt
 from rlm_local.records import ROOT, Completion, Event, NodeEnded, Request, RunStarted
 
@@ -50,7 +50,7 @@ class ForkJournal(Journal):
         started = self.past.node_started(budget.node)
         if started is None or started.question != question:
             return None
-        if unsourced(started.prompt) != unsourced(prompt.describe()):
+        if content_of(started.prompt) != content_of(prompt.describe()):
             return None
         return super().child(budget, question, prompt, call=call, index=index)
 

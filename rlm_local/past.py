@@ -79,8 +79,8 @@ def difference(old: Event, new: Event) -> str:
         case CallRaised(), CallRaised():
             return _unlike(old, new, "kind", "message")
         case NodeStarted(), NodeStarted():
-            old = msgspec.structs.replace(old, prompt=unsourced(old.prompt))
-            new = msgspec.structs.replace(new, prompt=unsourced(new.prompt))
+            old = msgspec.structs.replace(old, prompt=content_of(old.prompt))
+            new = msgspec.structs.replace(new, prompt=content_of(new.prompt))
             return _unlike(old, new, "question", "prompt", "turn", "call", "index", "share")
         case NodeEnded(), NodeEnded():
             return _unlike(old, new, "text", "stop")
@@ -93,10 +93,11 @@ def difference(old: Event, new: Event) -> str:
     return ""
 
 
-def unsourced(prompt: dict[str, object]) -> dict[str, object]:
-    """What a record says of a prompt, but for where it came from: a run that goes on reads the
-    same content by another path than the one given, or from what was kept of a stream."""
-    return {name: value for name, value in prompt.items() if name != "sources"}
+def content_of(prompt: dict[str, object]) -> dict[str, object]:
+    """What a record says of a prompt, but for where it came from and what lay there beside it:
+    a run that goes on reads the same content by another path than the one given, or from what
+    was kept of a stream."""
+    return {name: what for name, what in prompt.items() if name not in ("sources", "skipped")}
 
 
 def title(event: Event) -> str:

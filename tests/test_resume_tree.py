@@ -231,6 +231,7 @@ def test_a_child_with_the_whole_prompt_is_the_same_however_that_was_named(
         with failing.open(list(map(Path, given)), stdin=io.BytesIO(b"a text")) as prompt:
             stopped = failing.ask("the question", prompt, mode="rlm")
         assert stopped.stop is StopReason.MODEL
+    (tmp_path / "folder" / "image").write_bytes(bytes(99))  # no text, and skipped
     model = Failing(cells)
     with runtime(model) as again:
         answer = rerun.resume(again, stopped.run_id)
