@@ -50,6 +50,8 @@ class ForkJournal(Journal):
         started = self.past.node_started(budget.node)
         if started is None or started.question != question:
             return None
+        if (started.call, started.index) != (call, index):
+            return None  # what is taken over says so too, and is looked up by it
         if content_of(started.prompt) != content_of(prompt.describe()):
             return None
         return super().child(budget, question, prompt, call=call, index=index)

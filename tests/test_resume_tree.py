@@ -324,3 +324,24 @@ def test_events_of_a_fork_are_told_one_at_a_time(store: RunStore, sandbox: WasmS
     whole = ask(store, sandbox, Failing(cells))
     with Runtime(model=Failing(cells), sandbox=sandbox, store=store) as runtime:
         assert rerun.fork(runtime, whole.run_id, 1, on_event=tell).text == "6"
+
+
+def test_a_fork_whose_code_makes_other_calls_is_a_whole_run(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    """With another question, the same child may be asked for by another call."""
+
+    def cells(request: Request) -> str:
+        if request.depth == 1:
+            return "FINAL('one')"
+        return [
+            "if question == 'more?': llm_query('more')",
+            "told = rlm_query('one', 'x')",
+            "FINAL(told)",
+        ][request.turn - 1]
+
+    whole = ask(store, sandbox, Failing(cells))
+    with Runtime(model=Failing(cells), sandbox=sandbox, store=store) as runtime:
+        forked = rerun.fork(runtime, whole.run_id, 2, question="more?")
+    assert forked.text == "one"
+    assert rerun.replay(store, forked.run_id, sandbox).differences == ()
