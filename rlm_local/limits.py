@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from rlm_local.errors import ConfigError, LimitReached, RlmError
+from rlm_local.errors import ConfigError, LimitReached, NoTimeLeft, RlmError
 from rlm_local.records import ROOT, Completion, DepthUsage, Record, StopReason, Usage, depth_of
 
 MIB = 1 << 20
@@ -31,13 +31,7 @@ MOST_SECONDS = 1e9
 _LOOK_SECONDS = 0.1
 
 
-_MAY_BE_NONE = (
-    "depth",
-    "sub_calls",
-    "thought_tokens",
-    "sub_call_thought_tokens",
-    "syntax_retries",
-)
+_MAY_BE_NONE = ("depth", "sub_calls", "thought_tokens", "sub_call_thought_tokens", "syntax_retries")
 
 
 class Limits(Record, frozen=True):
@@ -162,7 +156,7 @@ class Budget:
         return self._below(node, limits, deadline)
 
     def known_child(self, node: str) -> Budget:
-        """The ledger of a child that is on record, to enter what it used: see `enter`."""
+        """The ledger of a child on record: see `enter`."""
         return self._below(node, self.limits, self.deadline)
 
     def _below(self, node: str, limits: Limits, deadline: float) -> Budget:
@@ -256,6 +250,12 @@ class Budget:
         with self._changed:
             return min(self._levels, key=lambda level: level._unused)._out_of_tokens()
 
+    def out_of_time(self, error: NoTimeLeft) -> RlmError:
+        """What to raise for a call that had too little time: `error`, or the limit of a child."""
+        level = min(self._levels, key=lambda level: level.deadline)
+        over = level._reached(StopReason.WALL_CLOCK, f"has no time left: {error}", "wall_seconds")
+        return error if level.node == ROOT else over
+
     def _out_of_tokens(self) -> LimitReached:
         return self._reached(
             StopReason.TOKENS,
@@ -302,11 +302,8 @@ class Budget:
             self.enter(sub_calls=count)
 
     def enter(self, *, turns: int = 0, sub_calls: int = 0) -> None:
-        """Enter what is on record as used by this node: calls and children that it made.
-
-        That is past, so it raises nothing: what goes beyond a limit, which may have been
-        another then, ends what is asked for next.
-        """
+        """Enter what this node has used, as on record: what goes beyond a limit, which may have
+        been another then, ends only what is asked for next."""
         with self._changed:
             if turns:
                 self._own_turns += turns
