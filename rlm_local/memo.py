@@ -54,13 +54,14 @@ class MemoModel(ModelWrapper):
         self._said: dict[bytes, Completion] = {}
         self._lock = threading.Lock()
         for request, completion in _said_before(past, info.name):
-            self._learn(_key(request), completion)
+            self._learn(_key(request, {}), completion)
 
     def complete(
         self, requests: Sequence[Request], *, deadline: float, token_limit: int
     ) -> list[Completion]:
         """See `Model.complete`. What is not computed anew is `reused`."""
-        keys = [_key(request) for request in requests]
+        forms: dict[tuple[int, int], bytes] = {}
+        keys = [_key(request, forms) for request in requests]
         with self._lock:
             said = {key: self._said[key] for key in keys if key in self._said}
         said |= self._recall(key for key in keys if key and key not in said)
@@ -155,12 +156,25 @@ def _is_whole(key: bytes, completion: Completion) -> bool:
     return bool(key) and completion.finish in ("stop", "length") and not completion.reused
 
 
-def _key(request: Request) -> bytes:
-    """Equal for requests that must be answered alike; b"" for one that need not be."""
+def _key(request: Request, forms: dict[tuple[int, int], bytes]) -> bytes:
+    """Equal for requests that must be answered alike; b"" for one that need not be.
+
+    `forms`: of requests that live as long, what is known of the forms they share: those may
+    be far longer than the prompts.
+    """
     if request.dialogue or request.temperature:
         return b""
-    asked = msgspec.structs.replace(request, node="", depth=0, turn=0, call=0, seed=0)
-    return hashlib.blake2b(repr(asked).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    asked = msgspec.structs.replace(
+        request, node="", depth=0, turn=0, call=0, seed=0, choices=(), schema=None
+    )
+    form = (id(request.choices), id(request.schema))
+    if form not in forms:
+        forms[form] = _digest((request.choices, request.schema))
+    return _digest((asked, forms[form]))
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _again(completion: Completion) -> Completion:

@@ -82,6 +82,25 @@ def test_what_differs_is_asked(model: MemoModel, other: Request) -> None:
     assert (done.text, done.reused) == ("reply 1", False)
 
 
+def test_a_form_that_many_share_is_read_once(model: MemoModel) -> None:
+    """However long: nothing can end a host call in the middle of it."""
+    read = 0
+
+    class Long(str):
+        def __repr__(self) -> str:
+            nonlocal read
+            read += 1
+            return super().__repr__()
+
+    choices = (Long("yes"), Long("no"))
+    asked = [ask(f"question {n}", choices=choices) for n in range(50)]
+    first = complete(model, *asked)
+    assert read == 2
+    again = complete(model, *asked)
+    assert [one.text for one in again] == [one.text for one in first]
+    assert all(one.reused for one in again)
+
+
 @pytest.mark.parametrize("how", [{"temperature": 0.5}, {"dialogue": "0"}])
 def test_what_need_not_be_the_same_is_asked(model: MemoModel, how: dict[str, object]) -> None:
     done = complete(model, ask("x", **how), ask("x", **how))
