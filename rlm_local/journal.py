@@ -151,6 +151,10 @@ class Journal:
         it is not to be asked whether it does so again. Of a call that is one, `index` is -1."""
         return None
 
+    def share(self, share: float | None) -> float | None:
+        """What part of what is left a child is to have that was given `share` of it."""
+        return share
+
     def unused(self, node: str, call: int, index: int, child: str = "") -> None:
         """The node has ended without asking for item `index` of a call that its code went on
         beside, or, with -1, for any. `child`: what the item is, if it is one."""

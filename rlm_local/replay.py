@@ -3,7 +3,8 @@
 The sandbox is deterministic, so every observation must come out as it is on
 record, byte by byte, and every call must be made again. What a clock has decided
 cannot be: a cell that was stopped for its time is passed over, with those after
-it in its node, and so is a child that was.
+it in its node, and so is a child that was, or that had used up its share of what
+was left. What nobody has asked for is not compared.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rlm_local.records import (
     Event,
     ModelInfo,
     NodeEnded,
+    NodeStarted,
     Observation,
     Polled,
     Ran,
@@ -35,6 +37,7 @@ from rlm_local.records import (
     RunEnded,
     StopReason,
     SubCalled,
+    Submitted,
     TurnStarted,
 )
 from rlm_local.sandbox import GuestRaise, Repl
@@ -78,9 +81,8 @@ class ReplayJournal(Journal):
         self._differences: list[tuple[Event, str]] = []
         self._unused: set[tuple[str, int, int]] = set()  # nodes, calls and items
         self._unused_children: set[str] = set()
-        ended = past.ended
         #: Whether the record goes to an end that must come again.
-        self._complete = ended is not None and ended.answer.stop not in _BY_CHANCE
+        self._complete = past.ended is not None and not _is_chance(past, past.ended.answer.stop)
 
     def record(self, event: Event) -> None:
         old = self.past.same(event)
@@ -169,13 +171,26 @@ class ReplayJournal(Journal):
             raise RecordEndsError("the child is not on record: it never began")
         if ended is None:
             return None
-        if ended.stop not in _BY_CHANCE and not self.past.was_stopped_by_clock(budget.node):
+        by_chance = ended.stop in _BY_CHANCE or self.past.was_stopped_by_clock(budget.node)
+        if not by_chance and not self._is_out_of_share(ended):
             return None  # it is run again like all else
         with self._lock:
             self._passed_over[budget.node] = 1
         if ended.stop is StopReason.CANCELLED:
             raise RecordEndsError("the child was cancelled, and its parent never told of it")
         return self._told(budget, ended, call, index)
+
+    def share(self, share: float | None) -> float | None:
+        return None  # how much was left depends on what ran beside
+
+    def _is_out_of_share(self, ended: NodeEnded) -> bool:
+        """Whether a child had used up what it had been given."""
+        started = self.past.node_started(ended.node)
+        return (
+            started is not None
+            and started.share is not None
+            and ended.message.startswith(f"the child {ended.node} ")
+        )
 
     def restore(self, repl: Repl, node: str) -> None:
         return None
@@ -199,6 +214,13 @@ class ReplayJournal(Journal):
             (node == other and turn >= first) or node.startswith(f"{other}.")
             for other, first in self._passed_over.items()
         )
+
+
+def _is_chance(past: Past, stop: StopReason) -> bool:
+    """Whether a run that ended so may end elsewhere: when it has used up what it may use depends
+    on what runs beside, where something does."""
+    beside = any(isinstance(event, NodeStarted | Submitted) for event in past.events.values())
+    return stop in _BY_CHANCE or (beside and stop in (StopReason.TOKENS, StopReason.SUB_CALLS))
 
 
 def _is_cut(event: Event) -> bool:

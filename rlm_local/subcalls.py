@@ -164,10 +164,11 @@ class SubCalls:
     def _number(self, call: Call, queries: list[Query], share: float | None) -> list[Child]:
         """Give each child its name and its budget, in the order of the call."""
         children = []
+        part = self._tree.journal.share(share)
         for index, query in enumerate(queries):
             self.children += 1
             node = f"{self._budget.node}.{self.children}"
-            budget = self._budget.child(node, share=share, among=len(queries))
+            budget = self._budget.child(node, share=part, among=len(queries))
             children.append(Child(query, budget, call=call, index=index, share=share))
         return children
 

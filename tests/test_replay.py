@@ -16,7 +16,15 @@ from rlm_local.eventfile import RunWriter
 from rlm_local.forms.outgoing import outgoing
 from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
-from rlm_local.records import Answer, Completion, Request, StopReason, SubCalled
+from rlm_local.records import (
+    Answer,
+    Completion,
+    NodeEnded,
+    Ran,
+    Request,
+    StopReason,
+    SubCalled,
+)
 from rlm_local.runs import EVENTS, RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
@@ -142,6 +150,42 @@ def test_what_nobody_asked_for_may_come_as_far_as_it_likes(
     assert (answer.stop, answer.text) == (StopReason.ANSWERED, "done")
     for _ in range(3):
         assert rerun.replay(store, answer.run_id, sandbox).differences == ()
+
+
+def test_what_a_child_was_given_need_not_be_as_much_again(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    """It is a share of what was left, and that depends on what ran beside."""
+
+    def cells(request: Request) -> str:
+        if request.depth == 1:
+            return f"print(question, {request.turn})"
+        return [
+            "told = rlm_query_batched([('one', 'x'), ('two', 'x')], budget=0.1)\nprint(told)",
+            "FINAL(' '.join(told))",
+        ][request.turn - 1]
+
+    answer = ask(store, sandbox, Refusing(cells))
+    assert answer.text == "one 1 two 1"
+    events = store.read(answer.run_id).events
+    (store.folder / answer.run_id / EVENTS).unlink()
+    with RunWriter(answer.run_id, store.folder / answer.run_id / EVENTS) as writer:
+        for event in events:
+            if isinstance(event, NodeEnded | Ran):  # as if more had been left then
+                event = msgspec.convert(_reworded(msgspec.to_builtins(event)), type=type(event))
+            writer.append(event)
+    replay = rerun.replay(store, answer.run_id, sandbox)
+    assert replay.differences == ()
+    assert replay.passed_over == ("node 0.1 from turn 1 on", "node 0.2 from turn 1 on")
+
+
+def _reworded(value: object) -> object:
+    match value:
+        case str():
+            return value.replace("all its 1 turns", "all its 3 turns")
+        case dict():
+            return {key: _reworded(each) for key, each in value.items()}
+    return value
 
 
 def test_what_the_code_asked_for_is_compared(store: RunStore, sandbox: WasmSandbox) -> None:
