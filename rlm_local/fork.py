@@ -50,6 +50,9 @@ class ForkJournal(Journal):
         started = self.past.node_started(budget.node)
         if started is None or started.question != question:
             return None
+        before = self.past.started
+        if before is None or before.limits.get("depth") != budget.limits.depth:
+            return None  # its code could call what it cannot now, or the other way round
         if (started.call, started.index) != (call, index):
             return None  # what is taken over says so too, and is looked up by it
         if content_of(started.prompt) != content_of(prompt.describe()):

@@ -345,3 +345,23 @@ def test_a_fork_whose_code_makes_other_calls_is_a_whole_run(
         forked = rerun.fork(runtime, whole.run_id, 2, question="more?")
     assert forked.text == "one"
     assert rerun.replay(store, forked.run_id, sandbox).differences == ()
+
+
+def test_a_fork_of_another_depth_has_children_of_its_own(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    """What calls a child itself there is a plain call here."""
+
+    def cells(request: Request) -> str:
+        if request.depth == 2:
+            return "FINAL('deep')"
+        if request.depth == 1:
+            return "FINAL(rlm_query('two', 'x'))"
+        return ["told = rlm_query('one', 'x')", "FINAL(told)"][request.turn - 1]
+
+    whole = ask(store, sandbox, Failing(cells))
+    assert whole.text == "deep"
+    with Runtime(model=Failing(cells), sandbox=sandbox, store=store) as runtime:
+        forked = rerun.fork(runtime, whole.run_id, 1, limits=Limits(depth=2))
+    assert forked.text == "a reply"
+    assert rerun.replay(store, forked.run_id, sandbox).differences == ()
