@@ -129,7 +129,7 @@ class ReplayJournal(Journal):
             raise RecordEndsError("the record has nothing that the model said to this")
         # What its node's end has cut short ends nothing itself.
         cut = {completion.finish for completion in known if completion.is_cut}
-        if cut and not asked.dialogue and (stop is not StopReason.TOKENS or cut != {"tokens"}):
+        if cut and (stop is not StopReason.TOKENS or cut != {"tokens"}):
             raise RecordEndsError("the call was cancelled")
         return known
 

@@ -22,6 +22,7 @@ from rlm_local.records import (
     NodeEnded,
     Ran,
     Request,
+    RunStarted,
     StopReason,
     SubCalled,
 )
@@ -150,6 +151,20 @@ def test_what_nobody_asked_for_may_come_as_far_as_it_likes(
     assert (answer.stop, answer.text) == (StopReason.ANSWERED, "done")
     for _ in range(3):
         assert rerun.replay(store, answer.run_id, sandbox).differences == ()
+
+
+def test_a_slower_machine_comes_to_the_same_end(store: RunStore, sandbox: WasmSandbox) -> None:
+    code = "for n in range(300_000): n = n * n % 7\nFINAL(n)"
+    answer = ask(store, sandbox, Refusing(lambda _: code))
+    events = store.read(answer.run_id).events
+    (store.folder / answer.run_id / EVENTS).unlink()
+    with RunWriter(answer.run_id, store.folder / answer.run_id / EVENTS) as writer:
+        for event in events:
+            if isinstance(event, RunStarted):  # as if a cell that takes so long were just in time
+                limits = {**event.limits, "cell_seconds": 0.001}
+                event = msgspec.structs.replace(event, limits=limits)
+            writer.append(event)
+    assert rerun.replay(store, answer.run_id, sandbox).differences == ()
 
 
 def test_what_a_child_was_given_need_not_be_as_much_again(
