@@ -14,7 +14,8 @@
     │   ├── DraftError             a draft model with other tokens than the model's
     │   ├── WindowError            a prompt does not fit the model's window
     │   ├── FormError              a schema, grammar or list of choices that cannot be kept to
-    │   └── WorkerDied             the process that held the weights is gone
+    │   ├── WorkerDied             the process that held the weights is gone
+    │   └── NoTimeLeft             a server's next attempt would come after the deadline
     └── SandboxError               the WebAssembly Python cannot start or go on    exit 5
         ├── GuestMissing           the guest module is not built or not found
         ├── AddressSpaceError      a text does not fit the guest's 4 GiB
@@ -119,6 +120,10 @@ class FormError(ModelError):
 
 
 class WorkerDied(ModelError):
+    pass
+
+
+class NoTimeLeft(ModelError):
     pass
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import msgspec
 
-from rlm_local.errors import RunError
+from rlm_local.errors import ModelError, RunError
 from rlm_local.limits import Budget
 from rlm_local.model import Model, ModelWrapper
-from rlm_local.past import PASSING, Past, difference, title
+from rlm_local.past import PASSING, Past, difference, parent_of, title
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     Completion,
@@ -32,12 +32,17 @@ from rlm_local.records import (
     Observation,
     Record,
     Request,
+    StopReason,
 )
 from rlm_local.sandbox import GuestRaise, Repl
 
 Recorder = Callable[[Event], None]
 #: A submitted call's number, and the item of it.
 Place = tuple[int, int]
+
+
+class RecordEndsError(ModelError):
+    """The record of a run that is replayed says nothing of a step. It ends who waits for that."""
 
 
 class Standing(Record, frozen=True):
@@ -105,6 +110,8 @@ class Journal:
         prompts = tuple(request.messages[-1].content for request in requests)
         if called is None or called.prompts != prompts:
             return None  # not yet asked, or refused: they did not fit the window
+        if (called.choices, called.schema) != (first.choices, first.schema):
+            return None  # in a fork with another question, the same may be asked in another form
         return list(called.completions)
 
     def observation(self, node: str, turn: int) -> Observation | None:
@@ -124,8 +131,9 @@ class Journal:
         ended = self.past.node_ended(budget.node)
         if ended is None or ended.stop in PASSING:
             return None
-        if not ended.text and self.past.raised_of_child(budget.node, call, index) is None:
-            return None  # killed before its parent was told: it comes to the same end again
+        raised = self.past.raised(parent_of(budget.node), call, index)
+        if ended.stop is StopReason.WINDOW and not ended.text and raised is None:
+            return None  # killed before its parent was told how: it comes to the same end again
         return self._told(budget, ended, call, index)
 
     def _told(self, budget: Budget, ended: NodeEnded, call: int, index: int) -> NodeEnded:
@@ -133,18 +141,32 @@ class Journal:
         budget.begin()
         self.past.charge_node(budget)
         _charge_failed(budget, ended.usage.sub_calls)
-        raised = self.past.raised_of_child(budget.node, call, index)
+        raised = self.past.raised(parent_of(budget.node), call, index)
         if raised is not None:
             raise GuestRaise(raised.kind, raised.message)
         return ended
 
-    def polled(self, node: str, turn: int, place: Place, polls: int) -> bool | None:
-        """Whether a submitted call was done at its poll number `polls`; None if the record
-        does not say."""
+    def refused(self, node: str, call: int, index: int, prompt: str) -> GuestRaise | None:
+        """How the model refused a plain call, or the item `index` of it that asks `prompt`, if
+        it is not to be asked whether it does so again. Of a call that is one, `index` is -1."""
+        return None
+
+    def share(self, share: float | None) -> float | None:
+        """What part of what is left a child is to have that was given `share` of it."""
+        return share
+
+    def unused(self, node: str, call: int, index: int, child: str = "") -> None:
+        """The node has ended without asking for item `index` of a call that its code went on
+        beside, or, with -1, for any. `child`: what the item is, if it is one."""
+
+    def polled(self, node: str, turn: int, place: Place, polls: int, *, calls: int) -> bool | None:
+        """Whether a submitted call was done at its poll number `polls`, which came after so many
+        `calls` of the node's code; None if the record does not say."""
         done_at = self.past.polls(node, *place)
         if done_at is not None:
             return polls >= done_at
-        return False if self.past.ran(node, turn) is not None else None
+        went_on = self.past.ran(node, turn) is not None or self.past.last_call(node) > calls
+        return False if went_on else None
 
     # ---------------------------------------------------------- checkpoints
 
@@ -180,7 +202,7 @@ def _charge_failed(budget: Budget, sub_calls: int) -> None:
     """Enter calls that left no reply: those beyond what is entered, up to `sub_calls` in all."""
     failed = sub_calls - budget.usage().sub_calls
     if failed > 0:
-        budget.charge_sub_calls(failed)
+        budget.enter(sub_calls=failed)
 
 
 class RememberingModel(ModelWrapper):

@@ -9,7 +9,6 @@ from any thread.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import defaultdict
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from rlm_local.errors import ConfigError, LimitReached, RlmError
+from rlm_local.errors import ConfigError, LimitReached, NoTimeLeft, RlmError
 from rlm_local.records import ROOT, Completion, DepthUsage, Record, StopReason, Usage, depth_of
 from rlm_local.units import counted, format_seconds
 
@@ -27,17 +26,13 @@ MIB = 1 << 20
 MAX_DEPTH = 8
 #: The most that any limit may be: sums of two still go through 64 bits.
 MOST = 1 << 61
+#: The longest time, some 31 years: a wait for much more is an error to Python.
+MOST_SECONDS = 1e9
 #: How often a wait for tokens looks at the clock.
 _LOOK_SECONDS = 0.1
 
 
-_MAY_BE_NONE = (
-    "depth",
-    "sub_calls",
-    "thought_tokens",
-    "sub_call_thought_tokens",
-    "syntax_retries",
-)
+_MAY_BE_NONE = ("depth", "sub_calls", "thought_tokens", "sub_call_thought_tokens", "syntax_retries")
 
 
 class Limits(Record, frozen=True):
@@ -77,10 +72,11 @@ class Limits(Record, frozen=True):
         for field in msgspec.structs.fields(self):
             value = getattr(self, field.name)
             lowest = 0 if field.name in _MAY_BE_NONE else 1
-            if isinstance(value, float):
-                if not (math.isfinite(value) and value > 0):
+            if field.type is float:
+                if not 0 < value <= MOST_SECONDS:
+                    bound = f"at most {MOST_SECONDS:g}" if value > 0 else "above 0"
                     raise ConfigError(
-                        f"the limit {field.name} is {value:g}; it must be above 0",
+                        f"the limit {field.name} is {value:g}; it must be {bound}",
                         hint="give a time in seconds",
                     )
             elif not lowest <= value <= MOST:
@@ -153,11 +149,18 @@ class Budget:
             deadline = now + share * (self.deadline - now)
             limits = msgspec.structs.replace(
                 limits,
-                wall_seconds=max(1e-6, deadline - now),
+                wall_seconds=min(limits.wall_seconds, max(1e-6, deadline - now)),
                 tokens=max(1, int(share * self.tokens_left / among)),
                 sub_calls=int(share * self.calls_left / among),
                 turns=max(1, int(share * (limits.turns - self._own_turns))),
             )
+        return self._below(node, limits, deadline)
+
+    def known_child(self, node: str) -> Budget:
+        """The ledger of a child on record: see `enter`."""
+        return self._below(node, self.limits, self.deadline)
+
+    def _below(self, node: str, limits: Limits, deadline: float) -> Budget:
         budget = Budget.__new__(Budget)
         budget._begin(limits, node, self._clock, deadline)
         budget._levels = (*self._levels, budget)
@@ -249,6 +252,12 @@ class Budget:
         with self._changed:
             return min(self._levels, key=lambda level: level._unused)._out_of_tokens()
 
+    def out_of_time(self, error: NoTimeLeft) -> RlmError:
+        """What to raise for a call that had too little time: `error`, or the limit of a child."""
+        level = min(self._levels, key=lambda level: level.deadline)
+        over = level._reached(StopReason.WALL_CLOCK, f"has no time left: {error}", "wall_seconds")
+        return error if level.node == ROOT else over
+
     def _out_of_tokens(self) -> LimitReached:
         return self._reached(
             StopReason.TOKENS,
@@ -276,9 +285,7 @@ class Budget:
                     f"used its {counted(self.limits.turns, 'turn')} without an answer",
                     "turns",
                 )
-            self._own_turns += 1
-            for sums in self._books(depth_of(self.node)):
-                sums.turns += 1
+            self.enter(turns=1)
 
     def charge_sub_calls(self, count: int) -> None:
         """Charge calls or children that this node makes, before they start: all fit or none."""
@@ -294,8 +301,19 @@ class Budget:
                         f"limit is {level.limits.sub_calls:,}",
                         "sub_calls",
                     )
-            for sums in self._books(depth_of(self.node) + 1):
-                sums.sub_calls += count
+            self.enter(sub_calls=count)
+
+    def enter(self, *, turns: int = 0, sub_calls: int = 0) -> None:
+        """Enter what this node has used, as on record: what goes beyond a limit, which may have
+        been another then, ends only what is asked for next."""
+        with self._changed:
+            if turns:
+                self._own_turns += turns
+                for sums in self._books(depth_of(self.node)):
+                    sums.turns += turns
+            if sub_calls:
+                for sums in self._books(depth_of(self.node) + 1):
+                    sums.sub_calls += sub_calls
 
     def charge_completions(self, completions: Iterable[Completion], *, depth: int) -> None:
         """Enter what completions used that were asked for at `depth`: this node's own for its

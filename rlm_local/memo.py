@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +18,14 @@ import msgspec
 from rlm_local import dialogue
 from rlm_local.errors import FormError, WindowError
 from rlm_local.model import Model, ModelWrapper
-from rlm_local.records import Completion, Event, Request, RunStarted, SubCalled
+from rlm_local.records import (
+    Completion,
+    Event,
+    NodeStarted,
+    Request,
+    RunStarted,
+    SubCalled,
+)
 
 if TYPE_CHECKING:
     from rlm_local.replies import ReplyStore
@@ -46,29 +53,15 @@ class MemoModel(ModelWrapper):
         self._whose = f"{info.identity} {info.context_tokens} ".encode()
         self._said: dict[bytes, Completion] = {}
         self._lock = threading.Lock()
-        of_this_model = False
-        limits: dict[str, object] = {}
-        for event in past:
-            if isinstance(event, RunStarted):
-                # Else it is a fork to another.
-                of_this_model = (event.sub_model or event.model) == model.info.name
-                limits = event.limits
-            elif isinstance(event, SubCalled) and of_this_model:
-                for prompt, completion in zip(event.prompts, event.completions, strict=False):
-                    request = Request(
-                        messages=dialogue.sub_call(prompt),
-                        max_tokens=_limit(limits, "sub_call_tokens"),
-                        thought_tokens=_limit(limits, "sub_call_thought_tokens"),
-                        choices=event.choices,
-                        schema=event.schema,
-                    )
-                    self._learn(_key(request), completion)
+        for request, completion in _said_before(past, info.name):
+            self._learn(_key(request, {}), completion)
 
     def complete(
         self, requests: Sequence[Request], *, deadline: float, token_limit: int
     ) -> list[Completion]:
         """See `Model.complete`. What is not computed anew is `reused`."""
-        keys = [_key(request) for request in requests]
+        forms: dict[tuple[int, int], bytes] = {}
+        keys = [_key(request, forms) for request in requests]
         with self._lock:
             said = {key: self._said[key] for key in keys if key in self._said}
         said |= self._recall(key for key in keys if key and key not in said)
@@ -115,6 +108,43 @@ class MemoModel(ModelWrapper):
         return hashlib.blake2b(self._whose + key, digest_size=16).digest()
 
 
+def _said_before(past: Iterable[Event], model: str) -> Iterator[tuple[Request, Completion]]:
+    """What a record says that `model` has said, and to what."""
+    started: RunStarted | None = None
+    turns: dict[str, int] = {}  # of the root, in which its children were called for
+    for event in past:
+        match event:
+            case RunStarted():
+                if (event.sub_model or event.model) != model:
+                    return  # it is a fork to another
+                started = event
+            case NodeStarted():
+                turns.setdefault(event.node, event.turn)
+            case SubCalled() if started is not None:
+                child = ".".join(event.node.split(".")[:2])
+                if turns.get(child, event.turn) <= started.others_turns:
+                    continue
+                for prompt, completion in zip(event.prompts, event.completions, strict=False):
+                    request = Request(
+                        messages=dialogue.sub_call(prompt),
+                        max_tokens=_limit(started.limits, "sub_call_tokens"),
+                        thought_tokens=_limit(started.limits, "sub_call_thought_tokens"),
+                        choices=event.choices,
+                        schema=event.schema,
+                    )
+                    if _keeps_to_limit(request, completion):
+                        yield request, completion
+
+
+def _keeps_to_limit(request: Request, completion: Completion) -> bool:
+    """Whether a reply ended where its request says: a fork has replies that were given under
+    the limits of the run that it begins with."""
+    written = completion.completion_tokens - completion.thought_tokens
+    if completion.finish == "length":
+        return written == request.max_tokens
+    return written <= request.max_tokens and completion.thought_tokens <= request.thought_tokens
+
+
 def _limit(limits: dict[str, object], name: str) -> int:
     """A limit as it is on record; 0, which nothing is asked with, if it is not."""
     value = limits.get(name)
@@ -126,12 +156,25 @@ def _is_whole(key: bytes, completion: Completion) -> bool:
     return bool(key) and completion.finish in ("stop", "length") and not completion.reused
 
 
-def _key(request: Request) -> bytes:
-    """Equal for requests that must be answered alike; b"" for one that need not be."""
+def _key(request: Request, forms: dict[tuple[int, int], bytes]) -> bytes:
+    """Equal for requests that must be answered alike; b"" for one that need not be.
+
+    `forms`: of requests that live as long, what is known of the forms they share: those may
+    be far longer than the prompts.
+    """
     if request.dialogue or request.temperature:
         return b""
-    asked = msgspec.structs.replace(request, node="", depth=0, turn=0, call=0, seed=0)
-    return hashlib.blake2b(repr(asked).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    asked = msgspec.structs.replace(
+        request, node="", depth=0, turn=0, call=0, seed=0, choices=(), schema=None
+    )
+    form = (id(request.choices), id(request.schema))
+    if form not in forms:
+        forms[form] = _digest((request.choices, request.schema))
+    return _digest((asked, forms[form]))
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _again(completion: Completion) -> Completion:

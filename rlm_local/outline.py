@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rlm_local.past import PASSING
+from rlm_local.past import PASSING, Past
 from rlm_local.records import (
     ROOT,
     Completion,
@@ -46,7 +46,7 @@ class NodeOutline(Record, frozen=True):
 def outline(events: Iterable[Event]) -> list[NodeOutline]:
     """The nodes of a run, each followed by its children in the order of their calls."""
     drafts: dict[str, _Draft] = {}
-    for event in events:
+    for event in Past(events).events.values():  # without what was done again
         match event:
             case RunStarted():
                 drafts[ROOT] = _Draft(ROOT, event.question, event.prompt)

@@ -79,6 +79,8 @@ def difference(old: Event, new: Event) -> str:
         case CallRaised(), CallRaised():
             return _unlike(old, new, "kind", "message")
         case NodeStarted(), NodeStarted():
+            old = msgspec.structs.replace(old, prompt=content_of(old.prompt))
+            new = msgspec.structs.replace(new, prompt=content_of(new.prompt))
             return _unlike(old, new, "question", "prompt", "turn", "call", "index", "share")
         case NodeEnded(), NodeEnded():
             return _unlike(old, new, "text", "stop")
@@ -89,6 +91,13 @@ def difference(old: Event, new: Event) -> str:
                 old, new, "shown"
             )
     return ""
+
+
+def content_of(prompt: dict[str, object]) -> dict[str, object]:
+    """What a record says of a prompt, but for where it came from and what lay there beside it:
+    a run that goes on reads the same content by another path than the one given, or from what
+    was kept of a stream."""
+    return {name: what for name, what in prompt.items() if name not in ("sources", "skipped")}
 
 
 def title(event: Event) -> str:
@@ -129,6 +138,7 @@ class Past:
         self.events: dict[Key, Event] = {}
         self._calls: dict[str, list[SubCalled | NodeStarted]] = {}
         self._turns: dict[str, list[TurnStarted | Replied]] = {}
+        self._last_calls: dict[str, int] = {}
         for event in events:
             self._add(event)
 
@@ -137,6 +147,11 @@ class Past:
             self._reopen()
         self.events[key_of(event)] = event
         match event:
+            case NodeStarted():
+                self._note_call(parent_of(event.node), event.call)
+            case Submitted() | SubCalled() | CallRaised():
+                self._note_call(event.node, event.call)
+        match event:
             case SubCalled():
                 self._calls.setdefault(event.node, []).append(event)
             case NodeStarted():
@@ -144,14 +159,26 @@ class Past:
             case TurnStarted() | Replied():
                 self._turns.setdefault(event.node, []).append(event)
 
+    def _note_call(self, node: str, call: int) -> None:
+        self._last_calls[node] = max(call, self._last_calls.get(node, 0))
+
     def _reopen(self) -> None:
-        """The run was taken up again: ends that came from outside are none."""
+        """The run was taken up again: ends that came from outside are none, and what they cut
+        short is done anew. A node that had ended for good stays as it is, with all below it."""
+        over = [
+            event.node
+            for event in self.events.values()
+            if isinstance(event, NodeEnded) and event.stop not in PASSING
+        ]
         self.events = {
             key: event
             for key, event in self.events.items()
-            if not (isinstance(event, NodeEnded) and event.stop in PASSING)
-            if not isinstance(event, RunEnded)
+            if not _is_broken_off(event) or any(_is_within(event, node) for node in over)
         }
+        for calls in self._calls.values():
+            calls[:] = [event for event in calls if self.same(event) is event]
+        for turns in self._turns.values():
+            turns[:] = [event for event in turns if self.same(event) is event]
 
     # ----------------------------------------------------------- single steps
 
@@ -201,15 +228,19 @@ class Past:
         found = self.events.get((NodeEnded, node))
         return found if isinstance(found, NodeEnded) else None
 
-    def raised_of_child(self, node: str, call: int, index: int) -> CallRaised | None:
-        """The exception that the code was told by which made the child `node` in a call."""
-        found = self.events.get((CallRaised, parent_of(node), call, index))
+    def raised(self, node: str, call: int, index: int) -> CallRaised | None:
+        """The exception that a node's code was told of a call, or of an item of it."""
+        found = self.events.get((CallRaised, node, call, index))
         return found if isinstance(found, CallRaised) else None
 
     def polls(self, node: str, call: int, index: int) -> int | None:
         """How often a submitted call was polled until it was done; None if it never was."""
         found = self.events.get((Polled, node, call, index))
         return found.polls if isinstance(found, Polled) else None
+
+    def last_call(self, node: str) -> int:
+        """The last call of a node's code that left a trace; 0 if none did."""
+        return self._last_calls.get(node, 0)
 
     def was_stopped_by_clock(self, node: str) -> bool:
         """Whether one of a node's cells was stopped for its time."""
@@ -220,12 +251,7 @@ class Past:
 
     def events_of(self, node: str) -> list[Event]:
         """The events of a child and of all below it, in order."""
-        below = f"{node}."
-        return [
-            event
-            for event in self.events.values()
-            if (name := getattr(event, "node", ROOT)) == node or name.startswith(below)
-        ]
+        return [event for event in self.events.values() if _is_within(event, node)]
 
     # ------------------------------------------------------------------ costs
 
@@ -235,12 +261,12 @@ class Past:
             if event.call > last_call:
                 continue
             if isinstance(event, NodeStarted):
-                budget.charge_sub_calls(1)
-                child = budget.child(event.node)
+                budget.enter(sub_calls=1)
+                child = budget.known_child(event.node)
                 child.begin()
                 self.charge_node(child)
             else:
-                budget.charge_sub_calls(len(event.prompts))
+                budget.enter(sub_calls=len(event.prompts))
                 budget.charge_completions(event.completions, depth=event.depth)
 
     def charge_node(self, budget: Budget) -> None:
@@ -249,8 +275,28 @@ class Past:
             if isinstance(event, Replied):
                 budget.charge_completions([event.completion], depth=event.depth)
             else:
-                budget.charge_turn()
+                budget.enter(turns=1)
         self.charge_calls(budget, last_call=1 << 62)
+
+
+def _is_within(event: Event, node: str) -> bool:
+    """Whether an event is of `node` or of one below it."""
+    name: str = getattr(event, "node", ROOT)
+    return name == node or name.startswith(f"{node}.")
+
+
+def _is_broken_off(event: Event) -> bool:
+    """Whether it tells of what an end from outside may have cut short."""
+    match event:
+        case RunEnded():
+            return True
+        case NodeEnded():
+            return event.stop in PASSING
+        case Replied():
+            return event.completion.is_cut
+        case SubCalled():
+            return any(completion.is_cut for completion in event.completions)
+    return False
 
 
 def until_turn(events: Iterable[Event], turn: int) -> Iterator[Event]:
@@ -258,7 +304,7 @@ def until_turn(events: Iterable[Event], turn: int) -> Iterator[Event]:
     for event in events:
         if isinstance(event, TurnStarted) and event.node == ROOT and event.turn > turn:
             return
-        if not isinstance(event, RunEnded | Resumed):
+        if not isinstance(event, RunEnded):
             yield event
 
 

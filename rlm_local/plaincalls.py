@@ -65,6 +65,8 @@ class PlainCalls:
         if not prompts:
             return []
         self._budget.charge_sub_calls(len(prompts))
+        if (refused := self._refused(call)) is not None:
+            raise refused
         try:
             completions = self._complete(call, prompts, form)
         except (WindowError, FormError) as error:
@@ -78,23 +80,30 @@ class PlainCalls:
 
         They are charged already. A GuestRaise stands for a prompt that has failed before.
         """
-        errors = {at: prompt for at, prompt in enumerate(prompts) if isinstance(prompt, GuestRaise)}
-        wanted = {at: prompt for at, prompt in enumerate(prompts) if isinstance(prompt, str)}
+        errors: dict[int, GuestRaise] = {}
+        wanted: dict[int, str] = {}
+        for at, prompt in enumerate(prompts):
+            if isinstance(prompt, GuestRaise):
+                errors[at] = prompt
+            elif (mistake := self._refused(call, at, prompt)) is not None:
+                errors[at] = mistake
+            else:
+                wanted[at] = prompt
         completions: list[Completion] = []
         while wanted:
             try:
                 completions = self._complete(call, list(wanted.values()), form)
                 break
-            except (WindowError, FormError) as refused:
-                at = list(wanted)[refused.index]
-                errors[at] = _mistake(refused, 1)
+            except (WindowError, FormError) as refusal:
+                at = list(wanted)[refusal.index]
+                errors[at] = _mistake(refusal, 1)
                 del wanted[at]
         outcomes: dict[int, Outcome] = {}
         for at, completion in zip(wanted, completions, strict=True):
             try:
                 outcomes[at] = {"text": _reply(completion, form)}
-            except GuestRaise as mistake:
-                errors[at] = mistake
+            except GuestRaise as not_in_form:
+                errors[at] = not_in_form
         for at, error in errors.items():
             self.raised(call, error, at)
             outcomes[at] = failed(error)
@@ -127,6 +136,9 @@ class PlainCalls:
                 index=index,
             )
         )
+
+    def _refused(self, call: Call, index: int = -1, prompt: str = "") -> GuestRaise | None:
+        return self._tree.journal.refused(self._budget.node, call.number, index, prompt)
 
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[Completion]:
         """One batch. Raises WindowError, FormError; then nothing was computed."""
@@ -185,7 +197,7 @@ def most_written(limits: Limits, model: ModelInfo) -> int:
 
 def check_cut(budget: Budget, completions: list[Completion]) -> None:
     """Raise the limit that cut a reply short: such a reply never reaches the guest's code."""
-    if any(completion.finish in ("deadline", "tokens") for completion in completions):
+    if any(completion.is_cut for completion in completions):
         budget.check()
         raise budget.cut_short()
 

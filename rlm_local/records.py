@@ -133,6 +133,11 @@ class Completion(Record, frozen=True):
     retries: int = 0  # attempts before this one that did not parse; their tokens are counted
 
     @property
+    def is_cut(self) -> bool:
+        """Whether a limit, or an end of its node or its run, has cut it short."""
+        return self.finish in ("deadline", "tokens")
+
+    @property
     def work_tokens(self) -> int:
         """Tokens the model really processed: what the token limit counts."""
         return self.prompt_tokens - self.cached_tokens + self.completion_tokens

@@ -3,26 +3,30 @@
 The sandbox is deterministic, so every observation must come out as it is on
 record, byte by byte, and every call must be made again. What a clock has decided
 cannot be: a cell that was stopped for its time is passed over, with those after
-it in its node, and so is a child that was.
+it in its node, and so is a child that was, or that had used up its share of what
+was left. What nobody has asked for is not compared.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 
 from rlm_local.closing import Closing
-from rlm_local.errors import ModelError, WindowError
-from rlm_local.journal import Journal
+from rlm_local.errors import WindowError
+from rlm_local.journal import Journal, RecordEndsError
 from rlm_local.limits import Budget
 from rlm_local.past import PASSING, Past, difference, key_of, stopped_by_clock, title
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     ROOT,
+    CallRaised,
     Completion,
     Event,
     ModelInfo,
     NodeEnded,
+    NodeStarted,
     Observation,
     Polled,
     Ran,
@@ -32,10 +36,13 @@ from rlm_local.records import (
     Resumed,
     RunEnded,
     StopReason,
+    SubCalled,
+    Submitted,
     TurnStarted,
 )
-from rlm_local.sandbox import Repl
+from rlm_local.sandbox import GuestRaise, Repl
 
+_WINDOW_WORDS = re.compile(r"has ([\d,]+) tokens, and ([\d,]+) fit")
 #: Nothing that can be compared comes after the end of a run that ended so.
 _BY_CHANCE = PASSING | {StopReason.WALL_CLOCK}
 
@@ -62,10 +69,6 @@ class Replay(Record, frozen=True):
         return not self.differences
 
 
-class RecordEndsError(ModelError):
-    """The model said no more than this."""
-
-
 class ReplayJournal(Journal):
     """Has everything done again, and compares it with the record. Nothing is written."""
 
@@ -75,10 +78,11 @@ class ReplayJournal(Journal):
         self._seen: set[object] = set()
         self._cells = 0
         self._passed_over: dict[str, int] = {}  # by node: the turn from which on
-        self._differences: list[Difference] = []
-        ended = past.ended
+        self._differences: list[tuple[Event, str]] = []
+        self._unused: set[tuple[str, int, int]] = set()  # nodes, calls and items
+        self._unused_children: set[str] = set()
         #: Whether the record goes to an end that must come again.
-        self._complete = ended is not None and ended.answer.stop not in _BY_CHANCE
+        self._complete = past.ended is not None and not _is_chance(past, past.ended.answer.stop)
 
     def record(self, event: Event) -> None:
         old = self.past.same(event)
@@ -91,18 +95,15 @@ class ReplayJournal(Journal):
                 found = ""
             else:
                 found = difference(old, event)
-            if found and not self._is_passed_over(event):
-                self._differences.append(Difference(event=title(event), what=found))
+            if found:
+                self._differences.append((event, found))
 
     def result(self, run_id: str) -> Replay:
         """What came of it, once the run is through."""
         if self._complete:
             for key, event in self.past.events.items():
-                again = key in self._seen or isinstance(event, Polled | Resumed)
-                if not again and not self._is_passed_over(event):
-                    self._differences.append(
-                        Difference(event=title(event), what="it did not come again")
-                    )
+                if key not in self._seen and not isinstance(event, Polled | Resumed):
+                    self._differences.append((event, "it did not come again"))
         return Replay(
             run_id=run_id,
             cells=self._cells,
@@ -110,25 +111,47 @@ class ReplayJournal(Journal):
             passed_over=tuple(
                 f"node {node} from turn {turn} on" for node, turn in self._passed_over.items()
             ),
-            differences=tuple(self._differences),
+            differences=tuple(
+                Difference(event=title(event), what=what)
+                for event, what in self._differences
+                if not self._is_passed_over(event)
+            ),
         )
 
     def completions(self, requests: Sequence[Request]) -> list[Completion] | None:
         known = super().completions(requests)
+        asked = requests[0]
+        stop, message = self._end_of(asked.node)
         if known is None:
-            asked = requests[0]
-            if asked.dialogue and self._stop_of(asked.node) is StopReason.WINDOW:
+            if asked.dialogue and stop is StopReason.WINDOW:
                 # How long the prompt was and what fits, only the model of then could say.
-                raise WindowError(0, 0)
+                raise WindowError(*_figures(message))
             raise RecordEndsError("the record has nothing that the model said to this")
+        # What its node's end has cut short ends nothing itself.
+        cut = {completion.finish for completion in known if completion.is_cut}
+        if cut and (stop is not StopReason.TOKENS or cut != {"tokens"}):
+            raise RecordEndsError("the call was cancelled")
         return known
 
-    def _stop_of(self, node: str) -> StopReason | None:
-        """Why a node ended, if it is on record that it did."""
-        if node != ROOT:
-            ended = self.past.node_ended(node)
-            return ended.stop if ended else None
-        return self.past.ended.answer.stop if self.past.ended else None
+    def _end_of(self, node: str) -> tuple[StopReason | None, str]:
+        """Why a node ended, and the sentence on it, if it is on record that it did."""
+        ended = self.past.node_ended(node)
+        if node == ROOT and self.past.ended is not None:
+            return self.past.ended.answer.stop, self.past.ended.answer.message
+        return (ended.stop, ended.message) if ended is not None else (None, "")
+
+    def refused(self, node: str, call: int, index: int, prompt: str) -> GuestRaise | None:
+        raised = self.past.raised(node, call, index)
+        called = self.past.sub_call(node, call)
+        if raised is None or (called is not None and (index < 0 or prompt in called.prompts)):
+            return None  # it was answered, if not in its form
+        return GuestRaise(raised.kind, raised.message)
+
+    def unused(self, node: str, call: int, index: int, child: str = "") -> None:
+        with self._lock:
+            self._unused.add((node, call, index))
+            if child:
+                self._unused_children.add(child)
 
     def observation(self, node: str, turn: int) -> Observation | None:
         ran = self.past.ran(node, turn)
@@ -144,13 +167,30 @@ class ReplayJournal(Journal):
         self, budget: Budget, question: str, prompt: Prompt, *, call: int, index: int
     ) -> NodeEnded | None:
         ended = self.past.node_ended(budget.node)
+        if ended is None and self._complete and self.past.node_started(budget.node) is None:
+            raise RecordEndsError("the child is not on record: it never began")
         if ended is None:
             return None
-        if ended.stop not in _BY_CHANCE and not self.past.was_stopped_by_clock(budget.node):
+        by_chance = ended.stop in _BY_CHANCE or self.past.was_stopped_by_clock(budget.node)
+        if not by_chance and not self._is_out_of_share(ended):
             return None  # it is run again like all else
         with self._lock:
             self._passed_over[budget.node] = 1
+        if ended.stop is StopReason.CANCELLED:
+            raise RecordEndsError("the child was cancelled, and its parent never told of it")
         return self._told(budget, ended, call, index)
+
+    def share(self, share: float | None) -> float | None:
+        return None  # how much was left depends on what ran beside
+
+    def _is_out_of_share(self, ended: NodeEnded) -> bool:
+        """Whether a child had used up what it had been given."""
+        started = self.past.node_started(ended.node)
+        return (
+            started is not None
+            and started.share is not None
+            and ended.message.startswith(f"the child {ended.node} ")
+        )
 
     def restore(self, repl: Repl, node: str) -> None:
         return None
@@ -160,8 +200,15 @@ class ReplayJournal(Journal):
         return "" if reply is None else reply.code
 
     def _is_passed_over(self, event: Event) -> bool:
-        """Whether it belongs to a node that cannot be compared at that point."""
+        """Whether it belongs to a node that cannot be compared at that point, or tells of what
+        nobody has asked for: whether that begins, and how far it comes, is chance."""
         node = getattr(event, "node", ROOT)
+        if isinstance(event, SubCalled | CallRaised):
+            index = event.index if isinstance(event, CallRaised) else -1
+            if (node, event.call, index) in self._unused:
+                return True
+        if any(node == each or node.startswith(f"{each}.") for each in self._unused_children):
+            return True
         turn = event.turn if isinstance(event, TurnStarted | Replied | Ran) else 1 << 62
         return any(
             (node == other and turn >= first) or node.startswith(f"{other}.")
@@ -169,9 +216,23 @@ class ReplayJournal(Journal):
         )
 
 
+def _is_chance(past: Past, stop: StopReason) -> bool:
+    """Whether a run that ended so may end elsewhere: when it has used up what it may use depends
+    on what runs beside, where something does."""
+    beside = any(isinstance(event, NodeStarted | Submitted) for event in past.events.values())
+    return stop in _BY_CHANCE or (beside and stop in (StopReason.TOKENS, StopReason.SUB_CALLS))
+
+
 def _is_cut(event: Event) -> bool:
     """Whether it tells of an end that came because the record ends."""
     return isinstance(event, RunEnded) or (isinstance(event, NodeEnded) and event.stop in PASSING)
+
+
+def _figures(message: str) -> tuple[int, int]:
+    """The tokens of a prompt that did not fit, and how many did, as a sentence says them."""
+    found = _WINDOW_WORDS.search(message)
+    tokens, fits = found.groups() if found else ("0", "0")
+    return int(tokens.replace(",", "")), int(fits.replace(",", ""))
 
 
 class SilentModel(Closing):

@@ -28,6 +28,9 @@ from rlm_local.sandbox import Sandbox
 
 #: The wall clock of a replay, which nothing waits for.
 _AMPLE_SECONDS = 1e9
+#: How much longer a cell may take in a replay, on a busy machine: one that came to its end then
+#: is to come to it again.
+_SLOWER, _LEAST_CELL_SECONDS = 10, 60.0
 
 
 def resume(
@@ -139,7 +142,12 @@ def replay(store: RunStore, run_id: str, sandbox: Sandbox) -> Replay:
     events = store.read(run_id).events
     started = _start_of(events, run_id)
     journal = ReplayJournal(Past(events))
-    limits = msgspec.structs.replace(_limits_of(started), wall_seconds=_AMPLE_SECONDS)
+    limits = _limits_of(started)
+    limits = msgspec.structs.replace(
+        limits,
+        wall_seconds=_AMPLE_SECONDS,
+        cell_seconds=min(_AMPLE_SECONDS, _SLOWER * limits.cell_seconds + _LEAST_CELL_SECONDS),
+    )
     with reopen_prompt(store, run_id, setup) as prompt:
         controller.answer(
             started.question,

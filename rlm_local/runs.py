@@ -71,7 +71,13 @@ class RunRecord(Record, frozen=True):
 
     @property
     def used_seconds(self) -> float:
-        """How long the run has run, without the times when it was broken off."""
+        """How long the run has run, without the times when it was broken off.
+
+        By its own count if it came to an end: the system's clock may have been set meanwhile,
+        and goes on while the machine sleeps.
+        """
+        if self.events and isinstance(last := self.events[-1], RunEnded):
+            return last.answer.usage.seconds
         began, used = self.written, 0.0
         for event in self.events:
             if isinstance(event, RunStarted):

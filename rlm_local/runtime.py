@@ -277,7 +277,8 @@ class Runtime(Closing):
                     keeping = threading.Thread(
                         target=sync_files, args=[run.folder / PROMPT], daemon=True
                     )
-                    keeping.start()
+                    with contextlib.suppress(RuntimeError):  # the system has no more threads
+                        keeping.start()
                 yield run
         finally:
             if run.is_empty:

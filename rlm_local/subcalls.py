@@ -79,7 +79,8 @@ class SubCalls:
                     places = [self._submissions.place(item) for item in items]
                     return [self._submissions.collect(place) for place in places]
                 case "poll", [item]:
-                    return self._submissions.poll(self._submissions.place(item), self.turn)
+                    place = self._submissions.place(item)
+                    return self._submissions.poll(place, self.turn, self.calls)
             self.calls += 1
             call = Call(self.turn, self.calls)
             try:
@@ -163,10 +164,11 @@ class SubCalls:
     def _number(self, call: Call, queries: list[Query], share: float | None) -> list[Child]:
         """Give each child its name and its budget, in the order of the call."""
         children = []
+        part = self._tree.journal.share(share)
         for index, query in enumerate(queries):
             self.children += 1
             node = f"{self._budget.node}.{self.children}"
-            budget = self._budget.child(node, share=share, among=len(queries))
+            budget = self._budget.child(node, share=part, among=len(queries))
             children.append(Child(query, budget, call=call, index=index, share=share))
         return children
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from rlm_local.errors import RlmError
 from rlm_local.helpers import Job
-from rlm_local.journal import Place
+from rlm_local.journal import Place, RecordEndsError
 from rlm_local.limits import Budget
 from rlm_local.outcomes import Call, Outcome
 from rlm_local.records import Polled
@@ -53,19 +53,22 @@ class Submissions:
     def collect(self, place: Place) -> Outcome:
         """The outcome of an item, waited for. Raises what ends more than that."""
         call, index = place
+        self._all[call].used.add(index)
         job, at = self._all[call].jobs[index]
         return job.result(self._budget.check)[at]
 
-    def poll(self, place: Place, turn: int) -> bool:
-        """Whether an item is done. That it is, is on record, and stays so."""
+    def poll(self, place: Place, turn: int, calls: int) -> bool:
+        """Whether an item is done, after so many `calls` of the code. That it is, is on record,
+        and stays so."""
         self._budget.check()
         call, index = place
         submission, node = self._all[call], self._budget.node
+        submission.used.add(index)
         polls = submission.polls.get(index, 0)
         if polls == _DONE:
             return True
         polls += 1
-        done = self._tree.journal.polled(node, turn, place, polls)
+        done = self._tree.journal.polled(node, turn, place, polls, calls=calls)
         if done is None:
             done = submission.jobs[index][0].wait(_POLL_SECONDS)
         if done:
@@ -83,6 +86,17 @@ class Submissions:
         for submission in self._all.values():
             for job, _ in submission.jobs:
                 job.settle()
+        for call, submission in self._all.items():
+            self._tell_unused(call, submission)
+
+    def _tell_unused(self, call: int, submission: _Submission) -> None:
+        journal, node = self._tree.journal, self._budget.node
+        children = [budget.node for budget in submission.children] or [""] * len(submission.jobs)
+        for index, child in enumerate(children):
+            if index not in submission.used:
+                journal.unused(node, call, index, child)
+        if not submission.used:
+            journal.unused(node, call, -1)
 
     # ----------------------------------------------------------- checkpoints
 
@@ -125,6 +139,8 @@ class Submissions:
         told to that part."""
         try:
             return work()
+        except RecordEndsError:
+            raise  # the code may never ask for it, as it did not then
         except RlmError as error:
             self._tree.end(error, self._budget)
             raise
@@ -137,3 +153,4 @@ class _Submission:
         self.jobs = jobs
         self.children: list[Budget] = []
         self.polls: dict[int, int] = {}  # by item: polls so far, or _DONE
+        self.used: set[int] = set()  # items that the code has asked for

@@ -135,7 +135,7 @@ class RetryingModel(ModelWrapper):
                     break
                 again = _again(request, begun, attempts)
                 attempts += super().complete([again], deadline=deadline, token_limit=left)
-                if attempts[-1].finish in ("deadline", "tokens"):
+                if attempts[-1].is_cut:
                     break
                 if attempts[-1].finish == "stop":
                     begun = self._before_fault(attempts[-1], deadline)

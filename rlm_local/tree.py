@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_local.errors import LimitReached, RlmError
+from rlm_local.errors import LimitReached, NoTimeLeft, RlmError
 from rlm_local.helpers import Helpers
 from rlm_local.journal import Journal
 from rlm_local.limits import Budget, Limits
@@ -60,13 +60,16 @@ class Tree:
     @contextlib.contextmanager
     def busy(self, budget: Budget, repl: Repl | None = None) -> Iterator[None]:
         """While a node's cell runs in `repl`, or the model works for it: ending its part of
-        the tree ends that. Raises what has ended it already."""
+        the tree ends that. Raises what has ended it already. A server that cannot be asked
+        again in the time of a child ends that child."""
         work = (budget, repl)
         with self._lock:
             self._busy.append(work)
         try:
             budget.check()
             yield
+        except NoTimeLeft as error:
+            raise budget.out_of_time(error) from error
         finally:
             with self._lock:
                 self._busy.remove(work)
@@ -102,7 +105,8 @@ class Tree:
         if work:
             again = threading.Timer(_AGAIN_SECONDS, self._stop, [level])
             again.daemon = True
-            again.start()
+            with contextlib.suppress(RuntimeError):  # the system has no more threads
+                again.start()
 
 
 def interrupted() -> LimitReached:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from rlm_local.errors import ConfigError, LimitReached
@@ -82,6 +84,16 @@ def test_cached_tokens_are_reported_and_cost_nothing() -> None:
 def test_a_time_that_is_no_time_is_refused(value: float) -> None:
     with pytest.raises(ConfigError, match="wall_seconds"):
         Limits(wall_seconds=value)
+
+
+@pytest.mark.parametrize("name", ["wall_seconds", "cell_seconds"])
+def test_a_time_that_cannot_be_waited_for_is_refused(name: str) -> None:
+    longest = Limits(**{name: 1e9})
+    assert getattr(longest, name) < threading.TIMEOUT_MAX
+    with pytest.raises(ConfigError, match=rf"{name} is 1e\+11; it must be at most 1e\+09"):
+        Limits(**{name: 1e11})
+    with pytest.raises(ConfigError, match=name):
+        Limits(**{name: 10**11})
 
 
 @pytest.mark.parametrize("name", ["turns", "tokens", "turn_tokens", "guest_memory_bytes"])

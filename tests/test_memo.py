@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
+import msgspec
 import pytest
 
 from rlm_local import controller
@@ -12,7 +14,15 @@ from rlm_local.limits import Limits
 from rlm_local.memo import MemoModel
 from rlm_local.model import ScriptedModel
 from rlm_local.prompt import prompt_from_text
-from rlm_local.records import Completion, Event, Message, Request, RunStarted, SubCalled
+from rlm_local.records import (
+    Completion,
+    Event,
+    Message,
+    NodeStarted,
+    Request,
+    RunStarted,
+    SubCalled,
+)
 from rlm_local.wasm import WasmSandbox
 from tests.fakes import cell
 
@@ -70,6 +80,25 @@ def test_what_differs_is_asked(model: MemoModel, other: Request) -> None:
     complete(model, ask("x"))
     [done] = complete(model, other)
     assert (done.text, done.reused) == ("reply 1", False)
+
+
+def test_a_form_that_many_share_is_read_once(model: MemoModel) -> None:
+    """However long: nothing can end a host call in the middle of it."""
+    read = 0
+
+    class Long(str):
+        def __repr__(self) -> str:
+            nonlocal read
+            read += 1
+            return super().__repr__()
+
+    choices = (Long("yes"), Long("no"))
+    asked = [ask(f"question {n}", choices=choices) for n in range(50)]
+    first = complete(model, *asked)
+    assert read == 2
+    again = complete(model, *asked)
+    assert [one.text for one in again] == [one.text for one in first]
+    assert all(one.reused for one in again)
 
 
 @pytest.mark.parametrize("how", [{"temperature": 0.5}, {"dialogue": "0"}])
@@ -133,6 +162,45 @@ def test_a_past_under_other_limits_says_nothing(scripted: ScriptedModel, limit: 
     said = complete(MemoModel(scripted), ask("x"))
     past: list[Event] = [started(**{limit: 5}), called(("x",), said)]
     assert complete(MemoModel(scripted, past=past), ask("x"))[0].text == "reply 1"
+
+
+def test_a_fork_does_not_know_what_another_model_said(scripted: ScriptedModel) -> None:
+    """Up to the turn that it was forked at, and in the children that were called for by then."""
+    said = complete(MemoModel(scripted), ask("x"), ask("y"), ask("z"))
+    forked = msgspec.structs.replace(started(), others_turns=1)
+    child = NodeStarted(
+        node="0.1", depth=1, turn=1, call=2, index=0, question="q", prompt={}, share=None
+    )
+    past: list[Event] = [
+        forked,
+        called(("x",), said[:1]),
+        child,
+        msgspec.structs.replace(called(("y",), said[1:2]), turn=3, node="0.1.1"),
+        msgspec.structs.replace(called(("z",), said[2:]), turn=2),
+    ]
+    model = MemoModel(scripted, past=past)
+    told = [one.text for one in complete(model, ask("x"), ask("y"), ask("z"))]
+    assert told == ["reply 3", "reply 4", "reply 2"]
+
+
+@pytest.mark.parametrize(
+    ("finish", "tokens", "known"),
+    [
+        ("stop", 9, True),
+        ("stop", 10, False),
+        ("length", 9, True),
+        ("length", 5, False),
+        ("length", 12, False),
+    ],
+)
+def test_a_fork_knows_the_replies_that_its_own_limit_would_give(
+    scripted: ScriptedModel, finish: Literal["stop", "length"], tokens: int, known: bool
+) -> None:
+    """What it has taken over may have been said under another one."""
+    [said] = complete(MemoModel(scripted), ask("x"))
+    taken = msgspec.structs.replace(said, finish=finish, completion_tokens=tokens)
+    model = MemoModel(scripted, past=[started(), called(("x",), [taken])])
+    assert complete(model, ask("x"))[0].reused is known
 
 
 def test_the_plain_calls_of_a_run_are_known_by_their_record() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 
 from rlm_local.live import TerminalView
@@ -211,6 +212,16 @@ def gone_on() -> list[Event]:
 def test_what_goes_on_has_not_ended():
     assert [node.stop for node in outline(gone_on())] == [None, None]
     assert [node.stop for node in outline([*gone_on(), ended("0.1")])] == [None, "answered"]
+
+
+def test_what_was_cut_short_and_asked_again_is_told_once():
+    begun, *rest = gone_on()
+    whole = SubCalled(
+        turn=1, prompts=("p",), replies=("r",), completions=(DONE,), seconds=0.1, call=2
+    )
+    cut = msgspec.structs.replace(DONE, finish="deadline", completion_tokens=3)
+    [root, _] = outline([begun, msgspec.structs.replace(whole, completions=(cut,)), *rest, whole])
+    assert (root.calls, root.tokens) == (1, 2 * DONE.work_tokens)
 
 
 def test_the_tally_of_a_run_that_goes_on():

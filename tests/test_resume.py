@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -432,6 +433,10 @@ def test_an_interrupted_run_goes_on(
     stopped = durable.ask(store, prompt, sandbox, on_event=interrupt)
     assert stopped.stop is StopReason.INTERRUPTED
     assert (store.folder / stopped.run_id / CHECKPOINTS).is_dir()
+    # The clock was set, or the machine slept, in the middle of it: that is no time it has used.
+    later = time.time() + 2 * durable.LIMITS.wall_seconds
+    os.utime(store.folder / stopped.run_id / EVENTS, (later, later))
+    assert store.read(stopped.run_id).used_seconds == stopped.usage.seconds
     answer = durable.resume(store, stopped.run_id, sandbox)
     assert (answer.text, untimed(answer)) == (whole.answer.text, untimed(whole.answer))
     ends = [e for e in store.read(stopped.run_id).events if isinstance(e, RunEnded)]

@@ -189,7 +189,7 @@ def runs_replay(run_id: str, as_json: bool) -> int:
         for difference in found.differences:
             complain(f"{difference.event}: {difference.what}")
         for passed in found.passed_over:
-            click.echo(f"passed over, since a clock had stopped it: {passed}", err=True)
+            click.echo(f"passed over, since a clock or its share had ended it: {passed}", err=True)
         print_text(
             f"{found.cells} cells and {found.events} events of run {run_id} compared: "
             + ("all equal" if found.equal else f"{len(found.differences)} differ")

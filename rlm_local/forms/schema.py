@@ -97,7 +97,7 @@ class _Converter:
         _refuse(asked - {"type"}.union(*_TYPES.values()))
         kinds = schema.get("type", _kind_by_keywords(asked))
         names = [kinds] if isinstance(kinds, str) else kinds
-        if not isinstance(names, list) or not names or not all(n in _TYPES for n in names):
+        if not isinstance(names, list) or not names or not all(map(_is_type, names)):
             raise FormError(f"the schema's type is {json.dumps(kinds, default=str)[:40]}")
         _refuse(asked - {"type"}.union(*(_TYPES[name] for name in names)))
         rules = [self._typed(name, schema, depth) for name in names]
@@ -123,7 +123,8 @@ class _Converter:
         more = schema.get("additionalProperties", True)
         if not isinstance(properties, Mapping) or not isinstance(required, list):
             raise FormError("the schema's properties are an object, and required is a list")
-        if unknown := [name for name in required if name not in properties]:
+        # Any value may stand there, also one that cannot be looked up.
+        if unknown := [n for n in required if not isinstance(n, str) or n not in properties]:
             raise FormError(f"the schema requires {unknown[0]!r}, which is not a property")
         if not properties:
             if more is False:
@@ -202,6 +203,10 @@ class _Converter:
         if not isinstance(schemas, list) or not schemas:
             raise FormError("the schema's anyOf is a list of at least one schema")
         return self._new(" | ".join(self._rule_of(schema, depth + 1) for schema in schemas))
+
+
+def _is_type(name: object) -> bool:
+    return isinstance(name, str) and name in _TYPES
 
 
 def _kind_by_keywords(asked: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from rlm_local.errors import ModelError
+from rlm_local.errors import ModelError, NoTimeLeft
 
 T = TypeVar("T")
 
@@ -35,7 +35,8 @@ async def persistently(
     """What `attempt` gives, tried again after a PassingError, at ever longer intervals.
 
     The first waits about `first_seconds`; never so long that `deadline`, on the loop's
-    clock, would come in between. Raises ModelError after the last attempt, with `hint`.
+    clock, would come in between. Raises ModelError after the last attempt, and NoTimeLeft
+    where there is no time for another, both with `hint`.
     """
     now = asyncio.get_running_loop().time
     delay = first_seconds
@@ -49,7 +50,8 @@ async def persistently(
             wait = max(error.wait or 0.0, delay * random.uniform(0.5, 1.0))
             if made >= attempts or now() + wait >= deadline:
                 message = _given_up(error, server, made, deadline - now())
-                raise ModelError(message, hint=hint) from error
+                kind = ModelError if made >= attempts else NoTimeLeft
+                raise kind(message, hint=hint) from error
         await asyncio.sleep(wait)
         delay = min(delay * _FACTOR, _MOST_SECONDS)
 

@@ -148,7 +148,8 @@ class Web:
     async def _sent(self, method: str, path: str, body: object) -> httpx.Response:
         # In ASCII: a schema may hold what UTF-8 cannot carry, or numbers of any size.
         content = None if body is None else json.dumps(body).encode("ascii")
-        for at, place in enumerate(self._places):
+        places = self._places  # requests side by side find out the same
+        for at, place in enumerate(places):
             request = self._client.build_request(
                 method,
                 httpx.URL(
@@ -165,11 +166,11 @@ class Web:
                 response = await self._client.send(request, stream=True)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                if unreached and at + 1 < len(self._places):
+                if unreached and at + 1 < len(places):
                     continue  # a name may have addresses at which nobody listens
                 raise self._translated(error) from error
             # The one that answers is asked first from now on.
-            self._places = (*self._places[at:], *self._places[:at])
+            self._places = (*places[at:], *places[:at])
             return response
         raise ModelError(f"the server {self._address.host} has no address")
 

@@ -46,7 +46,6 @@ MOST_TIMES = 2
 _GAP_PAGES = 4
 _MOST_BUFFERS = 512  # of one writev
 _PREFIX = b"rlm checkpoint "
-_MOST_HEAD_BYTES = 1 << 20
 
 
 class Head(Record, frozen=True):
@@ -300,7 +299,7 @@ def _read(path: Path) -> Head | None:
         with path.open("rb") as file:
             line = file.readline(len(_PREFIX) + 64)
             checksum, length = line.removeprefix(_PREFIX).split()
-            if not line.startswith(_PREFIX) or int(length) > _MOST_HEAD_BYTES:
+            if not line.startswith(_PREFIX) or int(length) > os.fstat(file.fileno()).st_size:
                 return None
             body = file.read(int(length))
             if zlib.crc32(body) != int(checksum, 16):

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from rlm_local.errors import SandboxError
 from rlm_local.wasm import wakeup
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class GuestThread:
         self._thread: threading.Thread | None = None
 
     def start(self, function: Callable[[], T]) -> Job[T]:
-        """Begin `function` on the thread."""
+        """Begin `function` on the thread. Raises SandboxError if the system has none left."""
         if self._thread is None:
             self._thread = _start(self._jobs)
         job = Job(function)
@@ -115,10 +116,21 @@ def _start(jobs: _Jobs) -> threading.Thread:
     with _starting:
         before = threading.stack_size(STACK_BYTES)
         try:
-            thread.start()
+            begin(thread)
         finally:
             threading.stack_size(before)
     return thread
+
+
+def begin(thread: threading.Thread) -> None:
+    """Start a thread. Raises SandboxError."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise SandboxError(
+            f"the sandbox needs another thread: {error}",
+            hint="raise the limit of processes and threads (`ulimit -u`)",
+        ) from error
 
 
 def _serve(jobs: _Jobs) -> None:

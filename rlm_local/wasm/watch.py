@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from rlm_local.wasm.thread import begin
+
 
 class Watch:
     """Calls `move_epoch` at the times asked for. Its thread lives only while there are some."""
@@ -23,15 +25,18 @@ class Watch:
         self._running = False
 
     def arm(self, number: int, when: float) -> None:
-        """Move the epoch at `when` (`time.monotonic`); one time for each `number`."""
+        """Move the epoch at `when` (`time.monotonic`); one time for each `number`.
+
+        Raises SandboxError if the system has no thread for it.
+        """
         with self._changed:
-            self._times[number] = when
             if not self._running:
+                begin(threading.Thread(target=self._run, name="guest-watch", daemon=True))
                 self._running = True
                 self._waking = when
-                threading.Thread(target=self._run, name="guest-watch", daemon=True).start()
             elif when < self._waking:
                 self._changed.notify()
+            self._times[number] = when
 
     def disarm(self, number: int) -> None:
         """Forget the time of `number`."""

@@ -8,14 +8,20 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
-from rlm_local.errors import ModelError
+from rlm_local import controller
+from rlm_local.errors import ModelError, NoTimeLeft
+from rlm_local.limits import Limits
 from rlm_local.model import Interrupted
+from rlm_local.prompt import prompt_from_text
+from rlm_local.records import Event, NodeEnded, StopReason
 from rlm_local.remote import events
 from rlm_local.remote.exchange import RemoteOptions
 from rlm_local.remote.model import RemoteModel
+from rlm_local.wasm import WasmSandbox
 from tests.remote.conftest import HASTY, Serve
 from tests.remote.fake import (
     Answer,
@@ -211,6 +217,48 @@ def test_nothing_is_waited_for_past_the_deadline(serve: Serve) -> None:
     with pytest.raises(ModelError, match=r"in 1 attempt: .*asks to wait 3600 s, where \d+ s are"):
         ask(model, request())
     assert len(fake.chats) == 1
+
+
+def test_a_server_that_is_busy_for_longer_than_a_child_has_ends_that_child(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def answer(handler: Handler) -> None:
+        said = handler.body["messages"][-1]["content"]
+        if "Question: of the child" in said or said == "of a call":
+            return status(429, {}, Retry_After="120")(handler)
+        if "Question: of the other" in said:
+            code = "print('so far')\nllm_query('of a call')"
+        elif "so far" in said:
+            code = "FINAL('done')"
+        elif "no time left" in said:
+            code = "print(rlm_query('of the other', 'x', budget=0.01))"
+        else:
+            code = (
+                "try: rlm_query('of the child', 'x', budget=0.01)\n"
+                "except RuntimeError as error: print(error)"
+            )
+        return says(f"```repl\n{code}\n```\n")(handler)
+
+    model, _ = serve(answer, query="context_tokens=9000")
+    events: list[Event] = []
+    with WasmSandbox() as sandbox, prompt_from_text("text", folder=tmp_path) as prompt:
+        done = controller.answer(
+            "the question",
+            prompt,
+            model=model,
+            sandbox=sandbox,
+            limits=Limits(depth=2, turn_tokens=100, sub_call_tokens=100),
+            run_id="r",
+            mode="rlm",
+            record=events.append,
+        )
+    assert (done.stop, done.text) == (StopReason.ANSWERED, "done"), done.message
+    ends = [(each.stop, each.text) for each in events if isinstance(each, NodeEnded)]
+    assert ends == [(StopReason.WALL_CLOCK, ""), (StopReason.WALL_CLOCK, "so far")]
+    # The run's own time is another matter: what the server says is the reason then.
+    model, _ = serve(status(429, {}, Retry_After="3600"), "vllm")
+    with pytest.raises(NoTimeLeft, match="asks to wait 3600 s"):
+        ask(model, request())
 
 
 @pytest.mark.parametrize("wait", ["0", "-5", "soon", "", "9" * 30, "Thu, 99 Nov", "date"])

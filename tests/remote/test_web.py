@@ -96,6 +96,36 @@ def test_a_name_with_an_address_where_nobody_listens(monkeypatch: pytest.MonkeyP
         assert fake.seen[-1][1]["Host"] == f"gpu-box:{fake.port}"
 
 
+def test_an_address_where_nobody_listens_any_more_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many requests side by side find that out."""
+    monkeypatch.setattr(
+        "rlm_local.remote.web.look_up", lambda host, port: ("127.0.0.2", "127.0.0.1")
+    )
+    asked: list[str] = []
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.host)
+            await asyncio.sleep(0)
+            if request.url.host == "127.0.0.2":
+                raise httpx.ConnectTimeout("nobody listens")
+            return httpx.Response(200, stream=httpx.ByteStream(b"1"))
+
+    async def main() -> None:
+        web = Web(parse_url("http://gpu-box"), connect_seconds=1, silence_seconds=1)
+        await web._client.aclose()
+        web._client = httpx.AsyncClient(transport=Transport())
+        await asyncio.gather(*[web.json("GET", "/") for _ in range(2)])
+        asked.clear()
+        await web.json("GET", "/")
+        await web.close()
+
+    asyncio.run(main())
+    assert asked == ["127.0.0.1"]
+
+
 def test_a_path_above_the_api(serve: Serve) -> None:
     with Fake(says("x"), "vllm").running() as fake:
         fake.pages["/box/v1/models"] = fake.pages.pop("/v1/models")

@@ -130,6 +130,17 @@ def test_a_chain_goes_on_after_a_restore(fork: Fork, folder: Path):
     assert memory_of(third.repl)[:1000] == memory_of(other.repl)[:1000]
 
 
+def test_a_long_note_comes_back(fork: Fork, folder: Path):
+    """The outcomes of thousands of calls that the code goes on beside are in it."""
+    guest = fork(TEXT)
+    guest.run("x = 1")
+    note = os.urandom(2 << 20)
+    saved(guest, folder, 1, note)
+    other = fork(TEXT)
+    assert other.repl.restore(folder, 1) == (1, note)
+    assert other.value("x") == "1"
+
+
 def test_the_newest_up_to_a_turn_is_taken(fork: Fork, folder: Path):
     guest = fork(TEXT)
     guest.run(f"x = bytearray({2 * SMALL_BYTES})")

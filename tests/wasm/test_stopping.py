@@ -5,8 +5,18 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
+from rlm_local import controller
+from rlm_local.errors import SandboxError
+from rlm_local.limits import Limits
+from rlm_local.model import ScriptedModel
+from rlm_local.prompt import prompt_from_text
+from rlm_local.records import StopReason
+from rlm_local.wasm import WasmSandbox
 from rlm_local.wasm.cell import Cell, Verdict
 from rlm_local.wasm.watch import Watch
+from tests.fakes import cell
 
 LATER = 1000.0
 
@@ -95,3 +105,51 @@ def test_the_watch_s_thread_ends_when_there_is_nothing_to_watch() -> None:
     assert not thread.is_alive()
     watch.arm(1, time.monotonic() + 0.01)  # and it starts again
     assert bell.rung.acquire(timeout=2)
+
+
+def test_a_watch_whose_thread_could_not_start_watches_the_next_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved = threading.Event()
+    watch = Watch(moved.set)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(SandboxError, match="needs another thread: can't start new thread"):
+            watch.arm(1, time.monotonic())
+    watch.arm(2, time.monotonic() + 0.01)
+    assert moved.wait(30)
+
+
+def test_a_system_without_threads_ends_the_run_and_not_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = [cell("print('so far')"), cell("rlm_query('q', 'x')")]
+    real = threading.Thread.start
+    guests: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "guest":
+            if guests:  # the root's is there
+                no_thread(thread)
+            guests.append(thread)
+        real(thread)
+
+    with WasmSandbox() as sandbox, prompt_from_text("text") as prompt:
+        sandbox.prepare()
+        monkeypatch.setattr(threading.Thread, "start", start)
+        answer = controller.answer(
+            "question",
+            prompt,
+            model=ScriptedModel(turns),
+            sandbox=sandbox,
+            limits=Limits(depth=2),
+            run_id="r",
+            mode="rlm",
+            record=lambda event: None,
+        )
+    assert (answer.stop, answer.text) == (StopReason.SANDBOX, "so far")
+    assert "ulimit -u" in answer.message
+
+
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
