@@ -40,6 +40,7 @@ class Instance:
         self.cell: Cell | None = None
         #: Makes the guest's Python raise KeyboardInterrupt soon.
         self.interrupt: Callable[[], None] = lambda: None
+        self.forget_interrupt: Callable[[], None] = lambda: None
         self._store = wasmtime.Store(host.guest.engine)
         self._store.set_limits(memory_size=memory_bytes, instances=1, memories=1, tables=1)
         host.epochs.watch(self._store, number)

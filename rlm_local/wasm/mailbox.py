@@ -77,6 +77,11 @@ class Mailbox(NamedTuple):
         breaker = memory.read_u32(self.eval_breaker)
         memory.write_u32(self.eval_breaker, breaker | self.signals_pending_bit)
 
+    def forget_interrupt(self, memory: GuestMemory) -> None:
+        """Take back one that came when the cell it was meant for was over. No guest may run."""
+        memory.write_u32(self.sigint_tripped, 0)
+        memory.write_u32(self.is_tripped, 0)
+
 
 def _text(data: bytes) -> str:
     # A character that the cap cut in two is dropped; lone surrogates are replaced.

@@ -182,6 +182,7 @@ class WasmRepl(Closing):
             at = self._snapshot.head.mailbox
             box = Mailbox.read(instance.memory, at)
             instance.interrupt = lambda: box.interrupt(instance.memory)
+            instance.forget_interrupt = lambda: box.forget_interrupt(instance.memory)
             box.lower_caps(instance.memory, at, _MOST_BYTES_PER_CHAR * self._output_chars)
             (begin or self._set_up)(instance)
         except capi.Trapped as trap:
@@ -225,6 +226,7 @@ class WasmRepl(Closing):
 
     def _run_in(self, instance: Instance, code: str, cell: Cell) -> Observation:
         watch = self._shared.watch
+        instance.forget_interrupt()
         instance.cell = cell
         self._calls.begin(cell)
         watch.arm(instance.number, cell.due)

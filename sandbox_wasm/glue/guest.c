@@ -186,7 +186,7 @@ rlm_buffer(uint32_t size)
     return input;
 }
 
-/* An interrupt that came too late for the cell it was meant for is not the next one's. */
+/* An interrupt that came too late for the cell's code is no error of what follows. */
 static void
 drop_late_interrupt(void)
 {
@@ -312,7 +312,7 @@ EXPORTED("rlm_exec")
 int32_t
 rlm_exec(uint32_t len)
 {
-    drop_late_interrupt();
+    /* One that is pending now is this cell's: the host has forgotten earlier ones. */
     forget_result();
     capture_reset();
     PyObject *source = len <= mailbox.in_cap

@@ -178,6 +178,12 @@ class BareGuest:
         (bits,) = struct.unpack("<I", self.read(box.eval_breaker, 4))
         self.write(box.eval_breaker, struct.pack("<I", bits | box.signals_pending_bit))
 
+    def forget_interrupt(self) -> None:
+        """What the host does before a cell."""
+        box = self.box()
+        self.write(box.sigint_tripped, struct.pack("<I", 0))
+        self.write(box.is_tripped, struct.pack("<I", 0))
+
     # ------------------------------------------------------------------- imports
 
     def _imports(

@@ -131,8 +131,15 @@ def test_an_interrupt_raises_keyboard_interrupt_and_variables_survive(start: Sta
     assert guest.value("x") == "5"
 
 
-def test_an_interrupt_between_cells_is_dropped(bare: BareGuest) -> None:
+def test_an_interrupt_before_the_first_instruction_is_the_cells(bare: BareGuest) -> None:
     bare.interrupt()
+    assert bare.run("while True: pass").error == "KeyboardInterrupt"
+    assert bare.value("sum(range(1000))") == "499500"
+
+
+def test_an_interrupt_that_the_host_forgets_is_no_cells(bare: BareGuest) -> None:
+    bare.interrupt()
+    bare.forget_interrupt()
     assert bare.value("sum(range(1000))") == "499500"
 
 

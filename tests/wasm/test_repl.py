@@ -317,6 +317,16 @@ def test_a_deadline_that_has_passed_stops_at_once(
     assert ran.error.type == "KeyboardInterrupt"
 
 
+def test_an_interrupt_before_the_first_instruction_is_not_lost(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cell, "LAST_GRACE_SECONDS", 60.0)
+    for _ in range(40):
+        started = time.monotonic()
+        assert not guest.run("while True: pass", wall_seconds=-5).restarted
+        assert time.monotonic() - started < 20
+
+
 def test_output_before_a_stop_is_kept(guest: Guest) -> None:
     ran = guest.run("print('so far')\nimport os\nos.abort()")
     assert ran.restarted
