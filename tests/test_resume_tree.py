@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -268,7 +269,7 @@ def test_a_child_that_its_clock_ended_does_not_run_again(
             runtime.ask("the question", "a text", mode="rlm", on_event=die)
         [run_id] = store.ids()
         said = rerun.resume(runtime, run_id).text
-    assert said.startswith("it ended without an answer: the child 0.1 took 0."), said
+    assert re.match(r"it ended without an answer: the child 0\.1 took \d", said), said
 
 
 # ------------------------------------------------------------------------------- forks
