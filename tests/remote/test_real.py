@@ -113,7 +113,7 @@ def test_counts_are_its_own(model: RemoteModel, local: LlamaModel) -> None:
 
 def test_a_batch(model: RemoteModel) -> None:
     done = model.complete(
-        [say(f"Say {number}.", max_tokens=8) for number in range(12)],
+        [say(f"Does food fit? yes or no\nthe soup {number}", max_tokens=8) for number in range(12)],
         deadline=soon(), token_limit=100_000,
     )  # fmt: skip
     assert [c.finish in ("stop", "length") for c in done] == [True] * 12
