@@ -11,7 +11,8 @@ What is read:
 - a file: one text. Several, or a folder: a list of texts. A folder's hidden
   files are left out, and so are its binary ones, which `skipped` names;
 - `.jsonl`: each line a JSON string, or an object with the document in its
-  `text` or `content`, and perhaps its name in `id`, `name` or `title`;
+  `text` or `content`, and perhaps its name in `id`, `name` or `title`; one that
+  begins with an object without either is one text;
 - "-", a pipe or a device: a stream, read to its end. Its spool is not kept.
 
 Text is UTF-8. A byte order mark at the start is dropped; line ends stay as they

@@ -18,6 +18,7 @@ _HINT = (
     "give the file as standard input (- < FILE) to ask about it as it is"
 )
 _TEXT_KEYS = ("text", "content")
+_LOOKED_AT = 1 << 20
 _NAME_KEYS = ("id", "name", "title")
 
 
@@ -64,6 +65,17 @@ def read_lines(file: BinaryIO, name: str, bad_bytes: BadBytes) -> Iterator[Line]
         if line.strip():
             title, text = _document(line, where)
             yield Line(title or f"line {number}", text, size, where)
+
+
+def holds_records(file: BinaryIO) -> bool:
+    """Whether the first line is an object without a text, as of a table or a log: then the file
+    is no list of documents, but one text. It is looked at in its first megabyte."""
+    head = file.read(_LOOKED_AT).lstrip(codecs.BOM_UTF8 + b" \t\r\n")
+    try:
+        value = json.loads(head.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and _first(value, _TEXT_KEYS) is None
 
 
 def _document(line: str, where: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from rlm_local.errors import PromptError
+from rlm_local.spool.lines import holds_records
 
 STDIN = "-"
 
@@ -146,7 +147,7 @@ def expand(paths: Sequence[Path]) -> Listing:
             if lasting and found.st_size == 0:  # so do the files in /proc say, and have text
                 with path.open("rb") as file:
                     lasting = not file.read(1)
-        form: Literal["text", "lines"] = "lines" if lasting and _is_jsonl(path) else "text"
+            form: Literal["text", "lines"] = "lines" if lasting and _is_jsonl(path) else "text"
         stamp = Stamp.of(found) if lasting else None
         sources.append(Source(str(path), _name(path, base), form, stamp))
     only = sources[0]
@@ -210,7 +211,11 @@ def _open_file(path: str, flags: int) -> int:
 
 
 def _is_jsonl(path: Path) -> bool:
-    return path.suffix.lower() == ".jsonl"
+    """Whether each line of a file is a document. Of records, as of a table, none is."""
+    if path.suffix.lower() != ".jsonl":
+        return False
+    with path.open("rb") as file:
+        return not holds_records(file)
 
 
 def _base(paths: Sequence[Path]) -> str:

@@ -65,6 +65,28 @@ def test_jsonl_is_read_by_lines_when_it_is_named(tree: Path) -> None:
     assert not listing.single
 
 
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (b'{"order": 1, "amount": 9}\n{"order": 2}\n', "text"),  # a table
+        (b'\xef\xbb\xbf\n {"level": "info"}', "text"),
+        (b'{"text": null, "at": 3}\n', "text"),
+        (b'{"text": ""}\n', "lines"),
+        (b'{"content": "a", "id": 7}\n{"id": 8}\n', "lines"),  # refused when it is read
+        (b'"a string"\n', "lines"),
+        (b"no JSON\n", "lines"),
+        (b"[1]\n", "lines"),
+        (b'{"long": "' + b"x" * (1 << 20) + b'"}\n', "lines"),  # not looked at to its end
+    ],
+)
+def test_jsonl_of_records_is_one_text(tmp_path: Path, data: bytes, form: str) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(data)
+    listing = expand([path])
+    assert listing.sources[0].form == form
+    assert listing.single == (form == "text")
+
+
 def test_streams(tree: Path) -> None:
     os.mkfifo(tree / "pipe")
     listing = expand([Path("-"), tree / "pipe", Path("/dev/null")])
