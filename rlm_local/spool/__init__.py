@@ -13,7 +13,8 @@ sandbox can map the file and put a `str` header before it, without a copy.
             names/ table/  the documents, in mmap-ninja's format
         draft-x7…/         being written, or private to one process
 
-`sources` says what the user named, `lines` reads JSONL, `utf8` checks and
-decodes, `files` copies and writes, `textfile` holds one text, `writer` lays all
-of them out, `index` is the table of documents, and `store` owns the folders' lives.
+`sources` says what the user named, `records` what a JSONL file holds, `lines` reads
+it, `utf8` checks and decodes, `files` copies and writes, `textfile` holds one text,
+`writer` lays all of them out, `index` is the table of documents, and `store` owns the
+folders' lives.
 """

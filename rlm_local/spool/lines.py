@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from rlm_local.errors import PromptError
+from rlm_local.spool.records import TEXT_KEYS, first
 from rlm_local.spool.utf8 import BAD_BYTES_HINT, BadBytes, refuse_foreign
 
 #: The longest line, in bytes: it is held in memory.
@@ -17,8 +18,6 @@ _HINT = (
     "each line is a JSON string, or an object with 'text' or 'content'; "
     "give the file as standard input (- < FILE) to ask about it as it is"
 )
-_TEXT_KEYS = ("text", "content")
-_LOOKED_AT = 1 << 20
 _NAME_KEYS = ("id", "name", "title")
 
 
@@ -67,17 +66,6 @@ def read_lines(file: BinaryIO, name: str, bad_bytes: BadBytes) -> Iterator[Line]
             yield Line(title or f"line {number}", text, size, where)
 
 
-def holds_records(file: BinaryIO) -> bool:
-    """Whether the first line is an object without a text, as of a table or a log: then the file
-    is no list of documents, but one text. It is looked at in its first megabyte."""
-    head = file.read(_LOOKED_AT).lstrip(codecs.BOM_UTF8 + b" \t\r\n")
-    try:
-        value = json.loads(head.partition(b"\n")[0])
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and _first(value, _TEXT_KEYS) is None
-
-
 def _document(line: str, where: str) -> tuple[str, str]:
     try:
         value = json.loads(line)
@@ -87,12 +75,8 @@ def _document(line: str, where: str) -> tuple[str, str]:
         return "", value
     if not isinstance(value, dict):
         raise PromptError(f"{where} is neither a JSON string nor an object", hint=_HINT)
-    text = _first(value, _TEXT_KEYS)
+    text = first(value, TEXT_KEYS)
     if not isinstance(text, str):
         raise PromptError(f"{where} is an object without a text", hint=_HINT)
-    title = _first(value, _NAME_KEYS)
+    title = first(value, _NAME_KEYS)
     return (str(title) if isinstance(title, (str, int, float)) else ""), text
-
-
-def _first(value: dict[str, object], keys: tuple[str, ...]) -> object:
-    return next((value[key] for key in keys if value.get(key) is not None), None)

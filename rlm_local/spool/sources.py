@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from rlm_local.errors import PromptError
-from rlm_local.spool.lines import holds_records
+from rlm_local.spool.records import holds_records
 
 STDIN = "-"
 
