@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
 from models.nano.cells.table import TABLE
-from models.nano.families import catalog, sheets
+from models.nano.families import catalog, reports, sheets
 from models.nano.families.stage import Stage
 from models.nano.families.task import Task, score
 from models.nano.families.workers import worker
@@ -143,3 +144,12 @@ def test_tables_of_training_may_be_small_and_have_no_date() -> None:
     assert {len(sheet.of("number")) for sheet in drawn} == {0, 1, 2, 3}
     held = [sheets.sheet(random.Random(seed), "held", 1_000) for seed in range(50)]
     assert all(sheet.of("date") and len(sheet.rows) >= 12 for sheet in held)
+
+
+def test_training_asks_for_a_part_of_the_persons_in_the_same_words() -> None:
+    """Else there would be nothing to begin to learn from: see `reports.report`."""
+    drawn = [reports.report(random.Random(seed), "train") for seed in range(600)]
+    asked = [question for _, question, gold in drawn if re.fullmatch(r"[A-Z]\w+ [A-Z]\w+", gold)]
+    begun = Counter(" ".join(question.split()[:2]) for question in asked)
+    assert len(asked) > 100
+    assert 0.15 <= begun.most_common(1)[0][1] / len(asked) <= 0.6

@@ -27,6 +27,9 @@ from models.nano.lexicon import (
     words,
 )
 
+#: How often neither, the report or the question about a person is in the same words.
+_SAME = (0.3, 0.35, 0.35)
+
 
 def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> Task:
     """The report of that seed, among others in about `chars` characters."""
@@ -101,14 +104,26 @@ def _misleads(question: str, key: str, documents: Sequence[str]) -> bool:
 
 
 def report(rng: random.Random, split: Split) -> tuple[str, str, str]:
-    """A report alone, a question about it, and the answer."""
+    """A report alone, a question about it, and the answer.
+
+    Of two persons neither the report nor the question alone says which is asked for, so that
+    there would be nothing to begin to learn from. So in a part of training's one of the two is
+    in the same words for all reports of that kind.
+    """
     names = _Names(rng, split)
     event = events.trained(rng) if split == "train" else rng.choice(events.EVENTS)
     slots = {**event.slots, **events.COMMON}
     slot = rng.choice(list(slots))
     key, fields = names.key(), names.fields()
-    text = _told(rng, split, event, key, fields)
-    return text, slots[slot][1].ask(rng, split, k=key), fields[slot]
+    telling = asking = rng
+    if split == "train" and slot in event.slots:
+        same = rng.choices(("", "report", "question"), _SAME)[0]
+        if same == "report":
+            telling = random.Random(0)
+        elif same == "question":
+            slot, asking = "a", random.Random(0)
+    text = _told(telling, split, event, key, fields)
+    return text, slots[slot][1].ask(asking, split, k=key), fields[slot]
 
 
 def _told(
