@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from rlm_local.paths import cache_folder
+from rlm_local.runs import RunStore
+from rlm_local.wasm import WasmSandbox
 
 # Examples are not timed: these machines are shared, and time is the benchmarks' matter.
 settings.register_profile("shared", deadline=None)
@@ -34,3 +37,14 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("RLM_LOCAL_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("RLM_LOCAL_CACHE", str(cache))
         yield
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[WasmSandbox]:
+    with WasmSandbox() as made:
+        yield made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -33,17 +32,6 @@ from tests.fakes import cell
 
 WINDOW = 3_000
 LONG = "'word ' * 4_000"
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[WasmSandbox]:
-    with WasmSandbox() as made:
-        yield made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    return RunStore(tmp_path / "runs")
 
 
 class Refusing(ScriptedModel):

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -59,22 +59,11 @@ class Death:
         patch.setattr(RunWriter, "append", append)
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[WasmSandbox]:
-    with WasmSandbox() as made:
-        yield made
-
-
 @pytest.fixture
 def prompt(tmp_path: Path) -> Path:
     path = tmp_path / "lines.txt"
     path.write_text(durable.TEXT)
     return path
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    return RunStore(tmp_path / "runs")
 
 
 class Whole:

@@ -6,7 +6,7 @@ import io
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,6 @@ from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
 from tests.fakes import cell
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[WasmSandbox]:
-    with WasmSandbox() as made:
-        yield made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    return RunStore(tmp_path / "runs")
 
 
 class Failing(ScriptedModel):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -37,17 +36,6 @@ ROOT = [
     "FINAL(label)",
 ]
 CHILD = ["told = llm_query('as a child')", "FINAL(told)"]
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[WasmSandbox]:
-    with WasmSandbox() as made:
-        yield made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    return RunStore(tmp_path / "runs")
 
 
 def turns(request: Request) -> str:
