@@ -129,6 +129,11 @@ class Run:
         torch.save(state, partial)
         partial.replace(path)
 
+    def take_weights(self, path: Path) -> None:
+        """Begin with the weights of a checkpoint, of a network of the same shape."""
+        state = torch.load(path, weights_only=True, map_location=self.device)
+        self.network.load_state_dict(state["network"])
+
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> Run:
         state = torch.load(path, weights_only=True, map_location=device)
@@ -233,6 +238,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RUN)
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="cpu")
     parser.add_argument("--steps", type=int, help="default: the recipe's")
+    parser.add_argument(
+        "--start", type=Path, help="a checkpoint, whose weights a new run begins with"
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="of the recipe's rates, this part")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--device", default="cpu", help="cpu, cuda")
     parser.add_argument("--processes", type=int, default=2, help="of one thread each, on a CPU")
@@ -262,10 +271,7 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     if checkpoint.exists():
         run = Run.load(checkpoint, arguments.device)
     else:
-        plan, shape = RECIPES[arguments.recipe]
-        values = {"seed": arguments.seed, "steps": arguments.steps or plan.steps}
-        shape = replace(shape, vocabulary=tokenizer.get_vocab_size())
-        run = Run(replace(plan, **values), shape, arguments.device)
+        run = new_run(arguments, tokenizer.get_vocab_size())
     rows = [
         row
         for path in arguments.data
@@ -290,6 +296,22 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
     )
     if meeting:
         dist.destroy_process_group()
+
+
+def new_run(arguments: argparse.Namespace, vocabulary: int) -> Run:
+    """A run at its first step, by the recipe."""
+    plan, shape = RECIPES[arguments.recipe]
+    plan = replace(
+        plan,
+        seed=arguments.seed,
+        steps=arguments.steps or plan.steps,
+        muon_rate=plan.muon_rate * arguments.rate,
+        adam_rate=plan.adam_rate * arguments.rate,
+    )
+    run = Run(plan, replace(shape, vocabulary=vocabulary), arguments.device)
+    if arguments.start:
+        run.take_weights(arguments.start)
+    return run
 
 
 def rows_of(path: Path, tokenizer: Tokenizer, window: int) -> list[samples.Row]:

@@ -166,6 +166,16 @@ def test_a_resumed_run_is_the_same_run(tokenizer: object, tmp_path: Path) -> Non
         assert torch.equal(ours, theirs)
 
 
+def test_a_new_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
+    one, other = Run(Plan(seed=1), SMALL), Run(Plan(seed=2), SMALL)
+    one.step = 3
+    one.save(tmp_path / "checkpoint.pt")
+    other.take_weights(tmp_path / "checkpoint.pt")
+    assert other.step == 0
+    for mine, its in zip(one.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(mine, its)
+
+
 def test_batches_made_ahead_are_the_same(tokenizer: object) -> None:
     rows = [samples.row(DIALOGUE, tokenizer), samples.row(CALL, tokenizer, "workers yes-no")] * 3
     steps = Steps(rows, Plan(rows=3, workers=4, steps=9), tokenizer.get_vocab_size())
