@@ -6,6 +6,7 @@ All three run the controller's own loop with a journal that holds the record (se
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -167,8 +168,14 @@ def replay(store: RunStore, run_id: str, sandbox: Sandbox) -> Replay:
 
 
 def reopen_prompt(store: RunStore, run_id: str, setup: RunSetup) -> Prompt:
-    """The prompt of a recorded run. Raises RunError if its content is not the same any more."""
+    """The prompt of a recorded run. Raises RunError if it is gone, or not the same any more."""
     kept = store.folder / run_id / PROMPT
+    if gone := [source for source in setup.sources if not os.path.exists(source)]:
+        raise RunError(
+            f"the prompt of run {run_id} is gone: there is no {', '.join(gone)}",
+            hint="bring it back; the text of a demo is removed when its run is over, so ask anew "
+            "over a file of yours",
+        )
     if not setup.sources and not kept.is_dir():
         raise RunError(
             f"the prompt of run {run_id} came from a stream or from memory and is not kept",

@@ -133,6 +133,17 @@ def test_resume_of_a_prompt_that_has_changed(killed: str, run: Run, text: str):
     assert "hint: " in err
 
 
+@pytest.mark.parametrize("command", ["resume", "replay"])
+def test_a_prompt_that_is_gone(killed: str, command: str, run: Run, text: str):
+    Path(text).unlink()
+    code, out, err = run("runs", command, killed)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-2] == (
+        f"error: the prompt of run {killed} is gone: there is no {Path(text).absolute()}"
+    )
+    assert err.splitlines()[-1].startswith("hint: bring it back")
+
+
 def test_replay_says_that_all_is_equal(run: Run, text: str, asked: list[Request]):
     run("ask", "how many?", text, "--mode", "rlm")
     asked.clear()
