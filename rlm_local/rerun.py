@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from rlm_local import controller
+from rlm_local.asked import check_asked
 from rlm_local.errors import RunError
 from rlm_local.fork import ForkJournal
 from rlm_local.journal import Journal
@@ -24,7 +25,7 @@ from rlm_local.prompt import Prompt, open_kept, open_prompt
 from rlm_local.records import Answer, Event, Resumed, RunStarted
 from rlm_local.replay import Replay, ReplayJournal, SilentModel
 from rlm_local.runs import CHECKPOINTS, PROMPT, RunRecord, RunSetup, RunStore
-from rlm_local.runtime import Runtime, check_asked, recorder
+from rlm_local.runtime import Runtime, recorder
 from rlm_local.sandbox import Sandbox
 
 #: The wall clock of a replay, which nothing waits for.

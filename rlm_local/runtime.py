@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast, get_args
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from msgspec.structs import replace
 
 from rlm_local import controller
+from rlm_local.asked import Context, check_asked, open_context
 from rlm_local.catalog import DEFAULT_MODEL, find, verified
 from rlm_local.closing import Closing
 from rlm_local.engines import Engines, Lora, Report, Room, Wanted, check_remote, wanted
@@ -29,22 +30,15 @@ from rlm_local.model import Model
 from rlm_local.options import ModelOptions
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
-from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
+from rlm_local.prompt import Prompt
 from rlm_local.records import Adapter, Answer, Event, Mode, TurnForm
 from rlm_local.remote import is_url
 from rlm_local.runs import CHECKPOINTS, PROMPT, SETUP_FORMAT, RunSetup, RunStore
 from rlm_local.sandbox import Sandbox
-from rlm_local.spool.utf8 import BadBytes
 from rlm_local.starting import Starting
 
 if TYPE_CHECKING:
     from rlm_local.replies import ReplyStore
-
-#: A text; several texts, by name or not; files and folders; or a prompt that is open already.
-Context = str | Sequence[str] | Mapping[str, str] | Path | Sequence[Path] | Prompt
-
-#: Seeds are below this, and not below its negative.
-SEEDS = 1 << 63
 
 #: Called with a stage ("reading", "loading"), what is done and what there is (0: not known).
 Progress = Callable[[str, int, int], None]
@@ -177,11 +171,7 @@ class Runtime(Closing):
         seed: int = 0,
     ) -> Answer:
         """As `rlm_local.ask`."""
-        check_asked(question, seed)
-        if mode not in get_args(Mode):
-            raise UsageError(f"there is no mode {mode!r}", hint="use auto, direct or rlm")
-        if turn_form not in get_args(TurnForm):
-            raise UsageError(f"no turn has the form {turn_form!r}", hint="use auto, free or block")
+        check_asked(question, seed, mode=mode, turn_form=turn_form)
         with contextlib.ExitStack() as opened:
             prompt = self.open(context)
             if prompt is not context:
@@ -211,26 +201,11 @@ class Runtime(Closing):
 
         The path `-` stands for `stdin`. Raises PromptError.
         """
-        bad_bytes: BadBytes = "replace" if replace_bad_bytes else "error"
-        if isinstance(context, Prompt):
-            return context
-        if isinstance(context, str):
-            return prompt_from_text(context, bad_bytes=bad_bytes)
-        if isinstance(context, Path):
-            context = [context]
-        if isinstance(context, Mapping):
-            _refuse_kinds("the context's texts hold", [*context, *context.values()], str)
-            return prompt_from_texts(context, bad_bytes=bad_bytes)
-        if not isinstance(context, Sequence):
-            _refuse_kinds("the context is of the type", [context])
-        texts = [item for item in context if isinstance(item, str)]
-        paths = [item for item in context if isinstance(item, Path)]
-        if len(context) not in (len(texts), len(paths)):
-            _refuse_kinds("the context holds", context)
-        if texts:
-            return prompt_from_texts(texts, bad_bytes=bad_bytes)
-        return open_prompt(
-            paths, stdin=stdin, bad_bytes=bad_bytes, progress=self._report("reading")
+        return open_context(
+            context,
+            stdin=stdin,
+            bad_bytes="replace" if replace_bad_bytes else "error",
+            progress=self._report("reading"),
         )
 
     def close(self) -> None:
@@ -365,32 +340,6 @@ class Runtime(Closing):
                 self._progress(stage, done, total)
 
         return report
-
-
-def check_asked(question: str, seed: int) -> None:
-    """Raise UsageError for what no run can be asked with."""
-    for name, value, kind in (("question", question, str), ("seed", seed, int)):
-        if not isinstance(value, kind):
-            raise UsageError(
-                f"the {name} is of the type {type(value).__name__}", hint=f"give {kind.__name__}"
-            )
-    if not question.strip():
-        raise UsageError("the question is empty")
-    if not -SEEDS <= seed < SEEDS:
-        raise UsageError(
-            f"the seed is {seed}, and a seed has 64 bits",
-            hint=f"take one from {-SEEDS} to {SEEDS - 1}",
-        )
-
-
-def _refuse_kinds(what: str, items: Iterable[object], *known: type) -> None:
-    """Raise UsageError if one of `items` is of no `known` type."""
-    kinds = sorted({type(item).__name__ for item in items if not isinstance(item, known)})
-    if kinds:
-        raise UsageError(
-            f"{what} {', '.join(kinds)}",
-            hint="give only str, for texts, or only Path, for files; a dict is from name to text",
-        )
 
 
 def recorder(run: RunWriter, on_event: Callable[[Event], None] | None) -> Recorder:

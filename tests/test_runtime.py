@@ -13,6 +13,7 @@ import pytest
 import rlm_local
 from bench import models
 from rlm_local import runtime
+from rlm_local.asked import Context
 from rlm_local.errors import ModelError, ModelFileError, PromptError, SandboxError, UsageError
 from rlm_local.limits import Limits
 from rlm_local.llama import model as llama_model
@@ -20,7 +21,7 @@ from rlm_local.model import ScriptedModel
 from rlm_local.options import ModelOptions
 from rlm_local.records import Event, RunEnded, RunStarted, StopReason
 from rlm_local.runs import RunState, RunStore
-from rlm_local.runtime import Context, Runtime
+from rlm_local.runtime import Runtime
 from tests.fakes import FakeSandbox, cell
 
 
