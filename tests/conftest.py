@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import rlm_local.llama.bindings  # noqa: F401  # before numpy: see there
 from rlm_local.paths import cache_folder
 from rlm_local.runs import RunStore
 from rlm_local.wasm import WasmSandbox

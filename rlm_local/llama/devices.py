@@ -46,7 +46,7 @@ def find() -> tuple[Device, ...]:
 
     Raises ModelError if they cannot be asked for.
     """
-    if not can_use_gpu(_libraries()):
+    if not built_for_gpu():
         return ()
     command = [sys.executable, "-P", "-m", "rlm_local.llama.probe"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -68,6 +68,11 @@ def find() -> tuple[Device, ...]:
         f"llama.cpp cannot say which GPUs there are ({reason})",
         hint="check the driver, or compute without one: --gpu-layers 0",
     )
+
+
+def built_for_gpu() -> bool:
+    """Whether the installed llama.cpp can compute on GPUs. None of it is loaded."""
+    return can_use_gpu(_libraries())
 
 
 def can_use_gpu(names: Sequence[str]) -> bool:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.util
 import os
-import sys
 import time
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,28 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlm_local.errors import AdapterError, FormError, ModelError
+from rlm_local.llama.bindings import llama as _llama
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.memory import SEQUENCES
 from rlm_local.llama.threads import Governor
 from rlm_local.records import Adapter, KvType
 
-
-def _bindings() -> Any:
-    """The module of plain bindings, without the package's `__init__`.
-
-    That would import the high-level interface, a chat formatter and a disk cache,
-    none of which is used here: 0.1 s of a start that takes 0.2 s.
-    """
-    spec = importlib.util.find_spec("llama_cpp")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError("llama-cpp-python is not installed", hint="pip install rlm-local")
-    package = types.ModuleType("llama_cpp")
-    package.__path__ = list(spec.submodule_search_locations)
-    sys.modules.setdefault("llama_cpp", package)
-    return importlib.import_module("llama_cpp.llama_cpp")
-
-
-_llama = _bindings()
 _CELL_TYPES: dict[KvType, int] = {"f16": _llama.GGML_TYPE_F16, "q8_0": _llama.GGML_TYPE_Q8_0}
 _WARNING, _ERROR, _GOES_ON = 3, 4, 5  # ggml's levels; the last is for the rest of a line
 

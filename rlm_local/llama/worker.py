@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+import rlm_local.llama.bindings  # noqa: F401  # before anything that imports numpy
 from rlm_local.errors import FormError, ModelError, WindowError
 from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
