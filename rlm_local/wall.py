@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rlm_local import catalog
-from rlm_local.confine import Wall, confine_process
+from rlm_local.confine import Wall, confine_process, places
 from rlm_local.errors import RlmError
 from rlm_local.paths import cache_folder, data_folder
 from rlm_local.records import Adapter
@@ -61,8 +61,16 @@ def put_up(
     if any(server.secure for server in servers):
         readable += _certificates()
     return confine_process(
-        readable=readable, writable=writable, ports={server.port for server in servers}
+        readable=readable,
+        writable=writable,
+        ports={server.port for server in servers},
+        drivers=bool(models) and built_for_gpu(),
     )
+
+
+def hides_gpu(wall: Wall) -> bool:
+    """Whether behind `wall` a GPU that llama.cpp was built for cannot be used: root's, mostly."""
+    return wall.landlock > 0 and built_for_gpu() and not places.proc_is_harmless()
 
 
 def _prompt_files(prompts: Iterable[Path]) -> Iterator[Path]:
@@ -101,6 +109,13 @@ def _certificates() -> Iterator[Path]:
     """Those of the authorities that servers' certificates are checked with."""
     known = ssl.get_default_verify_paths()
     yield from (Path(path) for path in (known.cafile, known.capath) if path)
+
+
+def built_for_gpu() -> bool:
+    """Whether the installed llama.cpp can compute on GPUs."""
+    from rlm_local.llama import devices  # which is not needed where no model is
+
+    return devices.built_for_gpu()
 
 
 def _guest_file() -> Path | None:

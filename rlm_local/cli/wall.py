@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from rlm_local.confine import VARIABLE
 from rlm_local.records import Adapter
 
 
@@ -20,4 +21,11 @@ def put_up(
     if click.get_current_context().find_root().obj:
         from rlm_local import wall
 
-        wall.put_up(prompts, models=models, adapters=adapters)
+        models = tuple(models)
+        held = wall.put_up(prompts, models=models, adapters=adapters)
+        if models and wall.hides_gpu(held):
+            click.echo(
+                "root's GPU may not start behind the second wall (CUDA's does not): if it does "
+                f"not, run as another user, or with {VARIABLE}=off",
+                err=True,
+            )

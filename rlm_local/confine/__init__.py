@@ -52,6 +52,7 @@ def confine_process(
     readable: Iterable[Path] = (),
     writable: Iterable[Path] = (),
     ports: Collection[int] = (),
+    drivers: bool = False,
 ) -> Wall:
     """Confine this process, and all that it will start, for good. What holds comes back.
 
@@ -60,6 +61,8 @@ def confine_process(
     open already stays so. No sockets are made, no programs run but this Python.
     With `ports`, TCP connections to these are possible, to any host: the kernel looks
     at no more (and where it has no Landlock 4, not at the port either).
+    With `drivers`, what CUDA starts nowhere without: local sockets that nobody comes in by, and
+    names for threads (`places.proc_is_harmless` says where not).
     Call it before threads are started: Landlock holds for the calling thread and
     those that it will start.
     """
@@ -72,7 +75,8 @@ def confine_process(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     version = 0
     try:
-        version = landlock.restrict(places.rules(readable=readable, writable=writable), ports=ports)
+        allowed = places.rules(readable=readable, writable=writable, drivers=drivers)
+        version = landlock.restrict(allowed, ports=ports)
     except Unavailable as error:
         missing.append(f"no Landlock: {error}")
     try:
@@ -86,7 +90,7 @@ def confine_process(
         missing.append(f"Landlock leaves out {others} threads that were there before")
     filtered = False
     try:
-        seccomp.install(tcp=bool(ports))
+        seccomp.install(tcp=bool(ports), drivers=drivers)
         filtered = True
     except Unavailable as error:
         missing.append(f"no seccomp: {error}")

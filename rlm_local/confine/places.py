@@ -26,7 +26,7 @@ _SETTINGS = (
     "vulkan", "alternatives", "python3",
 )  # fmt: skip
 PACKAGE = Path(__file__).resolve().parents[1]
-_DEV = Path("/dev")
+_DEV, _PROC = Path("/dev"), Path("/proc")
 _DEVICES = (
     "null", "zero", "full", "random", "urandom", "tty", "pts",
     # of GPUs: NVIDIA's, on boards too, then what others use
@@ -34,8 +34,10 @@ _DEVICES = (
 )  # fmt: skip
 
 
-def rules(*, readable: Iterable[Path], writable: Iterable[Path]) -> Iterator[Rule]:
-    """All that is allowed."""
+def rules(
+    *, readable: Iterable[Path], writable: Iterable[Path], drivers: bool = False
+) -> Iterator[Rule]:
+    """All that is allowed. `drivers` of GPUs may name their threads as well."""
     for path in (*map(Path, _SYSTEM), *(Path("/etc", name) for name in _SETTINGS)):
         yield Rule(path, READ)
     for path in (PACKAGE, *_python_folders(), *readable):
@@ -43,11 +45,30 @@ def rules(*, readable: Iterable[Path], writable: Iterable[Path]) -> Iterator[Rul
     yield Rule(PACKAGE.parent, Right.READ_DIR)  # where a checkout's package is found by name
     for path in _programs():
         yield Rule(path, RUN)
+    if drivers and proc_is_harmless():
+        yield Rule(_PROC, READ | Right.WRITE_FILE)
     for name in _DEVICES:
         for path in _DEV.glob(name):
             yield Rule(path, USE_DEVICE)
     for path in writable:
         yield Rule(path, WRITE)
+
+
+def proc_is_harmless() -> bool:
+    """Whether we could change nothing of the machine's beneath /proc, which is root's to change.
+
+    CUDA starts nowhere where it cannot name its threads, by a file there of each process. What
+    lies there of the user's other processes is little, and Landlock keeps their memory shut.
+    Containers have what is the machine's read-only.
+    """
+    return os.geteuid() != 0 or all(map(_read_only, (_PROC / "sys", _PROC / "sysrq-trigger")))
+
+
+def _read_only(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except FileNotFoundError:
+        return True
 
 
 def _python_folders() -> Iterator[Path]:

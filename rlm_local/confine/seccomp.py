@@ -27,7 +27,8 @@ _INSTRUCTION = struct.Struct("=HBBI")
 _IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
 #: Of `clone`: every namespace that a flag names. Inside of a new one more is allowed.
 _NAMESPACES = 0x7E02_0000
-_AF_INET, _AF_INET6, _SOCK_STREAM, _SOCK_DGRAM, _IPPROTO_TCP = 2, 10, 1, 2, 6
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _IPPROTO_TCP = 1, 2, 5, 6
 _SOCKET_TYPE = 0xF  # above are flags
 #: A connection made by sending, which Landlock does not see.
 _MSG_FASTOPEN = 0x2000_0000
@@ -99,15 +100,17 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def install(*, tcp: bool = False) -> None:
+def install(*, tcp: bool = False, drivers: bool = False) -> None:
     """Deny what is named here, in all threads of this process. Raises Unavailable.
 
     `tcp`: connections may be made, by TCP alone. To where is for Landlock to say.
+    `drivers`: local sockets may be made and listen, as CUDA's does for other processes
+    of the same program, and starts without it nowhere. Nobody is connected to or let in.
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None or struct.calcsize("P") != 8:  # a 32-bit program has other numbers
         raise Unavailable(f"its calls are not known to us on {platform.machine()}")
-    code = _filter(machine, tcp=tcp)
+    code = _filter(machine, tcp=tcp, drivers=drivers)
     program = _Program(len(code) // _INSTRUCTION.size, code)
     forbid_new_privileges()
     try:
@@ -118,7 +121,7 @@ def install(*, tcp: bool = False) -> None:
         raise Unavailable(f"thread {thread} has a filter of its own")
 
 
-def _filter(machine: _Machine, *, tcp: bool) -> bytes:
+def _filter(machine: _Machine, *, tcp: bool, drivers: bool) -> bytes:
     """The program. A denied call fails with EPERM, which Python raises as PermissionError."""
     deny, absent = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     steps: list[_Step] = [
@@ -129,13 +132,19 @@ def _filter(machine: _Machine, *, tcp: bool) -> bytes:
         (_JUMP_IF_AT_LEAST, 0, 1, _SECOND_TABLE),
         (_RETURN, 0, 0, deny),
     ]
+    held = set(machine.denied) - ({"socket", "connect"} if tcp else set())
+    held -= {"socket", "bind", "listen"} if drivers else set()
     for name, number in machine.denied.items():
-        if tcp and name in ("socket", "connect"):
+        if name not in held:
             continue
         steps += [(_JUMP_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, deny)]
     steps += _no_datagrams_of_pairs(machine, deny)
+    if drivers:
+        steps += _local_sockets(machine)
     if tcp:
         steps += _only_tcp(machine, deny)
+    elif drivers:
+        steps += [(_JUMP_IF_EQUAL, 0, 1, machine.denied["socket"]), (_RETURN, 0, 0, deny)]
     # Its flags lie in memory, where no filter sees them. The C library falls back to clone.
     steps += [(_JUMP_IF_EQUAL, 0, 1, machine.clone3), (_RETURN, 0, 0, absent)]
     steps += [
@@ -161,6 +170,20 @@ def _no_datagrams_of_pairs(machine: _Machine, deny: int) -> list[_Step]:
         (_JUMP_IF_EQUAL, 0, 1, _SOCK_DGRAM),
         (_RETURN, 0, 0, deny),
         (_RETURN, 0, 0, _ALLOW),
+    ]
+
+
+def _local_sockets(machine: _Machine) -> list[_Step]:
+    """Lets through the one kind of local socket that CUDA makes."""
+    return [
+        (_JUMP_IF_EQUAL, 0, 7, machine.denied["socket"]),
+        (_LOAD, 0, 0, _FIRST_AT),
+        (_JUMP_IF_EQUAL, 0, 4, _AF_UNIX),
+        (_LOAD, 0, 0, _SECOND_AT),
+        (_AND, 0, 0, _SOCKET_TYPE),
+        (_JUMP_IF_EQUAL, 0, 1, _SOCK_SEQPACKET),
+        (_RETURN, 0, 0, _ALLOW),
+        (_LOAD, 0, 0, _NUMBER_AT),
     ]
 
 
