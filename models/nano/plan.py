@@ -35,7 +35,7 @@ class Plan:
 #: more often, so that more of the questions is noise. Few and large batches, of few lengths: what
 #: takes the time is telling the GPU what to do, and finding memory for sizes that it has not met.
 GPU_PLAN = Plan(
-    steps=5_300,
+    steps=2_500,
     rows=128,
     workers=256,
     warm=200,
