@@ -11,10 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from rlm_local import wall
-from rlm_local.confine import Wall, places
+from rlm_local.cli import wall as cli_wall
+from rlm_local.confine import VARIABLE, Wall, places
 from rlm_local.confine.landlock import USE_DEVICE, Right
 from rlm_local.llama import devices
 from tests.confine.drivers import NAME_A_THREAD
@@ -144,3 +146,18 @@ def test_it_is_known_where_the_wall_hides_a_gpu(
     monkeypatch.setattr(devices, "_libraries", lambda: ["libggml-cuda.so"])
     monkeypatch.setattr(places, "proc_is_harmless", lambda: harmless)
     assert wall.hides_gpu(Wall(landlock=landlock, seccomp=True)) == hidden
+
+
+@pytest.mark.parametrize(("hidden", "models"), [(True, ["rlm-nano"]), (True, []), (False, ["m"])])
+def test_root_is_told_that_its_gpu_is_hidden(
+    hidden: bool,
+    models: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(wall, "put_up", lambda *_, **__: Wall(landlock=7, seccomp=True))
+    monkeypatch.setattr(wall, "hides_gpu", lambda _: hidden)
+    with click.Context(click.Command("ask"), obj=True):
+        cli_wall.put_up([], models)
+    told = capsys.readouterr().err
+    assert (f"with {VARIABLE}=off" in told) == (hidden and bool(models))
