@@ -104,8 +104,8 @@ def install(*, tcp: bool = False, drivers: bool = False) -> None:
     """Deny what is named here, in all threads of this process. Raises Unavailable.
 
     `tcp`: connections may be made, by TCP alone. To where is for Landlock to say.
-    `drivers`: local sockets may be made and listen, as CUDA's does for other processes
-    of the same program, and starts without it nowhere. Nobody is connected to or let in.
+    `drivers`: local packet sockets may be made, named and listened at, without which CUDA
+    does not start. They let nobody in, and connect to nobody unless `tcp` lets connections through.
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None or struct.calcsize("P") != 8:  # a 32-bit program has other numbers
