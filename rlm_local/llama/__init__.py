@@ -20,7 +20,7 @@ or before using it. The files below it, from the parent's side to the worker's:
     sampling   logits to a token; forms: to one that a grammar takes
     choices    the likeliest of several replies
     engine     what the scheduler needs of the native side
-    native     llama.cpp's C API
+    native     llama.cpp's C API; bindings: its library, loaded before numpy
     modelfile  what a usable file holds
     memory     how much memory it will take; offload: which layers go to a GPU
     devices    the GPUs there are; probe: the process that asks llama.cpp for them

@@ -1,4 +1,4 @@
-"""llama.cpp, through its C API: the only file that knows the bindings.
+"""llama.cpp, through its C API: the only file that calls the bindings.
 
 Runs in the worker process only. Everything passed on is checked or known to be
 in range, because llama.cpp answers several kinds of misuse by ending the process.
