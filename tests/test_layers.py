@@ -19,7 +19,7 @@ LAYERS = [
     {"paths", "units", "confine", "starting", "forms", "options"},
     {"limits", "spool", "packages", "catalog"},
     {"prompt", "past", "eventfile", "replies"},
-    {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline", "part"},
+    {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline", "part", "asked"},
     {"journal", "memo", "syntax", "training"},
     {"fork", "replay"},
     {"queries", "tree", "outcomes", "wasm", "llama", "remote", "live"},
