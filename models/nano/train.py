@@ -129,10 +129,13 @@ class Run:
         torch.save(state, partial)
         partial.replace(path)
 
-    def take_weights(self, path: Path) -> None:
-        """Begin with the weights of a checkpoint, of a network of the same shape."""
-        state = torch.load(path, weights_only=True, map_location=self.device)
-        self.network.load_state_dict(state["network"])
+    @classmethod
+    def begun(cls, path: Path, plan: Plan, device: str = "cpu") -> Run:
+        """A run at its first step, with the network of a checkpoint."""
+        state = torch.load(path, weights_only=True, map_location=device)
+        run = cls(plan, Shape(**state["shape"]), device)
+        run.network.load_state_dict(state["network"])
+        return run
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> Run:
@@ -299,7 +302,7 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
 
 
 def new_run(arguments: argparse.Namespace, vocabulary: int) -> Run:
-    """A run at its first step, by the recipe."""
+    """A run at its first step, by the recipe; with a network to start from, of its shape."""
     plan, shape = RECIPES[arguments.recipe]
     plan = replace(
         plan,
@@ -308,10 +311,9 @@ def new_run(arguments: argparse.Namespace, vocabulary: int) -> Run:
         muon_rate=plan.muon_rate * arguments.rate,
         adam_rate=plan.adam_rate * arguments.rate,
     )
-    run = Run(plan, replace(shape, vocabulary=vocabulary), arguments.device)
-    if arguments.start:
-        run.take_weights(arguments.start)
-    return run
+    if not arguments.start:
+        return Run(plan, replace(shape, vocabulary=vocabulary), arguments.device)
+    return Run.begun(arguments.start, plan, arguments.device)
 
 
 def rows_of(path: Path, tokenizer: Tokenizer, window: int) -> list[samples.Row]:

@@ -166,12 +166,12 @@ def test_a_resumed_run_is_the_same_run(tokenizer: object, tmp_path: Path) -> Non
         assert torch.equal(ours, theirs)
 
 
-def test_a_new_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
-    one, other = Run(Plan(seed=1), SMALL), Run(Plan(seed=2), SMALL)
+def test_a_new_run_may_begin_with_the_network_of_another(tmp_path: Path) -> None:
+    one = Run(Plan(seed=1), SMALL)
     one.step = 3
     one.save(tmp_path / "checkpoint.pt")
-    other.take_weights(tmp_path / "checkpoint.pt")
-    assert other.step == 0
+    other = Run.begun(tmp_path / "checkpoint.pt", Plan(seed=2))
+    assert (other.step, other.plan.seed, other.shape) == (0, 2, SMALL)
     for mine, its in zip(one.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(mine, its)
 
