@@ -64,13 +64,22 @@ def put_up(
         readable=readable,
         writable=writable,
         ports={server.port for server in servers},
-        drivers=bool(models) and built_for_gpu(),
+        drivers=may_use_gpu(models),
     )
 
 
-def hides_gpu(wall: Wall) -> bool:
-    """Whether behind `wall` a GPU that llama.cpp was built for cannot be used: root's, mostly."""
-    return wall.landlock > 0 and built_for_gpu() and not places.proc_is_harmless()
+def may_use_gpu(models: Iterable[str | Path]) -> bool:
+    """Whether one of `models` may be computed on a GPU of this machine."""
+    if all(is_url(model) for model in models):
+        return False
+    from rlm_local.llama import devices  # not needed where no model is, or a server's
+
+    return devices.built_for_gpu()
+
+
+def hides_gpu(wall: Wall, models: Iterable[str | Path]) -> bool:
+    """Whether behind `wall` a GPU for one of `models` may not start: CUDA's does not for root."""
+    return wall.landlock > 0 and not places.proc_is_harmless() and may_use_gpu(models)
 
 
 def _prompt_files(prompts: Iterable[Path]) -> Iterator[Path]:
@@ -109,13 +118,6 @@ def _certificates() -> Iterator[Path]:
     """Those of the authorities that servers' certificates are checked with."""
     known = ssl.get_default_verify_paths()
     yield from (Path(path) for path in (known.cafile, known.capath) if path)
-
-
-def built_for_gpu() -> bool:
-    """Whether the installed llama.cpp can compute on GPUs."""
-    from rlm_local.llama import devices  # which is not needed where no model is
-
-    return devices.built_for_gpu()
 
 
 def _guest_file() -> Path | None:

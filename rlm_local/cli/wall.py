@@ -23,7 +23,7 @@ def put_up(
 
         models = tuple(models)
         held = wall.put_up(prompts, models=models, adapters=adapters)
-        if models and wall.hides_gpu(held):
+        if wall.hides_gpu(held, models):
             click.echo(
                 "root's GPU may not start behind the second wall (CUDA's does not): if it does "
                 f"not, run as another user, or with {VARIABLE}=off",

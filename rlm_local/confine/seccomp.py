@@ -132,19 +132,17 @@ def _filter(machine: _Machine, *, tcp: bool, drivers: bool) -> bytes:
         (_JUMP_IF_AT_LEAST, 0, 1, _SECOND_TABLE),
         (_RETURN, 0, 0, deny),
     ]
-    held = set(machine.denied) - ({"socket", "connect"} if tcp else set())
-    held -= {"socket", "bind", "listen"} if drivers else set()
+    if drivers:
+        steps += _local_sockets(machine)
+    passing = {"socket", "connect"} if tcp else set()
+    passing |= {"bind", "listen"} if drivers else set()
     for name, number in machine.denied.items():
-        if name not in held:
+        if name in passing:
             continue
         steps += [(_JUMP_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, deny)]
     steps += _no_datagrams_of_pairs(machine, deny)
-    if drivers:
-        steps += _local_sockets(machine)
     if tcp:
         steps += _only_tcp(machine, deny)
-    elif drivers:
-        steps += [(_JUMP_IF_EQUAL, 0, 1, machine.denied["socket"]), (_RETURN, 0, 0, deny)]
     # Its flags lie in memory, where no filter sees them. The C library falls back to clone.
     steps += [(_JUMP_IF_EQUAL, 0, 1, machine.clone3), (_RETURN, 0, 0, absent)]
     steps += [

@@ -94,7 +94,7 @@ def test_drivers_have_local_sockets_that_nobody_comes_in_by(tmp_path: Path, serv
 
 
 @pytest.mark.skipif(offered() < 6, reason="needs Linux with Landlock 6")
-def test_without_drivers_no_thread_can_be_named(tmp_path: Path) -> None:
+def test_without_drivers_no_thread_can_be_named() -> None:
     code = (
         "from rlm_local.confine import confine_process\n"
         f"confine_process(readable=[])\n{NAME_A_THREAD}"
@@ -124,6 +124,8 @@ def test_nothing_of_the_machines_can_be_changed(monkeypatch: pytest.MonkeyPatch)
     [
         (["libggml-cuda.so", "libggml-cpu.so"], ["rlm-nano"], True),
         (["libggml-cuda.so"], [], False),
+        (["libggml-cuda.so"], ["http://127.0.0.1:8123/v1"], False),
+        (["libggml-cuda.so"], ["http://127.0.0.1:8123/v1", "rlm-nano"], True),
         (["libggml-cpu.so"], ["rlm-nano"], False),
     ],
 )
@@ -145,7 +147,7 @@ def test_it_is_known_where_the_wall_hides_a_gpu(
 ) -> None:
     monkeypatch.setattr(devices, "_libraries", lambda: ["libggml-cuda.so"])
     monkeypatch.setattr(places, "proc_is_harmless", lambda: harmless)
-    assert wall.hides_gpu(Wall(landlock=landlock, seccomp=True)) == hidden
+    assert wall.hides_gpu(Wall(landlock=landlock, seccomp=True), ["rlm-nano"]) == hidden
 
 
 @pytest.mark.parametrize(("hidden", "models"), [(True, ["rlm-nano"]), (True, []), (False, ["m"])])
@@ -156,7 +158,8 @@ def test_root_is_told_that_its_gpu_is_hidden(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(wall, "put_up", lambda *_, **__: Wall(landlock=7, seccomp=True))
-    monkeypatch.setattr(wall, "hides_gpu", lambda _: hidden)
+    monkeypatch.setattr(devices, "_libraries", lambda: ["libggml-cuda.so"])
+    monkeypatch.setattr(places, "proc_is_harmless", lambda: not hidden)
     with click.Context(click.Command("ask"), obj=True):
         cli_wall.put_up([], models)
     told = capsys.readouterr().err
