@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -130,26 +131,28 @@ class Run:
         partial.replace(path)
 
     @classmethod
-    def begun(cls, path: Path, plan: Plan, device: str = "cpu") -> Run:
-        """A run at its first step, with the network of a checkpoint."""
-        state = torch.load(path, weights_only=True, map_location=device)
+    def begun(cls, state: dict[str, Any], plan: Plan, device: str = "cpu") -> Run:
+        """A run at its first step, with the network of a checkpoint's state."""
         run = cls(plan, Shape(**state["shape"]), device)
         run.network.load_state_dict(state["network"])
         return run
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> Run:
-        state = torch.load(path, weights_only=True, map_location=device)
-        run = cls(
-            Plan(**{**state["plan"], "skipped": tuple(state["plan"]["skipped"])}),
-            Shape(**state["shape"]),
-            device,
-        )
-        run.network.load_state_dict(state["network"])
-        for optimizer, saved in zip(run.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        """The run of a checkpoint, where it was."""
+        state = state_of(path, device)
+        plan = Plan(**{**state["plan"], "skipped": tuple(state["plan"]["skipped"])})
+        run = cls.begun(state, plan, device)
+        for optimizer, its in zip(run.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its)
         run.step, run.tokens, run.seconds = state["step"], state["tokens"], state["seconds"]
         return run
+
+
+def state_of(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """The state that a checkpoint holds."""
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    return state
 
 
 @torch.no_grad()
@@ -313,7 +316,7 @@ def new_run(arguments: argparse.Namespace, vocabulary: int) -> Run:
     )
     if not arguments.start:
         return Run(plan, replace(shape, vocabulary=vocabulary), arguments.device)
-    return Run.begun(arguments.start, plan, arguments.device)
+    return Run.begun(state_of(arguments.start, arguments.device), plan, arguments.device)
 
 
 def rows_of(path: Path, tokenizer: Tokenizer, window: int) -> list[samples.Row]:

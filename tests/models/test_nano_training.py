@@ -24,7 +24,7 @@ from models.nano.plan import Plan  # noqa: E402
 from models.nano.plot import curves  # noqa: E402
 from models.nano.programs import LOCATE  # noqa: E402
 from models.nano.tokenizer import lines  # noqa: E402
-from models.nano.train import Run, probe, train  # noqa: E402
+from models.nano.train import Run, probe, state_of, train  # noqa: E402
 from rlm_local.records import Message  # noqa: E402
 
 SMALL = Shape(width=32, layers=1, heads=2, hidden=32)
@@ -170,7 +170,7 @@ def test_a_new_run_may_begin_with_the_network_of_another(tmp_path: Path) -> None
     one = Run(Plan(seed=1), SMALL)
     one.step = 3
     one.save(tmp_path / "checkpoint.pt")
-    other = Run.begun(tmp_path / "checkpoint.pt", Plan(seed=2))
+    other = Run.begun(state_of(tmp_path / "checkpoint.pt"), Plan(seed=2))
     assert (other.step, other.plan.seed, other.shape) == (0, 2, SMALL)
     for mine, its in zip(one.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(mine, its)
