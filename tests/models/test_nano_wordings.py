@@ -16,6 +16,7 @@ from models.nano.families import (
     extremes,
     labelling,
     needles,
+    occasions,
     pairs,
     parts,
     ranking,
@@ -39,6 +40,11 @@ REPORTED = {
     f"events.{n}.{slot}": worded
     for n, event in enumerate((*events.EVENTS, *events.COMPOSED))
     for slot, (_, worded) in {**event.slots, **events.COMMON}.items()
+} | {
+    f"occasions.{n}.{slot}": occasions.wording(slot, event.thing, role)
+    for n, event in enumerate((*events.EVENTS, *events.COMPOSED))
+    for role in event.roles.values()
+    for slot in events.COMMON
 }
 
 

@@ -71,8 +71,9 @@ dates = re.findall(r"\d{4}-\d\d(?:-\d\d)?", question)
 items = re.search(r"[:(] *(\w[\w -]*(?:, [\w -]+)+)", question)
 labels = re.split(r", (?:or |and )?| or | and ", items[1]) if items else []
 def around(t, k):
-    a, b = t.rfind(end, 0, k) + len(end), t.find(end, k)
-    return t[a if a >= len(end) else 0:b if b >= 0 else len(t)]
+    low, high = max(0, k - 5000), k + 5000
+    a, b = t.rfind(end, low, k) + len(end), t.find(end, k, high)
+    return t[a if a >= len(end) else low:b if b >= 0 else high]
 asked, words = {}, [m.span() for m in re.finditer(r"\w(?:[\w.'@/-]*\w)?", question)]
 for i, (a, _) in enumerate(words if score else ()):
     for p in [question[a:b] for _, b in words[i:i + 4]]:

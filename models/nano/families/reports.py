@@ -13,9 +13,9 @@ from typing import Any
 
 from models.nano import haystacks, programs
 from models.nano.cells.read import CHOSEN, READ
-from models.nano.families import events
+from models.nano.families import events, occasions
 from models.nano.families.task import Task
-from models.nano.families.wording import capital
+from models.nano.families.wording import Wording, capital
 from models.nano.lexicon import (
     ADJECTIVES,
     FIRST_NAMES,
@@ -37,8 +37,7 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
     """The report of that seed, among others in about `chars` characters."""
     rng = random.Random(f"reports-{split}-{seed}")
     names = _Names(rng, split)
-    event = events.trained(rng) if split == "train" else rng.choice(events.EVENTS)
-    slots = {**event.slots, **events.COMMON}
+    event, slots = _drawn(rng, split)
     slot = rng.choice(list(slots))
     key = names.key()
     fields = names.fields()
@@ -113,8 +112,7 @@ def report(rng: random.Random, split: Split) -> tuple[str, str, str]:
     in the same words for all reports of that kind.
     """
     names = _Names(rng, split)
-    event = events.trained(rng) if split == "train" else rng.choice(events.EVENTS)
-    slots = {**event.slots, **events.COMMON}
+    event, slots = _drawn(rng, split)
     if split == "train":
         slot = rng.choice(list(event.slots if rng.random() < _PERSONS else events.COMMON))
     else:
@@ -129,6 +127,15 @@ def report(rng: random.Random, split: Split) -> tuple[str, str, str]:
             slot, asking = "a", random.Random(0)
     text = _told(telling, split, event, key, fields)
     return text, slots[slot][1].ask(asking, split, k=key), fields[slot]
+
+
+def _drawn(rng: random.Random, split: Split) -> tuple[events.Event, dict[str, tuple[str, Wording]]]:
+    """A kind of report, and what may be asked about one: by slot, the form and the wording."""
+    if split == "train":
+        event = events.trained(rng)
+        return event, occasions.slots(rng, event)
+    event = rng.choice(events.EVENTS)
+    return event, {**event.slots, **events.COMMON}
 
 
 def _told(
