@@ -12,7 +12,7 @@ class Plan:
     """All that decides what a run does. Rates are peaks; they rise, stay and fall to 0."""
 
     seed: int = 1
-    steps: int = 6_000
+    steps: int = 5_000
     rows: int = 16  # root dialogues in a step
     workers: int = 40  # sub-calls in a step
     muon_rate: float = 0.01
