@@ -27,8 +27,8 @@ bench: $(READY)  ## all but documents, baselines and gpu; tables on the terminal
 	$(BIN)/pip install -q -e '.[bench]'
 	for name in $(BENCHES); do echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
-# Every step goes on where it was stopped; the files are in models/nano/work/, the weights too:
-# those that are shipped are left alone.
+# Steps go on where they were stopped. All files are in WORK, the weights too: those that are
+# shipped are left alone.
 NANO := $(BIN)/python -m models.nano
 WORK := models/nano/work
 SEEDS := 1 2
@@ -37,8 +37,9 @@ CALLS := 20000
 TRAIN :=
 nano: $(READY)  ## train a model on all families, and evaluate it: about two hours on 2 cores
 	$(BIN)/pip install -q -e '.[train]'
-	for seed in $(SEEDS); do $(NANO).families.generate --count $(TASKS) --seed $$seed \
-	  --out $(WORK)/families-$$seed.jsonl & done; wait
+	made=(); for seed in $(SEEDS); do $(NANO).families.generate --count $(TASKS) --seed $$seed \
+	  --out $(WORK)/families-$$seed.jsonl & made+=($$!); done; \
+	  for one in $${made[@]}; do wait $$one || exit 1; done
 	$(NANO).families.generate --families workers --count $(CALLS) --seed 3 --out $(WORK)/workers.jsonl
 	$(NANO).families.generate --families mix workers workers --split held --count 168 --seed 5 \
 	  --out $(WORK)/held.jsonl
@@ -47,16 +48,19 @@ nano: $(READY)  ## train a model on all families, and evaluate it: about two hou
 	$(NANO).families.filter $(SEEDS:%=$(WORK)/families-%.jsonl) $(WORK)/workers.jsonl \
 	  --out $(WORK)/dialogues.jsonl
 	for name in held fresh; do $(NANO).families.filter $(WORK)/$$name.jsonl || exit 1; done
-	$(NANO).tokenizer
-	$(NANO).train $(TRAIN) --probes $(WORK)/held.kept.jsonl $(WORK)/fresh.kept.jsonl
-	$(NANO).plot
-	$(NANO).export --out $(WORK)/rlm-nano.gguf \
+	$(NANO).tokenizer --data $(WORK)/dialogues.jsonl --out $(WORK)/tokenizer.json
+	$(NANO).train $(TRAIN) --data $(WORK)/dialogues.jsonl --tokenizer $(WORK)/tokenizer.json \
+	  --probes $(WORK)/held.kept.jsonl $(WORK)/fresh.kept.jsonl --out $(WORK)/run
+	$(NANO).plot --log $(WORK)/run/loss.jsonl --out $(WORK)/run/curves.png
+	$(NANO).export --checkpoint $(WORK)/run/checkpoint.pt --tokenizer $(WORK)/tokenizer.json \
+	  --out $(WORK)/rlm-nano.gguf \
 	  --data 'families: seeds $(SEEDS), $(TASKS) tasks each; workers: seed 3, 4 x $(CALLS) calls'
-	$(NANO).evaluate --model $(WORK)/rlm-nano.gguf
-	$(NANO).families.evaluate --model $(WORK)/rlm-nano.gguf --lengths 8000 128000
+	$(NANO).evaluate --model $(WORK)/rlm-nano.gguf --out $(WORK)/evaluation.json
+	$(NANO).families.evaluate --model $(WORK)/rlm-nano.gguf --lengths 8000 128000 \
+	  --out $(WORK)/evaluation-families.json
 
 nano-gpu:  ## the same for a GPU: an hour and a half of generating on 2 cores, four minutes of training
-	$(MAKE) nano SEEDS='21 22 51 52' TASKS=40000 CALLS=100000 \
+	$(MAKE) nano WORK=models/nano/work/gpu SEEDS='21 22 51 52' TASKS=40000 CALLS=100000 \
 	  TRAIN='--recipe gpu --device cuda --makers 8 --probe-every 625'
 
 clean:  ## remove the environment; the caches stay

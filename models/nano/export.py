@@ -1,4 +1,4 @@
-"""Step 4: a checkpoint as a GGUF file (f16), with tokenizer, chat template and provenance.
+"""Step 4: a checkpoint as a GGUF file (f16 or q8_0), with tokenizer, chat template and provenance.
 
 python -m models.nano.export
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer
 
 from models.nano import chat
-from models.nano.folders import HERE, RUN, TOKENIZER, WEIGHTS
+from models.nano.folders import RUN, TOKENIZER, WEIGHTS
 from models.nano.network import Network, Shape
 from models.nano.tokenizer import PRE_TOKENIZER
 
@@ -34,8 +34,15 @@ _BLOCK_NAMES = {
 }
 
 
+#: What matrices may be stored as.
+TYPES = {
+    "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
+    "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
+}
+
+
 def tensors(network: Network) -> dict[str, np.ndarray]:
-    """The weights by their GGUF names: matrices in f16, norms in f32."""
+    """The weights by their GGUF names, in f32."""
     named: dict[str, np.ndarray] = {}
     for name, weight in network.state_dict().items():
         array = weight.float().numpy()
@@ -46,17 +53,30 @@ def tensors(network: Network) -> dict[str, np.ndarray]:
         else:
             _, number, rest = name.split(".", 2)
             target = f"blk.{number}.{_BLOCK_NAMES[rest.removesuffix('.weight')]}.weight"
-        named[target] = array.astype(np.float16 if array.ndim == 2 else np.float32)
+        named[target] = array
     return named
 
 
-def write(path: Path, network: Network, tokenizer: Tokenizer, provenance: dict[str, str]) -> None:
-    """Write the GGUF file. `provenance` goes into its metadata under `rlm.`."""
+def write(
+    path: Path,
+    network: Network,
+    tokenizer: Tokenizer,
+    provenance: dict[str, str],
+    kind: str = "f16",
+) -> None:
+    """Write the GGUF file, its matrices as `kind` of `TYPES`, norms in f32. `provenance` goes into
+    its metadata under `rlm.`. Raises ValueError if the tokenizer is not the network's."""
     shape = network.shape
+    if (tokens := tokenizer.get_vocab_size()) != shape.vocabulary:
+        raise ValueError(
+            f"the tokenizer has {tokens:,} tokens, and the network {shape.vocabulary:,}: it is "
+            "another's; give its own with --tokenizer"
+        )
+    stored, file_type = TYPES[kind]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("rlm-nano")
     writer.add_description("Narrow model for the rlm-local REPL, trained from scratch")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(file_type)
     writer.add_context_length(shape.window)
     writer.add_embedding_length(shape.width)
     writer.add_block_count(shape.layers)
@@ -73,7 +93,10 @@ def write(path: Path, network: Network, tokenizer: Tokenizer, provenance: dict[s
     for key, value in provenance.items():
         writer.add_string(f"rlm.{key}", value)
     for name, array in tensors(network).items():
-        writer.add_tensor(name, array)
+        if array.ndim == 2:
+            writer.add_tensor(name, gguf.quants.quantize(array, stored), raw_dtype=stored)
+        else:
+            writer.add_tensor(name, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -108,7 +131,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_add_space_prefix(False)
 
 
-def load(checkpoint: Path) -> tuple[Network, dict[str, object]]:
+def load(checkpoint: Path) -> tuple[Network, dict[str, Any]]:
     """The network of a checkpoint, and the checkpoint's other values."""
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
     network = Network(Shape(**state["shape"]))
@@ -116,19 +139,18 @@ def load(checkpoint: Path) -> tuple[Network, dict[str, object]]:
     return network.eval(), state
 
 
-def provenance(state: dict[str, object], data: str) -> dict[str, str]:
-    """What made these weights: recipe, seeds, tokens seen, the commit of the code."""
-    plan = state["plan"]
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
-    ).stdout.strip()
+def provenance(state: dict[str, Any], data: str) -> dict[str, str]:
+    """What made these weights: recipe, data, tokens seen, the commits of the code."""
+    rows = state.get("data")
+    learned = f"{rows[0]:,} rows of {rows[1]:,} tokens, digest {rows[2]}" if rows else "unknown"
     return {
-        "recipe": json.dumps(plan, sort_keys=True),
+        "recipe": json.dumps(state["plan"], sort_keys=True),
         "data": data,
+        "rows": learned,
         "tokens_seen": str(state["tokens"]),
         "steps": str(state["step"]),
         "training_seconds": f"{state['seconds']:.0f}",
-        "commit": commit or "unknown",
+        "commit": ", ".join(state.get("commits", ())) or "unknown",
     }
 
 
@@ -139,11 +161,12 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=RUN / "checkpoint.pt")
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--type", choices=tuple(TYPES), default="f16", help="of the matrices")
     parser.add_argument("--data", default="", help="what the dialogues are (seeds), for the record")
     arguments = parser.parse_args()
     network, state = load(arguments.checkpoint)
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
-    write(arguments.out, network, tokenizer, provenance(state, arguments.data))
+    write(arguments.out, network, tokenizer, provenance(state, arguments.data), arguments.type)
     digest = hashlib.sha256(arguments.out.read_bytes()).hexdigest()
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes\nsha256 {digest}")
 

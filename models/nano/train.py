@@ -29,7 +29,7 @@ import torch.multiprocessing as mp
 from tokenizers import Tokenizer
 from torch.nn import functional as F  # noqa: N812
 
-from models.nano import packed, samples
+from models.nano import origin, packed, samples
 from models.nano.feed import Batches, Part, Steps
 from models.nano.folders import DIALOGUES, RUN, TOKENIZER
 from models.nano.muon import Muon
@@ -67,6 +67,8 @@ class Run:
         self.step = 0
         self.tokens = 0
         self.seconds = 0.0
+        self.data: origin.Data | None = None  # what it learns from
+        self.commits: list[str] = []  # of the code that made it, in their order
 
     def advance(self, groups: Sequence[Batches]) -> torch.Tensor:
         """One step on root dialogues and sub-calls; the mean loss of each group, (groups,)."""
@@ -125,6 +127,8 @@ class Run:
             "step": self.step,
             "tokens": self.tokens,
             "seconds": self.seconds,
+            "data": self.data and tuple(self.data),
+            "commits": self.commits,
         }
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
@@ -146,7 +150,20 @@ class Run:
         for optimizer, its in zip(run.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its)
         run.step, run.tokens, run.seconds = state["step"], state["tokens"], state["seconds"]
+        if known := state.get("data"):
+            run.data = origin.Data(*known)
+        run.commits = state.get("commits", [])
         return run
+
+    def goes_on(self, plan: Plan, data: origin.Data, commit: str) -> None:
+        """Have it go on by this plan, with this data and this code. Raises ValueError if it was
+        begun by another plan, or with other data or another tokenizer."""
+        if self.step and (self.plan, self.data) != (plan, data):
+            what = "another plan" if self.plan != plan else "other data or another tokenizer"
+            raise ValueError(f"the run was begun with {what}; choose another --out")
+        self.data = data
+        if commit not in self.commits[-1:]:
+            self.commits.append(commit)
 
 
 def state_of(path: Path, device: str = "cpu") -> dict[str, Any]:
@@ -273,20 +290,23 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
             "gloo", init_method=f"file://{meeting}", rank=rank, world_size=arguments.processes
         )
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
-    checkpoint = arguments.out / "checkpoint.pt"
-    if checkpoint.exists():
-        run = Run.load(checkpoint, arguments.device)
-    else:
-        run = new_run(arguments, tokenizer.get_vocab_size())
+    plan, shape = planned(arguments)
     rows = [
         row
         for path in arguments.data
-        for row in rows_of(path, tokenizer, run.shape.window)
-        if row.name not in run.plan.skipped
+        for row in rows_of(path, tokenizer, shape.window)
+        if row.name not in plan.skipped
     ]
+    checkpoint = arguments.out / "checkpoint.pt"
+    if checkpoint.exists():
+        run = Run.load(checkpoint, arguments.device)
+    elif arguments.start:
+        run = Run.begun(state_of(arguments.start, arguments.device), plan, arguments.device)
+    else:
+        run = Run(plan, replace(shape, vocabulary=tokenizer.get_vocab_size()), arguments.device)
+    run.goes_on(plan, origin.data(rows), origin.commit())
     probes = {
-        path.name.split(".")[0]: rows_of(path, tokenizer, run.shape.window)
-        for path in arguments.probes
+        path.name.split(".")[0]: rows_of(path, tokenizer, shape.window) for path in arguments.probes
     }
     if rank == 0:
         print(
@@ -304,19 +324,17 @@ def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
         dist.destroy_process_group()
 
 
-def new_run(arguments: argparse.Namespace, vocabulary: int) -> Run:
-    """A run at its first step, by the recipe; with a network to start from, of its shape."""
+def planned(arguments: argparse.Namespace) -> tuple[Plan, Shape]:
+    """What is asked for: the recipe, and what of it was given otherwise."""
     plan, shape = RECIPES[arguments.recipe]
-    plan = replace(
+    asked = replace(
         plan,
         seed=arguments.seed,
         steps=arguments.steps or plan.steps,
         muon_rate=plan.muon_rate * arguments.rate,
         adam_rate=plan.adam_rate * arguments.rate,
     )
-    if not arguments.start:
-        return Run(plan, replace(shape, vocabulary=vocabulary), arguments.device)
-    return Run.begun(state_of(arguments.start, arguments.device), plan, arguments.device)
+    return asked, shape
 
 
 def rows_of(path: Path, tokenizer: Tokenizer, window: int) -> list[samples.Row]:

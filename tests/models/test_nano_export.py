@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
 import pytest
 
@@ -13,8 +13,8 @@ pytest.importorskip("gguf")
 tokenizers = pytest.importorskip("tokenizers")
 
 from models.nano import chat, export, programs  # noqa: E402
-from models.nano.folders import TOKENIZER  # noqa: E402
 from models.nano.network import Network, Shape  # noqa: E402
+from models.nano.tokenizer import train as trained_tokenizer  # noqa: E402
 from rlm_local.records import Message  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -46,13 +46,11 @@ def network(tokenizer: object) -> Network:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> object:
-    return tokenizers.Tokenizer.from_file(str(TOKENIZER))
+    return trained_tokenizer([TEXT], [programs.turn(programs.LOCATE)], 500)
 
 
 @pytest.fixture(scope="module")
 def engine(network: Network, tokenizer: object, tmp_path_factory: pytest.TempPathFactory) -> object:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    llama_cpp = pytest.importorskip("llama_cpp")
     path = Path(tmp_path_factory.mktemp("nano")) / "nano.gguf"
     export.write(path, network, tokenizer, {"tokens_seen": "0"})
     engine = llama_cpp.Llama(
@@ -82,3 +80,9 @@ def test_logits_are_equal_within_f16(engine: object, network: Network, tokenizer
 def test_metadata_says_what_it_is(engine: object) -> None:
     assert engine.metadata["rlm.profile"] == "nano"
     assert engine.metadata["tokenizer.chat_template"] == chat.TEMPLATE
+
+
+def test_a_tokenizer_of_another_network_is_refused(network: Network, tmp_path: Path) -> None:
+    other = trained_tokenizer([TEXT], [], 400)
+    with pytest.raises(ValueError, match="it is another's"):
+        export.write(tmp_path / "nano.gguf", network, other, {})

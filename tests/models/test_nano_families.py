@@ -105,9 +105,11 @@ def test_a_workers_reply_is_right_and_short() -> None:
         for split in ("train", "held"):
             asked = worker(seed, split)
             assert asked.reply
-            assert 0 <= asked.chance < 1
+            assert 0 <= asked.chance < 1 or asked.role == "read"
             if asked.role == "read":
                 assert f" ({asked.reply})" in asked.prompt
+                form = asked.reply.split()[0]
+                assert asked.chance == 1 / len(re.findall(rf" \({form} \d+\)", asked.prompt))
             if asked.role in ("label", "spell"):
                 assert asked.reply in asked.prompt
 

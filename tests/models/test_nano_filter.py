@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from models.nano.families.generate import WORKERS, generate
 from models.nano.families.stage import Stage
 from rlm_local.training.filter import filtered
@@ -19,6 +21,8 @@ def test_generation_goes_on_where_it_stopped(tmp_path: Path) -> None:
         generate(parts, families, 4, 3, stage)
         parts.write_bytes(parts.read_bytes()[:-30])  # stopped within a line
         generate(parts, families, 6, 3, stage)
+        with pytest.raises(ValueError, match="has 6 tasks, and 5 are asked for"):
+            generate(parts, families, 5, 3, stage)
     assert whole.read_text() == parts.read_text()
     tally: Counter[str] = Counter()
     lines = [json.loads(line) for line in whole.read_text().splitlines()]

@@ -13,17 +13,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 tokenizers = pytest.importorskip("tokenizers")
 
-from models.nano import chat, packed, programs, samples  # noqa: E402
+from models.nano import chat, origin, packed, programs, samples  # noqa: E402
 from models.nano.cells.profile import PROFILE  # noqa: E402
 from models.nano.families.workers import role_of  # noqa: E402
 from models.nano.feed import Part, Steps  # noqa: E402
-from models.nano.folders import TOKENIZER  # noqa: E402
 from models.nano.muon import orthogonal  # noqa: E402
 from models.nano.network import Network, Shape  # noqa: E402
 from models.nano.plan import Plan  # noqa: E402
 from models.nano.plot import curves  # noqa: E402
 from models.nano.programs import LOCATE  # noqa: E402
 from models.nano.tokenizer import lines  # noqa: E402
+from models.nano.tokenizer import train as trained_tokenizer  # noqa: E402
 from models.nano.train import Run, probe, state_of, train  # noqa: E402
 from rlm_local.records import Message  # noqa: E402
 
@@ -57,7 +57,8 @@ CALL = [
 
 @pytest.fixture(scope="module")
 def tokenizer() -> object:
-    return tokenizers.Tokenizer.from_file(str(TOKENIZER))
+    texts = [str(message["content"]) for message in (*DIALOGUE, *CALL)]
+    return trained_tokenizer(texts, map(programs.turn, (PROFILE, LOCATE)), 600)
 
 
 def test_a_rows_text_is_what_the_template_writes(tokenizer: object) -> None:
@@ -164,6 +165,26 @@ def test_a_resumed_run_is_the_same_run(tokenizer: object, tmp_path: Path) -> Non
     train(resumed, rows, {}, tmp_path)
     for ours, theirs in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_run_goes_on_with_its_own_plan_data_and_tokenizer_only(
+    tokenizer: object, tmp_path: Path
+) -> None:
+    rows = [samples.row(DIALOGUE, tokenizer), samples.row(CALL, tokenizer, "workers yes-no")]
+    plan, own = Plan(steps=6), origin.data(rows)
+    run = Run(plan, SMALL)
+    run.goes_on(plan, own, "first")
+    run.step = 3
+    run.save(tmp_path / "checkpoint.pt")
+    resumed = Run.load(tmp_path / "checkpoint.pt")
+    resumed.goes_on(plan, origin.data(rows), "first")
+    resumed.goes_on(plan, own, "second")
+    assert resumed.commits == ["first", "second"]
+    other = rows[0]._replace(tokens=rows[0].tokens + 1)
+    with pytest.raises(ValueError, match="other data or another tokenizer"):
+        resumed.goes_on(plan, origin.data([other, rows[1]]), "second")
+    with pytest.raises(ValueError, match="another plan"):
+        resumed.goes_on(replace(plan, steps=7), own, "second")
 
 
 def test_a_new_run_may_begin_with_the_network_of_another(tmp_path: Path) -> None:

@@ -104,9 +104,12 @@ def sample_of(worker: Worker) -> dict[str, object]:
 def generate(
     path: Path, families: Sequence[str], count: int, seed: int, stage: Stage, split: Split = "train"
 ) -> Counter[str]:
-    """Bring the file at `path` to `count` lines, each a list of dialogues."""
+    """Bring the file at `path` to `count` lines, each a list of dialogues. Raises ValueError if
+    it has more."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done = _whole_lines(path)
+    if done > count:
+        raise ValueError(f"{path} has {done:,} tasks, and {count:,} are asked for; choose another")
     tally: Counter[str] = Counter()
     started = time.monotonic()
     with path.open("a") as file:

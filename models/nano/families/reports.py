@@ -1,7 +1,7 @@
 """Family f: find the document that a question is about; a sub-call reads the answer out of it.
 
-The answer is a name, a place, a day or a number beside others of its form, so that its form
-does not tell it: the passage has to be read.
+The answer is a name, a place, a day or a number. There are two names in a report, so that for
+those the passage has to be read; for a day or a number its form tells it.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
     while split == "train" and _misleads(question, key, documents):
         question = slots[slot][1].ask(rng, split, k=key)
     gold = fields[slot]
+    _, _, chance = marked(documents[0], question, gold)
     return Task(
         family="reports",
         seed=seed,
@@ -78,7 +79,7 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
         gold=gold,
         plan=(programs.LOCATE, READ, CHOSEN),
         kind=slots[slot][0],
-        chance=0.2,
+        chance=chance,
         traits=("documents" if listed else "one text",),
         reply=_reader(gold),
         listed=listed,
@@ -147,8 +148,9 @@ def _told(
     return capital(rng.choice(event.held).format(k=key, **fields))
 
 
-def marked(text: str, question: str, gold: str) -> tuple[str, str, int]:
-    """The report as the reading program marks it; the answer's mark; how many there are."""
+def marked(text: str, question: str, gold: str) -> tuple[str, str, float]:
+    """The report as the reading program marks it; the answer's mark; the chance of a guess among
+    the marks of its form, which the question tells: one day of one is no choice."""
     scope: dict[str, Any] = {
         "re": re,
         "hits": [(0, text, "", "")],
@@ -158,7 +160,9 @@ def marked(text: str, question: str, gold: str) -> tuple[str, str, int]:
     }
     exec(READ, scope)  # so that sub-calls of their own are asked as those of a run are
     spans = scope["spans"]
-    return scope["marked"], next(mark for mark, span in spans.items() if span == gold), len(spans)
+    right = next(mark for mark, span in spans.items() if span == gold)
+    form = right.split()[0]
+    return scope["marked"], right, 1 / sum(mark.split()[0] == form for mark in spans)
 
 
 def _reader(gold: str) -> Callable[[str], str]:

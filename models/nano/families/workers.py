@@ -61,5 +61,5 @@ def _reading(rng: random.Random, seed: int, split: Split, role: str) -> Worker:
     report, question, gold = reports.report(rng, split)
     if role == "spell":
         return Worker(role, seed, f"{report}\n{question}\nCopy the answer.", gold, 0.0)
-    marked, mark, count = reports.marked(report, question, gold)
-    return Worker(role, seed, f"{marked}\n{question}\nWhich one?", mark, 1 / count)
+    marked, mark, chance = reports.marked(report, question, gold)
+    return Worker(role, seed, f"{marked}\n{question}\nWhich one?", mark, chance)
