@@ -18,11 +18,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from models.nano.folders import WEIGHTS, WORK
 from models.nano.lexicon import Split
 from models.nano.tasks import Task, needle_task
+from models.nano.underway import UnderWay
 from rlm_local.errors import ModelError
 from rlm_local.limits import Limits
 from rlm_local.records import Answer, Event, Ran, Replied, StopReason
@@ -168,31 +170,37 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "held"), default="held")
     parser.add_argument("--out", type=Path, default=WORK / "evaluation.json")
     arguments = parser.parse_args()
+    under_way = UnderWay(arguments.out, arguments.model, Result)
     with tempfile.TemporaryDirectory() as folder:
-        results = evaluate(arguments, Path(folder))
+        results = evaluate(arguments, Path(folder), under_way)
     cells = {f"{n:,}": summary(part) for n, part in results.items()}
     every = [result for part in results.values() for result in part]
     cells["all"] = summary(every)
     print(table(cells))
     kinds = Counter(trait for r in every if not r.right for trait in (r.kind, r.stop, *r.traits))
     print("wrong runs by kind:", dict(kinds.most_common()))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(
         json.dumps({"cells": cells, "results": [asdict(r) for r in every]}, indent=1)
     )
+    under_way.end()
 
 
-def evaluate(arguments: argparse.Namespace, folder: Path) -> dict[int, list[Result]]:
+def evaluate(
+    arguments: argparse.Namespace, folder: Path, under_way: UnderWay[Result]
+) -> dict[int, list[Result]]:
     """All runs, by length."""
     split: Split = arguments.split
     results: dict[int, list[Result]] = {}
     limits = Limits(wall_seconds=120.0, turns=8)
     with Runtime(model=arguments.model, limits=limits, store=RunStore(folder)) as runtime:
+
+        def played(seed: int, length: int) -> Result:
+            return run(runtime, needle_task(seed, split, length, unique_chars=8_000_000))
+
         for length in arguments.lengths:
             for n in range(arguments.runs):
                 seed = arguments.seed + length + n
-                task = needle_task(seed, split, length, unique_chars=8_000_000)
-                result = run(runtime, task)
+                result = under_way.once(f"{split} {length} {seed}", partial(played, seed, length))
                 results.setdefault(length, []).append(result)
                 if not result.right:
                     print(

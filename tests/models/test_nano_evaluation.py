@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from models.nano.evaluate import SEED
 from models.nano.families import catalog, evaluate, topics
 from models.nano.families.task import Task
 from models.nano.families.workers import worker
+from models.nano.underway import UnderWay
 from rlm_local.errors import ModelError
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
@@ -143,3 +145,26 @@ def test_a_run_that_ended_from_outside_is_no_wrong_one(
         for family in ("tables", "needle"):
             with pytest.raises(type(error)):
                 evaluate.evaluate(runtime, [family], [CHARS], 1)
+
+
+def test_an_evaluation_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    model, out = tmp_path / "a.gguf", tmp_path / "found.json"
+    model.write_bytes(b"weights")
+    made: list[str] = []
+
+    def making(name: str) -> evaluate.Result:
+        made.append(name)
+        return evaluate.Result(name, 1, "", 1, 1.0, 0.5, "", "", "", "answered")
+
+    first = UnderWay(out, model, evaluate.Result)
+    results = [first.once(name, partial(making, name)) for name in ("one", "two")]
+    part = out.with_suffix(".part.jsonl")
+    part.write_bytes(part.read_bytes()[:-3])  # stopped within a line
+    second = UnderWay(out, model, evaluate.Result)
+    assert [second.once(name, partial(making, name)) for name in ("one", "two")] == results
+    assert made == ["one", "two", "two"]
+    model.write_bytes(b"other weights")
+    UnderWay(out, model, evaluate.Result).once("one", partial(making, "one"))
+    assert made[3:] == ["one"]
+    second.end()
+    assert not part.exists()

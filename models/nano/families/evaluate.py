@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from models.nano.evaluate import LENGTHS as NEEDLE_LENGTHS
@@ -28,6 +29,7 @@ from models.nano.families.workers import ROLES, worker
 from models.nano.folders import WEIGHTS, WORK
 from models.nano.lexicon import Split
 from models.nano.tasks import needle_task
+from models.nano.underway import UnderWay
 from rlm_local import dialogue
 from rlm_local.limits import Limits
 from rlm_local.model import Model
@@ -132,30 +134,27 @@ def evaluate(
     lengths: Sequence[int],
     runs: int,
     split: Split = "held",
-    done: Callable[[Result], None] = lambda _: None,
+    once: Callable[[str, Callable[[], Result]], Result] = lambda _, make: make(),
 ) -> list[Result]:
-    """All runs, each told to `done` as it ends. No `lengths` means those of the family."""
-    results = []
-
-    def keep(result: Result) -> None:
-        results.append(result)
-        done(result)
-
+    """All runs, each of which `once` is given by a name. No `lengths` means those of the family."""
+    plan: list[tuple[str, str, int, int]] = []
     for family in families:
         if family == "workers":
-            for role in ROLES:
-                for n in range(runs):
-                    keep(run_worker(runtime.model, SEED + n, split, role))
+            plan += [(family, role, 0, SEED + n) for role in ROLES for n in range(runs)]
             continue
         usual = NEEDLE_LENGTHS if family == "needle" else SHORT_LENGTHS.get(family, LENGTHS)
-        for chars in lengths or usual:
-            for n in range(runs):
-                seed = SEED + chars + n
-                if family == "needle":
-                    keep(_needle(runtime, seed, split, chars))
-                else:
-                    keep(run(runtime, catalog.task(family, seed, split, chars), chars))
-    return results
+        plan += [
+            (family, "", chars, SEED + chars + n) for chars in lengths or usual for n in range(runs)
+        ]
+
+    def made(family: str, role: str, chars: int, seed: int) -> Result:
+        if family == "workers":
+            return run_worker(runtime.model, seed, split, role)
+        if family == "needle":
+            return _needle(runtime, seed, split, chars)
+        return run(runtime, catalog.task(family, seed, split, chars), chars)
+
+    return [once(f"{split} {' '.join(map(str, one))}", partial(made, *one)) for one in plan]
 
 
 def _needle(runtime: Runtime, seed: int, split: Split, chars: int) -> Result:
@@ -234,27 +233,31 @@ def main() -> None:
     arguments = parser.parse_args()
     split: Split = arguments.split
 
-    def tell(result: Result) -> None:
+    under_way = UnderWay(arguments.out, arguments.model, Result)
+
+    def told(key: str, make: Callable[[], Result]) -> Result:
+        result = under_way.once(key, make)
         if result.score < 1:
             print(
                 f"{result.family} {result.kind}: {result.question!r}: {result.answer!r} for "
                 f"{result.gold!r} ({result.stop}, seed {result.seed})",
                 flush=True,
             )
+        return result
 
     with (
         tempfile.TemporaryDirectory() as folder,
         Runtime(model=arguments.model, limits=LIMITS, store=RunStore(Path(folder))) as runtime,
     ):
         results = evaluate(
-            runtime, arguments.families, arguments.lengths, arguments.runs, split, tell
+            runtime, arguments.families, arguments.lengths, arguments.runs, split, told
         )
     found = cells(results)
     print(table(found))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(
         json.dumps({"cells": found, "results": [asdict(r) for r in results]}, indent=1)
     )
+    under_way.end()
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def generate(
     """Bring the file at `path` to `count` lines, each a list of dialogues. Raises ValueError if
     it has more."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = _whole_lines(path)
+    done = whole_lines(path)
     if done > count:
         raise ValueError(f"{path} has {done:,} tasks, and {count:,} are asked for; choose another")
     tally: Counter[str] = Counter()
@@ -137,7 +137,7 @@ def length(rng: random.Random) -> int:
     return round(math.exp(rng.uniform(math.log(low), math.log(high))))
 
 
-def _whole_lines(path: Path) -> int:
+def whole_lines(path: Path) -> int:
     """How many lines the file has, once a last one that was cut short is taken off."""
     if not path.exists():
         return 0

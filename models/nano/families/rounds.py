@@ -22,7 +22,7 @@ from models.nano.cells.profile import PROFILE
 from models.nano.evaluate import finished
 from models.nano.families import catalog
 from models.nano.families.evaluate import LIMITS, counts
-from models.nano.families.generate import CALLS_KEPT, MIX, length
+from models.nano.families.generate import CALLS_KEPT, MIX, length, whole_lines
 from models.nano.families.task import Task, score
 from models.nano.families.workers import role_of
 from models.nano.folders import WEIGHTS, WORK
@@ -66,10 +66,12 @@ def play(runtime: Runtime, task: Task) -> list[dict[str, object]]:
 
 
 def play_all(runtime: Runtime, path: Path, families: Sequence[str], count: int, seed: int) -> None:
-    """Write `count` lines to `path`, and print how many runs were right, by family."""
+    """Bring the file at `path` to `count` lines, and print how many of the new runs were right, by
+    family."""
     tally: Counter[tuple[str, bool]] = Counter()
-    with path.open("w") as file:
-        for n in range(count):
+    done = whole_lines(path)
+    with path.open("a") as file:
+        for n in range(done, count):
             family, task_seed = families[n % len(families)], seed * 10**7 + n
             chars = min(LONGEST, length(random.Random(task_seed)))
             found = play(runtime, catalog.task(family, task_seed, "train", chars))
