@@ -68,6 +68,7 @@ def task(seed: int, split: Split, chars: int, *, unique_chars: int = 60_000) -> 
     listed = rng.random() < 0.6
     question = slots[slot][1].ask(rng, split, k=key)
     while split == "train" and _misleads(question, key, documents):
+        slots = occasions.slots(rng, event)  # all that name the deed may mislead
         question = slots[slot][1].ask(rng, split, k=key)
     gold = fields[slot]
     _, _, chance = marked(documents[0], question, gold)
