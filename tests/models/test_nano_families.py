@@ -160,5 +160,5 @@ def test_training_asks_for_a_part_of_the_persons_in_the_same_words() -> None:
 def test_a_question_whose_deed_stands_in_another_report_is_asked_otherwise() -> None:
     """The report itself says "the treaty on it", another "the treaty on the autumn traidrast"."""
     task = reports.task(10_014_421, "train", 1_000)
-    assert any("the treaty on it" in text for text in task.texts)
+    assert any("the treaty on it" in text.lower() for text in task.texts)
     assert "the treaty on the" not in task.question
