@@ -90,7 +90,7 @@ def _adapter(folder: Path) -> Any:
 
 def check_tokens(path: Path, tokenizer: Any) -> None:
     """Raise ExportError where llama.cpp reads a text as other tokens than `tokenizer`."""
-    import llama_cpp
+    from llama_cpp import llama_cpp  # the plain bindings, which the runtime may have loaded alone
 
     how = llama_cpp.llama_model_default_params()
     how.vocab_only = True

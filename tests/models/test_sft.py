@@ -5,7 +5,6 @@ With a tiny Qwen3 (and a tiny Llama) of random weights. Needs the extra `sft`.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from rlm_local.limits import Limits  # noqa: E402
 from rlm_local.model import ScriptedModel  # noqa: E402
 from rlm_local.runtime import Runtime  # noqa: E402
 from tests.fakes import FakeSandbox  # noqa: E402
+from tests.models.bare import bare  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -161,41 +161,12 @@ def trained(
 # ------------------------------------------------------------------ llama.cpp
 
 
-class Engine:
-    """llama.cpp with a model and perhaps an adapter."""
-
-    def __init__(self, model: Path, adapter: Path | None = None) -> None:
-        import llama_cpp
-
-        self._llama = llama_cpp.Llama(
-            str(model), n_ctx=512, n_threads=2, logits_all=True, verbose=False, use_mmap=False
-        )
-        if adapter is None:
-            return
-        loaded = llama_cpp.llama_adapter_lora_init(self._llama.model, str(adapter).encode())
-        assert loaded, "llama.cpp does not load the adapter"
-        adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(loaded)
-        scales = (ctypes.c_float * 1)(1.0)
-        done = llama_cpp.llama_set_adapters_lora(self._llama.ctx, adapters, 1, scales)
-        assert done == 0
-
-    def logits(self, ids: list[int]) -> np.ndarray:
-        self._llama.reset()
-        self._llama.eval(ids)
-        return np.array(self._llama.scores[: len(ids)])
-
-    def close(self) -> None:
-        self._llama.close()
-
-
-def compare(model: Any, tokenizer: Any, engine: Engine) -> None:
+def compare(model: Any, tokenizer: Any, path: Path, adapter: Path | None = None) -> None:
     """The same logits within f16, and the same choices, over a dialogue."""
     messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": TURNS[0]}]
     ids = tokenizer(tokenizer.apply_chat_template(messages, tokenize=False))["input_ids"]
-    try:
+    with bare(path, adapter, f16=True) as engine:
         theirs = engine.logits(ids)
-    finally:
-        engine.close()
     with torch.no_grad():
         ours = model.eval()(torch.tensor([ids])).logits[0].float().numpy()
     assert np.abs(ours).max() > 2, "a model that prefers nothing shows nothing"
@@ -222,7 +193,7 @@ def answer_of(model: Path, *lora: Path) -> str:
 def test_all_weights_from_runs_to_answers(trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "trained.gguf"
     export.main([str(trained), "--out", str(path), "--profile", "nano"])
-    compare(*loaded(trained), Engine(path))
+    compare(*loaded(trained), path)
     assert answer_of(path) == "2718"
 
 
@@ -237,8 +208,8 @@ def test_an_adapter_beside_its_base_and_merged(trained: Path, tmp_path: Path) ->
     export.main([str(folder), "--out", str(merged), "--merged", "--profile", "nano"])
     model, tokenizer = loaded(trained)
     model = peft.PeftModel.from_pretrained(model, folder)
-    compare(model, tokenizer, Engine(tmp_path / "base.gguf", lora))
-    compare(model, tokenizer, Engine(merged))
+    compare(model, tokenizer, tmp_path / "base.gguf", lora)
+    compare(model, tokenizer, merged)
     assert answer_of(merged) == "['2718']"
     assert answer_of(tmp_path / "base.gguf", lora) == "['2718']"
     assert answer_of(tmp_path / "base.gguf") == "2718"
