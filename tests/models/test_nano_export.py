@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import llama_cpp
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
-pytest.importorskip("gguf")
-tokenizers = pytest.importorskip("tokenizers")
+gguf = pytest.importorskip("gguf")
+pytest.importorskip("tokenizers")
 
 from models.nano import chat, export, programs  # noqa: E402
+from models.nano.folders import WEIGHTS  # noqa: E402
 from models.nano.network import Network, Shape  # noqa: E402
 from models.nano.tokenizer import train as trained_tokenizer  # noqa: E402
 from rlm_local.records import Message  # noqa: E402
+from tests.models.bare import Bare, bare  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-#: Rounding weights and KV to f16 moves a logit by about 2**-11 of the sums it comes from.
-LARGEST_DIFFERENCE = 0.5
+#: Measured on three random networks, whose logits have a standard deviation of 0.63: rounding the
+#: weights to f16 moves a logit by up to 0.005, and with what llama.cpp rounds, activations and
+#: cells, by 0.007. Of the shipped weights (1.9) it is 0.006, with cells in f16 0.011.
+LARGEST_DIFFERENCE = 0.02
 
+QUESTION = Message(
+    "user", "What is the code for Amber-9?\ncontext: str, 40182 chars\nThe old café is"
+)
 TEXT = chat.render(
     [
-        Message(
-            "user", "What is the code for Amber-9?\ncontext: str, 40182 chars\nThe old café is"
-        ),
+        QUESTION,
         Message("assistant", programs.turn(programs.LOCATE)),
         Message("user", "0 'the code for ' [Amber-9] ' is 4819203.\\nIt rained\\t'"),
     ]
@@ -34,7 +43,7 @@ TEXT = chat.render(
 
 
 @pytest.fixture(scope="module")
-def network(tokenizer: object) -> Network:
+def network(tokenizer: Any) -> Network:
     torch.manual_seed(7)
     network = Network(Shape(vocabulary=tokenizer.get_vocab_size()))
     with torch.no_grad():
@@ -45,41 +54,117 @@ def network(tokenizer: object) -> Network:
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> object:
+def shipped() -> Network:
+    """The network of the shipped file."""
+    reader = gguf.GGUFReader(WEIGHTS)
+    header = {name: reader.fields[f"llama.{name}"].contents() for name in _SIZES.values()}
+    network = Network(Shape(**{ours: header[name] for ours, name in _SIZES.items()}))
+    stored = {
+        t.name: gguf.quants.dequantize(np.array(t.data), t.tensor_type) for t in reader.tensors
+    }
+    names = zip(network.state_dict(), export.tensors(network), strict=True)
+    network.load_state_dict({ours: torch.from_numpy(stored[theirs]) for ours, theirs in names})
+    return network.eval()
+
+
+_SIZES = {
+    "vocabulary": "vocab_size",
+    "width": "embedding_length",
+    "layers": "block_count",
+    "heads": "attention.head_count",
+    "hidden": "feed_forward_length",
+    "window": "context_length",
+    "rope_base": "rope.freq_base",
+    "epsilon": "attention.layer_norm_rms_epsilon",
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
     return trained_tokenizer([TEXT], [programs.turn(programs.LOCATE)], 500)
 
 
 @pytest.fixture(scope="module")
-def engine(network: Network, tokenizer: object, tmp_path_factory: pytest.TempPathFactory) -> object:
-    path = Path(tmp_path_factory.mktemp("nano")) / "nano.gguf"
+def path(network: Network, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("nano") / "nano.gguf"
     export.write(path, network, tokenizer, {"tokens_seen": "0"})
-    engine = llama_cpp.Llama(
-        str(path), n_ctx=512, n_threads=2, logits_all=True, verbose=False, use_mmap=False
-    )
-    yield engine
-    engine.close()
+    return path
 
 
-def test_tokens_are_equal(engine: object, tokenizer: object) -> None:
-    ours = tokenizer.encode(TEXT, add_special_tokens=False).ids
-    assert engine.tokenize(TEXT.encode(), add_bos=False, special=True) == ours
-
-
-def test_logits_are_equal_within_f16(engine: object, network: Network, tokenizer: object) -> None:
-    ids = tokenizer.encode(TEXT, add_special_tokens=False).ids
-    engine.eval(ids)
-    theirs = np.array(engine.scores[: len(ids)])
+def logits(network: Network, ids: list[int]) -> NDArray[np.float32]:
     with torch.no_grad():
-        tokens = torch.tensor([ids])
-        hidden = network(tokens, torch.arange(len(ids))[None])
-        ours = network.logits(hidden)[0].numpy()
-    assert np.abs(ours - theirs).max() < LARGEST_DIFFERENCE
-    assert (ours.argmax(-1) == theirs.argmax(-1)).mean() > 0.95
+        hidden = network(torch.tensor([ids]), torch.arange(len(ids))[None])
+        found: NDArray[np.float32] = network.logits(hidden)[0].numpy()
+    return found
 
 
-def test_metadata_says_what_it_is(engine: object) -> None:
-    assert engine.metadata["rlm.profile"] == "nano"
-    assert engine.metadata["tokenizer.chat_template"] == chat.TEMPLATE
+def difference(network: Network, engine: Bare) -> float:
+    """The largest of any logit behind any token of TEXT."""
+    ids = engine.tokens(TEXT)
+    return float(np.abs(logits(network, ids) - engine.logits(ids)).max())
+
+
+def test_tokens_are_equal(path: Path, tokenizer: Any) -> None:
+    with bare(path) as engine:
+        assert engine.tokens(TEXT) == tokenizer.encode(TEXT, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize("f16", [False, True], ids=["f32-cells", "f16-cells"])
+def test_logits_are_equal_within_f16(path: Path, network: Network, f16: bool) -> None:
+    with bare(path, f16=f16) as engine:
+        assert difference(network, engine) < LARGEST_DIFFERENCE
+
+
+def in_bf16(network: Network) -> Network:
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(weight.bfloat16())
+    return network
+
+
+def with_shape(**other: float) -> Callable[[Network], Network]:
+    def change(network: Network) -> Network:
+        network.shape = replace(network.shape, **other)
+        return network
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [in_bf16, with_shape(epsilon=1e-4), with_shape(rope_base=10_300.0)],
+    ids=["bf16", "epsilon", "rope"],
+)
+def test_a_small_mistake_would_be_seen(
+    change: Callable[[Network], Network], network: Network, tokenizer: Any, tmp_path: Path
+) -> None:
+    export.write(tmp_path / "other.gguf", change(copy.deepcopy(network)), tokenizer, {})
+    with bare(tmp_path / "other.gguf") as engine:
+        assert difference(network, engine) > 1.5 * LARGEST_DIFFERENCE
+
+
+@pytest.mark.parametrize("f16", [False, True], ids=["f32-cells", "f16-cells"])
+def test_the_shipped_weights_give_the_same_logits(shipped: Network, f16: bool) -> None:
+    with bare(WEIGHTS, f16=f16) as engine:
+        assert difference(shipped, engine) < LARGEST_DIFFERENCE
+
+
+def test_the_shipped_weights_write_the_same_turn(shipped: Network) -> None:
+    with bare(WEIGHTS) as engine:
+        prompt = engine.tokens(chat.render([QUESTION]) + chat.opening("assistant"))
+        (end,) = engine.tokens(chat.END)
+        turn = engine.greedy(prompt, end)
+        text = engine.text(turn)
+    assert text.count("```") == 2
+    assert text.endswith(chat.END)
+    ours = logits(shipped, [*prompt, *turn])[len(prompt) - 1 : -1].argmax(-1)
+    assert ours.tolist() == turn
+
+
+def test_metadata_says_what_it_is(path: Path) -> None:
+    fields = gguf.GGUFReader(path).fields
+    assert fields["rlm.profile"].contents() == "nano"
+    assert fields["tokenizer.chat_template"].contents() == chat.TEMPLATE
 
 
 def test_a_tokenizer_of_another_network_is_refused(network: Network, tmp_path: Path) -> None:
