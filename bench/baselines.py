@@ -6,9 +6,10 @@
 Methods (`bench.methods`): direct (of a text that does not fit the window its beginning and its
 end), compaction (reads window after window and keeps notes), retrieval (BM25, then one reading),
 and the runtime with sub-calls down to depth 0, 1 and 2. Tasks are the held-out ones of
-`models/nano`. Each method has the same time for a task; what it has not answered by then is
-wrong, partial answers are judged as they are. Where the column `answered` is below 1, time or
-another limit has decided: give more `--seconds`, or a machine with less to do.
+`models/nano`. An answer may be a sentence (`bench.judging`). Each method has the same time for a
+task; what it has not answered by then is wrong, but for a partial answer that is the value itself.
+Where the column `answered` is below 1, time or another limit has decided: give more `--seconds`,
+or a machine with less to do.
 
 Every result is a line of `bench/out/baselines.jsonl` as soon as it is there, and is not computed
 again for the same task, weights, window and time. The table has a line for each method and
@@ -20,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
 import statistics
 import tempfile
 import time
@@ -29,15 +29,17 @@ from pathlib import Path
 
 import msgspec
 
+from bench.judging import judged
 from bench.methods import Method, methods
 from bench.report import OUT, report
 from models.nano.evaluate import SEED, wilson
 from models.nano.families import catalog
-from models.nano.families.task import Task, score
+from models.nano.families.task import Task
 from models.nano.tasks import needle_task
 from rlm_local.catalog import DEFAULT_MODEL, digest, present
 from rlm_local.limits import Limits
 from rlm_local.options import ModelOptions
+from rlm_local.records import StopReason
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 
@@ -46,8 +48,6 @@ FAMILIES = ("needle", *sorted(catalog.FAMILIES))
 METHODS = ("direct", "compaction", "retrieval", "rlm depth 0", "rlm depth 1", "rlm depth 2")
 #: Of a reply that is no code: the methods' answers, and those of the runtime's sub-calls.
 REPLY_TOKENS = 128
-#: The longest reply in which the right answer may stand among other words.
-MOST_PROSE_CHARS = 400
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -107,27 +107,6 @@ def task_of(family: str, seed: int, chars: int) -> Task:
         kind=found.kind,
         chance=1 / 3,
         listed=not found.single,
-    )
-
-
-def judged(answer: str, task: Task) -> float:
-    """As `score`, from 0 to 1, but a short reply may say the answer in a sentence.
-
-    Alike for all methods: of a number the last in the reply counts, of other values all must
-    be in it, as whole words.
-    """
-    said = answer.rpartition("</think>")[2].strip()
-    strict = score(said, task.gold, task.match)
-    if strict or task.match == "pairs" or len(said) > MOST_PROSE_CHARS:
-        return strict
-    if task.match == "number":
-        numbers = re.findall(r"-?\d+(?:\.\d+)?", said.replace(",", ""))
-        return score(numbers[-1], task.gold, "number") if numbers else 0.0
-    things = (
-        [thing.strip() for thing in task.gold.split(",")] if task.match == "set" else [task.gold]
-    )
-    return float(
-        all(re.search(rf"(?<![\w-]){re.escape(thing)}(?![\w-])", said) for thing in things)
     )
 
 
@@ -194,7 +173,7 @@ def solve(method: Method, setting: Setting, cell: Cell, task: Task) -> Result:
         setting=setting,
         cell=cell,
         seed=task.seed,
-        score=judged(outcome.answer, task),
+        score=judged(outcome.answer, task, prose=outcome.stop == StopReason.ANSWERED),
         chance=task.chance,
         gold=task.gold[:200],
         answer=outcome.answer[:200],

@@ -8,40 +8,13 @@ from pathlib import Path
 import pytest
 
 from bench import baselines
-from bench.baselines import Cell, Result, Results, Setting, judged, measure, row, task_of
+from bench.baselines import Cell, Result, Results, Setting, measure, row, solve, task_of
+from bench.judging import judged
 from bench.methods import Outcome
 from models.nano.evaluate import SEED, wilson
-from models.nano.families.task import Match, Task
+from models.nano.families.task import Task
 
 SETTING = Setting("abc", 2_048, 60.0)
-
-
-def task(gold: str, match: Match) -> Task:
-    return Task("f", 1, "q?", ("text",), gold, plan=(), kind="k", match=match)
-
-
-@pytest.mark.parametrize(
-    ("answer", "gold", "match", "score"),
-    [
-        ("4711", "4711", "exact", 1),
-        ("It is 4711.", "4711", "exact", 1),
-        ("It is 14711.", "4711", "exact", 0),
-        ("It is 4711-x.", "4711", "exact", 0),
-        ("4711" + " and so on" * 50, "4711", "exact", 0),
-        ("<think>4711?</think>It is 4712", "4711", "exact", 0),
-        ("<think>4712?</think>4711", "4711", "exact", 1),
-        ("There are 1,200 of them", "1200", "number", 1),
-        ("12 of 30 lines", "12", "number", 0),
-        ("none", "12", "number", 0),
-        ("b, a", "a, b", "set", 1),
-        ("The codes are a1 and b2.", "a1, b2", "set", 1),
-        ("The code is a1.", "a1, b2", "set", 0),
-        ("(a, b)\n(c, d)", "(b, a)", "pairs", 2 / 3),
-        ("I found (a, b).", "(b, a)", "pairs", 0),
-    ],
-)
-def test_a_reply_is_judged(answer: str, gold: str, match: Match, score: float) -> None:
-    assert judged(answer, task(gold, match)) == pytest.approx(score)
 
 
 @pytest.mark.parametrize("family", baselines.FAMILIES)
@@ -66,6 +39,31 @@ class Knows:
 
 
 CELLS = [Cell("needle", 2_000, "good"), Cell("needle", 2_000, "bad")]
+
+
+class Ends:
+    """Says the same and ends in the same way, whatever is asked."""
+
+    def __init__(self, reply: str, stop: str) -> None:
+        self.reply = reply
+        self.stop = stop
+
+    def answer(self, task: Task) -> Outcome:
+        return Outcome(self.reply.format(task.gold), self.stop, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("reply", "stop", "score"),
+    [
+        ("{}", "answered", 1),
+        ("It is {}.", "answered", 1),
+        ("{}", "turns", 1),
+        ("found: {}", "turns", 0),
+    ],
+)
+def test_what_a_limit_has_cut_counts_only_as_the_value(reply: str, stop: str, score: float) -> None:
+    asked = task_of("needle", SEED, 2_000)
+    assert solve(Ends(reply, stop), SETTING, CELLS[0], asked).score == score
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
