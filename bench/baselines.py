@@ -9,7 +9,9 @@ and the runtime with sub-calls down to depth 0, 1 and 2. Tasks are the held-out 
 `models/nano`. An answer may be a sentence (`bench.judging`). Each method has the same time for a
 task; what it has not answered by then is wrong, but for a partial answer that is the value itself.
 Where the column `answered` is below 1, time or another limit has decided: give more `--seconds`,
-or a machine with less to do.
+or a machine with less to do. To a task with labels the runtime's answer counts only if it made
+sub-calls and each named all of them, as in the evaluation of rlm-nano; so depth 0, which has no
+sub-calls, has none of those right.
 
 Every result is a line of `bench/out/baselines.jsonl` as soon as it is there, and is not computed
 again for the same task, weights, window and time. The table has a line for each method and
@@ -30,7 +32,7 @@ from pathlib import Path
 import msgspec
 
 from bench.judging import judged
-from bench.methods import Method, methods
+from bench.methods import Method, Outcome, methods
 from bench.report import OUT, report
 from models.nano.evaluate import SEED, wilson
 from models.nano.families import catalog
@@ -173,7 +175,7 @@ def solve(method: Method, setting: Setting, cell: Cell, task: Task) -> Result:
         setting=setting,
         cell=cell,
         seed=task.seed,
-        score=judged(outcome.answer, task, prose=outcome.stop == StopReason.ANSWERED),
+        score=rated(outcome, task),
         chance=task.chance,
         gold=task.gold[:200],
         answer=outcome.answer[:200],
@@ -183,6 +185,13 @@ def solve(method: Method, setting: Setting, cell: Cell, task: Task) -> Result:
         seconds=round(time.monotonic() - began, 3),
         task=digest_of(task),
     )
+
+
+def rated(outcome: Outcome, task: Task) -> float:
+    """How right an outcome is, from 0 to 1. A guess is wrong."""
+    if outcome.guessed:
+        return 0.0
+    return judged(outcome.answer, task, prose=outcome.stop == StopReason.ANSWERED)
 
 
 def row(cell: Cell, results: Sequence[Result]) -> dict[str, object]:

@@ -12,13 +12,14 @@ import msgspec
 
 from bench.windows import Count, head_and_tail, pieces
 from models.nano.evaluate import finished
+from models.nano.families.evaluate import counts
 from models.nano.families.task import Task
 from rlm_local import dialogue
 from rlm_local.limits import Limits
 from rlm_local.model import Model
 from rlm_local.plaincalls import most_written
 from rlm_local.queries import MOST_CHARS_PER_TOKEN
-from rlm_local.records import ROOT, Message, Request, StopReason, Usage
+from rlm_local.records import ROOT, Event, Message, Request, StopReason, Usage
 from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.sandbox import Sandbox
@@ -35,12 +36,16 @@ NODE = "baseline"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a method answered, and the model's calls and work tokens that it took."""
+    """What a method answered, and the model's calls and work tokens that it took.
+
+    `guessed`: the task has labels, and a run answered it without sub-prompts that each name all.
+    """
 
     answer: str
     stop: str
     calls: int
     tokens: int
+    guessed: bool = False
 
 
 class Method(Protocol):
@@ -165,9 +170,18 @@ class Rlm:
 
     def answer(self, task: Task) -> Outcome:
         context = task.texts[0] if task.single else list(task.texts)
-        made = finished(self._runtime.ask(task.question, context, mode="rlm"))
+        events: list[Event] = []
+        made = finished(
+            self._runtime.ask(task.question, context, mode="rlm", on_event=events.append)
+        )
         self._runtime.model.cancel(ROOT)  # as the other methods leave nothing to the next
-        return Outcome(made.text, made.stop.value, calls_of(made.usage), made.usage.work_tokens)
+        return Outcome(
+            made.text,
+            made.stop.value,
+            calls_of(made.usage),
+            made.usage.work_tokens,
+            guessed=not counts(task, events),
+        )
 
 
 def methods(

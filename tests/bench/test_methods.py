@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import msgspec
 import pytest
 
+from bench.baselines import rated
 from bench.methods import (
     GAP_OF_CHUNKS,
     NOTES_TOKENS,
@@ -169,6 +171,30 @@ def test_a_child_is_no_call_but_its_turns_and_calls_are(tmp_path: Path) -> None:
         outcome = method.answer(task("a text"))
     assert (outcome.answer, outcome.calls) == ("xx", len(model.requests))
     assert len(model.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("depth", "code", "guessed"),
+    [
+        (0, "FINAL('law')", True),
+        (1, "FINAL('law')", True),
+        (1, "llm_query('Is it law?')\nFINAL('law')", True),
+        (1, "llm_query('Is it law or art?')\nFINAL('law')", False),
+        (1, "rlm_query('Is it law or art?', 'a text')\nFINAL('law')", False),
+        (1, "llm_query('law or art?')\nllm_query('What else?')\nFINAL('law')", True),
+    ],
+)
+def test_labels_that_no_sub_call_was_asked_for_are_guessed(
+    depth: int, code: str, guessed: bool, tmp_path: Path
+) -> None:
+    sorting = replace(task("a text", gold="law"), labels=("law", "art"))
+    for asked, expected in ((sorting, guessed), (replace(sorting, labels=()), False)):
+        model = ScriptedModel([cell(code)], lambda _: "law", context_tokens=WINDOW)
+        with WasmSandbox() as sandbox:
+            method = Rlm(depth, model, LIMITS, sandbox=sandbox, store=RunStore(tmp_path))
+            outcome = method.answer(asked)
+        assert (outcome.answer, outcome.guessed) == ("law", expected)
+        assert rated(outcome, asked) == (not expected)
 
 
 def test_no_method_finds_what_another_has_left_in_the_cache(tmp_path: Path) -> None:
