@@ -13,10 +13,11 @@ or a machine with less to do. To a task with labels the runtime's answer counts 
 sub-calls and each named all of them, as in the evaluation of rlm-nano; so depth 0, which has no
 sub-calls, has none of those right.
 
-Every result is a line of `bench/out/baselines.jsonl` as soon as it is there, and is not computed
-again for the same task, weights, window and time. The table has a line for each method and
-length with the 95 % Wilson interval and the chance of a guess; it goes to
-`bench/out/baselines.json`, and as curves to `bench/out/baselines.png`.
+Every result is a line of `bench/out/baselines.jsonl` as soon as it is there, with the whole answer.
+It is not computed again for the same task, weights, window, limits and version of the methods
+(`bench.methods.VERSION`), but judged again. The table has a line for each method and length with
+the 95 % Wilson interval and the chance of a guess; it goes to `bench/out/baselines.json`, and as
+curves to `bench/out/baselines.png`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pathlib import Path
 import msgspec
 
 from bench.judging import judged
-from bench.methods import Method, Outcome, methods
+from bench.methods import VERSION, Method, Outcome, methods
 from bench.report import OUT, report
 from models.nano.evaluate import SEED, wilson
 from models.nano.families import catalog
@@ -53,11 +54,18 @@ REPLY_TOKENS = 128
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What decides a result beside the method and the task. `model` is its SHA-256's beginning."""
+    """What decides a result beside the method and the task. `model` is its SHA-256's beginning.
+
+    What has a default is not in the lines of version 1, which also have no more than 200
+    characters of an answer. They are kept, and no longer used.
+    """
 
     model: str
     window: int
     seconds: float
+    turns: int = 12
+    reply_tokens: int = 128
+    version: int = 1
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -69,8 +77,8 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One task by one method. `calls` of the model; `tokens` that it worked on. `task`: its
-    `digest_of`."""
+    """One task by one method, as its `Outcome` says. `task`: its `digest_of`. `score` is as it was
+    judged when it came."""
 
     setting: Setting
     cell: Cell
@@ -84,6 +92,14 @@ class Result(msgspec.Struct, frozen=True):
     tokens: int
     seconds: float
     task: str = ""
+    guessed: bool = False
+
+
+def setting_of(model: str, window: int, limits: Limits) -> Setting:
+    """What decides the results of the methods as they are now."""
+    return Setting(
+        model, window, limits.wall_seconds, limits.turns, limits.sub_call_tokens, VERSION
+    )
 
 
 def digest_of(task: Task) -> str:
@@ -148,7 +164,7 @@ def measure(
     results: Results,
     tell: Callable[[Result], None] = lambda _: None,
 ) -> dict[Cell, list[Result]]:
-    """`runs` results of every cell; those that are there already are not computed."""
+    """`runs` results of every cell; those that are there already are only judged again."""
     found: dict[Cell, list[Result]] = {}
     places = list(dict.fromkeys((cell.family, cell.chars) for cell in cells))
     wanted = list(cells)
@@ -163,6 +179,8 @@ def measure(
                     result = solve(using[cell.method], setting, cell, task)
                     results.add(result)
                     tell(result)
+                else:
+                    result = msgspec.structs.replace(result, score=rated(result, task))
                 found.setdefault(cell, []).append(result)
     return found
 
@@ -178,16 +196,17 @@ def solve(method: Method, setting: Setting, cell: Cell, task: Task) -> Result:
         score=rated(outcome, task),
         chance=task.chance,
         gold=task.gold[:200],
-        answer=outcome.answer[:200],
+        answer=outcome.answer,
         stop=outcome.stop,
         calls=outcome.calls,
         tokens=outcome.tokens,
         seconds=round(time.monotonic() - began, 3),
         task=digest_of(task),
+        guessed=outcome.guessed,
     )
 
 
-def rated(outcome: Outcome, task: Task) -> float:
+def rated(outcome: Outcome | Result, task: Task) -> float:
     """How right an outcome is, from 0 to 1. A guess is wrong."""
     if outcome.guessed:
         return 0.0
@@ -285,9 +304,8 @@ def main() -> None:
         ) as runtime,
     ):
         info = runtime.model.info
-        setting = Setting(
-            digest(present(arguments.model).path)[:16], info.context_tokens, arguments.seconds
-        )
+        weights = digest(present(arguments.model).path)[:16]
+        setting = setting_of(weights, info.context_tokens, limits)
         using = methods(
             runtime.model, limits, sandbox=runtime.sandbox, store=RunStore(Path(folder))
         )

@@ -24,6 +24,9 @@ from rlm_local.runs import RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.sandbox import Sandbox
 
+#: Of what the methods do. To be raised with every change by which one of them may answer or stop
+#: otherwise, be it here, in `bench.windows` or in the runtime: earlier results are not used then.
+VERSION = 2
 #: What a chat template and joined texts may add to the tokens counted.
 MARGIN_TOKENS = 64
 #: Of a chunk that retrieval ranks. Fewer where the window holds less than four of them.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench import baselines
-from bench.baselines import Cell, Result, Results, Setting, measure, row, solve, task_of
+from bench.baselines import Cell, Result, Results, Setting, measure, row, setting_of, solve, task_of
 from bench.judging import judged
 from bench.methods import Outcome
 from models.nano.evaluate import SEED, wilson
 from models.nano.families.task import Task
+from rlm_local.limits import Limits
 
 SETTING = Setting("abc", 2_048, 60.0)
 
@@ -38,6 +40,7 @@ class Knows:
         return Outcome(task.gold if self.asked <= self.right else "?", "answered", 1, 10)
 
 
+FIRST = baselines.digest_of(task_of("needle", SEED + 2_000, 2_000))
 CELLS = [Cell("needle", 2_000, "good"), Cell("needle", 2_000, "bad")]
 
 
@@ -82,6 +85,70 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     other = Setting("other weights", 2_048, 60.0)
     measure(using, other, CELLS, 1, Results(path))
     assert using["good"].asked == 4
+
+
+def test_results_of_other_limits_or_methods_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.jsonl"
+    using = {"good": Knows(9), "bad": Knows(0)}
+    limits = Limits(wall_seconds=60.0)
+    changed = [
+        msgspec.structs.replace(limits, wall_seconds=61.0),
+        msgspec.structs.replace(limits, turns=limits.turns + 1),
+        msgspec.structs.replace(limits, sub_call_tokens=limits.sub_call_tokens + 1),
+        limits,
+    ]
+    for asked, now in enumerate(changed, 1):
+        for _ in range(2):
+            setting = setting_of("abc", 2_048, now)
+            measure(using, setting, CELLS[:1], 1, Results(path))
+            assert using["good"].asked == asked
+    monkeypatch.setattr(baselines, "VERSION", baselines.VERSION + 1)
+    measure(using, setting_of("abc", 2_048, limits), CELLS[:1], 1, Results(path))
+    assert using["good"].asked == 5
+
+
+def test_what_is_there_is_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.jsonl"
+    using = {"good": Ends("I looked for it. " * 15 + "It is {}", "answered")}
+    [[result]] = measure(using, SETTING, CELLS[:1], 1, Results(path)).values()
+    assert (result.score, len(result.answer) > 250) == (1, True)
+    judged_again = []
+
+    def harsh(answer: str, task: Task, *, prose: bool) -> float:
+        judged_again.append((answer, prose))
+        return 0.0
+
+    monkeypatch.setattr(baselines, "judged", harsh)
+    again = measure({}, SETTING, CELLS[:1], 1, Results(path))
+    assert again == {CELLS[0]: [msgspec.structs.replace(result, score=0.0)]}
+    assert judged_again == [(result.answer, True)]
+
+
+def test_a_guess_stays_one(tmp_path: Path) -> None:
+    class Guesses:
+        def answer(self, task: Task) -> Outcome:
+            return Outcome(task.gold, "answered", 1, 10, guessed=True)
+
+    path = tmp_path / "results.jsonl"
+    for using in ({"good": Guesses()}, {}):
+        [[result]] = measure(using, SETTING, CELLS[:1], 1, Results(path)).values()
+        assert (result.score, result.guessed) == (0, True)
+
+
+def test_a_line_of_the_first_version_is_read_and_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(
+        '{"setting":{"model":"abc","window":2048,"seconds":60.0},"cell":{"family":"needle",'
+        '"chars":2000,"method":"good"},"seed":9000000002000,"score":1.0,"chance":0.3,'
+        f'"gold":"9","answer":"9","stop":"answered","calls":1,"tokens":10,"seconds":1.0,"task":"{FIRST}"}}\n'
+    )
+    using = {"good": Knows(0)}
+    assert Results(path).get(SETTING, CELLS[0], FIRST) is not None
+    now = setting_of("abc", 2_048, Limits(wall_seconds=60.0, turns=12, sub_call_tokens=128))
+    [[result]] = measure(using, now, CELLS[:1], 1, Results(path)).values()
+    assert (using["good"].asked, result.score) == (1, 0)
 
 
 def test_tasks_that_another_recipe_made_are_other_tasks(
