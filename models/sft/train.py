@@ -28,6 +28,8 @@ from models.sft import data
 
 CHECKPOINT = "checkpoint.pt"
 LOSS = "loss.jsonl"
+#: Endings of what a base consists of: configurations, weights, tokenizer, templates.
+OF_BASE = frozenset((".json", ".safetensors", ".bin", ".txt", ".model", ".jinja"))
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,10 @@ class Run:
         partial.replace(path)
 
     def load(self, path: Path, digest: str) -> None:
-        """Go on from a checkpoint. Raises ValueError if it is of another plan or other data."""
+        """Go on from a checkpoint. Raises ValueError if it is of another plan, base or data."""
         state = torch.load(path, weights_only=True, map_location="cpu")
         if (state["plan"], state["data"]) != (asdict(self.plan), digest):
-            raise ValueError(f"{path} is of another plan or of other data; choose another --out")
+            raise ValueError(f"{path} is of another plan, base or data; choose another --out")
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(state["weights"][name])
@@ -174,11 +176,23 @@ def train(
 
 
 def digest_of(base: Path, paths: Sequence[Path]) -> str:
-    """What a run is made from: the samples' content, and the base's name."""
-    whole = hashlib.sha256(base.resolve().name.encode())
+    """What a run is made from: the content of the base's files and of the samples.
+
+    Weights are read whole: models of one family have the same headers, and training reads all
+    of them anyway.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(found for found in base.iterdir() if found.suffix in OF_BASE):
+        whole.update(hashlib.sha256(path.name.encode()).digest())
+        whole.update(_digest(path))
     for path in paths:
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
+        whole.update(_digest(path))
     return whole.hexdigest()
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -242,6 +242,51 @@ def test_a_resumed_run_is_the_same_run(
         learn(base, samples, tmp_path / "parts", "--steps", "6", *stopped)
 
 
+def _other_weights(base: Path) -> None:
+    model, _ = loaded(base)
+    with torch.no_grad():
+        model.model.norm.weight[0] += 0.5  # headers are what they were
+    model.save_pretrained(base)
+
+
+def _other_template(base: Path) -> None:
+    path = base / "chat_template.jinja"
+    path.write_text("In earnest.\n" + path.read_text())
+
+
+def _other_tokenizer(base: Path) -> None:
+    whole = json.loads((base / "tokenizer.json").read_text())
+    del whole["model"]["merges"][-1]
+    (base / "tokenizer.json").write_text(json.dumps(whole))
+
+
+def _other_config(base: Path) -> None:
+    whole = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**whole, "rms_norm_eps": 1e-5}))
+
+
+@pytest.mark.parametrize(
+    "change", [_other_weights, _other_template, _other_tokenizer, _other_config]
+)
+def test_a_run_does_not_go_on_from_another_base(
+    change: Callable[[Path], None], samples: Path, tmp_path: Path
+) -> None:
+    base = write_base(tmp_path / "base", "qwen3")
+    options = ["--lora-rank", "4", "--steps", "1"]
+    losses = learn(base, samples, tmp_path / "out", *options)
+    (base / "README.md").write_text("what is no part of it")
+    assert learn(base, samples, tmp_path / "out", *options) == losses
+    change(base)
+    with pytest.raises(ValueError, match="another plan"):
+        learn(base, samples, tmp_path / "out", *options)
+
+
+def test_a_base_may_be_moved(samples: Path, tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "qwen3")
+    before = train.digest_of(base, [samples])
+    assert train.digest_of(base.rename(tmp_path / "moved"), [samples]) == before
+
+
 def test_only_the_last_turn_is_learned(samples: Path, tmp_path: Path) -> None:
     _, tokenizer = loaded(write_base(tmp_path, "qwen3"))
     messages = json.loads(samples.read_text().splitlines()[1])["messages"]
