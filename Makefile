@@ -6,7 +6,7 @@ READY := .venv/.ready
 BENCHES := prompt sandbox checkpoint text memory engine speculation turns turnforms remote tree startup
 GUEST := pyproject.toml CMakeLists.txt $(shell find sandbox_wasm -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test test-slow lint bench nano nano-gpu clean
+.PHONY: demo test test-slow test-training lint bench nano nano-gpu clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)  ## answer a question over a prompt of ten million tokens
@@ -17,6 +17,11 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## the slow tests, which CI runs too
 	$(BIN)/python -m pytest -m slow
+
+test-training: $(READY)  ## those of the training recipes, with PyTorch; CI runs them too
+	$(BIN)/pip install -q -e '.[train,sft]'
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/models/test_nano_training.py \
+	  tests/models/test_nano_export.py tests/models/test_sft.py
 
 lint: $(READY)  ## ruff and mypy --strict
 	$(BIN)/ruff check .

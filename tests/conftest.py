@@ -9,11 +9,10 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when llama.cpp is loaded
 
-# Before numpy: see rlm_local.llama.bindings. The whole package, for tests that compare with it.
-import llama_cpp  # noqa: F401
 import pytest
 from hypothesis import settings
 
+import rlm_local.llama.bindings  # noqa: F401  # before numpy: see there
 from rlm_local.paths import cache_folder
 from rlm_local.runs import RunStore
 from rlm_local.wasm import WasmSandbox

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 #: weights to f16 moves a logit by up to 0.005, and with what llama.cpp rounds, activations and
 #: cells, by 0.007. Of the shipped weights (1.9) it is 0.006, with cells in f16 0.011.
 LARGEST_DIFFERENCE = 0.02
+LARGEST_Q8_0 = 0.35  # measured: 0.17
 
 QUESTION = Message(
     "user", "What is the code for Amber-9?\ncontext: str, 40182 chars\nThe old café is"
@@ -113,6 +114,16 @@ def test_tokens_are_equal(path: Path, tokenizer: Any) -> None:
 def test_logits_are_equal_within_f16(path: Path, network: Network, f16: bool) -> None:
     with bare(path, f16=f16) as engine:
         assert difference(network, engine) < LARGEST_DIFFERENCE
+
+
+def test_q8_0_is_near(network: Network, tokenizer: Any, path: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.gguf"
+    export.write(small, network, tokenizer, {}, "q8_0")
+    assert small.stat().st_size < 0.6 * path.stat().st_size
+    kinds = {t.tensor_type.name for t in gguf.GGUFReader(small).tensors}
+    assert kinds == {"Q8_0", "F32"}
+    with bare(small) as engine:
+        assert LARGEST_DIFFERENCE < difference(network, engine) < LARGEST_Q8_0
 
 
 def in_bf16(network: Network) -> Network:
