@@ -16,10 +16,11 @@
     │   ├── FormError              a schema, grammar or list of choices that cannot be kept to
     │   ├── WorkerDied             the process that held the weights is gone
     │   └── NoTimeLeft             a server's next attempt would come after the deadline
-    └── SandboxError               the WebAssembly Python cannot start or go on    exit 5
-        ├── GuestMissing           the guest module is not built or not found
-        ├── AddressSpaceError      a text does not fit the guest's 4 GiB
-        └── GuestTrapped           the guest was stopped for good (abort, stack, hard deadline)
+    ├── SandboxError               the WebAssembly Python cannot start or go on    exit 5
+    │   ├── GuestMissing           the guest module is not built or not found
+    │   ├── AddressSpaceError      a text does not fit the guest's 4 GiB
+    │   └── GuestTrapped           the guest was stopped for good (abort, stack, hard deadline)
+    └── DiskError                  a file of a run cannot be written               exit 1
 
 A message says what happened, with the figure and the limit; `hint` says what
 to try. An exception that the *guest's* code raised is not here: it is data, in
@@ -140,4 +141,8 @@ class AddressSpaceError(SandboxError):
 
 
 class GuestTrapped(SandboxError):
+    pass
+
+
+class DiskError(RlmError):
     pass

@@ -120,7 +120,9 @@ class Node:
     def ending(self, error: RlmError | KeyboardInterrupt | None) -> NodeEnded:
         """What came of the node, which `error` has ended if it is not None."""
         final = self.state.final
-        stop, message = (StopReason.ANSWERED, "") if final is not None else _reason(error)
+        stop, message = _reason(error)
+        if final is not None and stop is not StopReason.DISK:  # else that is not on record
+            stop, message = StopReason.ANSWERED, ""
         return NodeEnded(
             node=self.id,
             depth=self.depth,
@@ -393,19 +395,22 @@ def _reason(error: RlmError | KeyboardInterrupt | None) -> tuple[StopReason, str
     """Why a node ended without an answer, and one sentence on it."""
     match error:
         case LimitReached():
-            return error.stop, _with_hint(error)
+            return error.stop, with_hint(error)
         case QuestionTooLongError():
             return StopReason.WINDOW, str(error)
         case WindowError():
             longer = "raise context_tokens, or use a model with a longer window"
             return StopReason.WINDOW, f"the dialogue outgrew the window: {error}; {longer}"
         case ModelError():
-            return StopReason.MODEL, _with_hint(error)
+            return StopReason.MODEL, with_hint(error)
         case SandboxError():
-            return StopReason.SANDBOX, _with_hint(error)
+            return StopReason.SANDBOX, with_hint(error)
+        case RlmError():
+            return StopReason.DISK, with_hint(error)
         case _:
             return StopReason.INTERRUPTED, "the run was interrupted"
 
 
-def _with_hint(error: RlmError) -> str:
+def with_hint(error: RlmError) -> str:
+    """The error as one sentence, with what to try."""
     return f"{error}; {error.hint}" if error.hint else str(error)
