@@ -165,6 +165,7 @@ class PlainCalls:
             )
             seconds = time.monotonic() - began
             grant.charge(completions, depth=self.depth)
+            granted = grant.tokens
         self._tree.record(
             SubCalled(
                 turn=call.turn,
@@ -179,15 +180,27 @@ class PlainCalls:
                 schema=form.schema,
             )
         )
-        check_cut(self._budget, completions)
+        if granted < most:
+            check_cut(self._budget, completions)
+        elif any(completion.is_cut for completion in completions):
+            self._budget.check()  # else no limit of the run did that: see `_reply`
         return completions
 
 
 def most_tokens(request: Request, model: ModelInfo) -> int:
     """The most that one request can use: a token takes at least a byte of text."""
     size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in request.messages)
+    if request.choices:
+        return min(model.context_tokens, size) + _most_compared(request.choices)
     thoughts = request.thought_tokens if model.thinks else 0
     return min(model.context_tokens, size + request.max_tokens + thoughts)
+
+
+def _most_compared(choices: tuple[str, ...]) -> int:
+    """The most tokens that finding the likeliest choice takes: it may come to each beginning
+    of one from another, and then computes it anew."""
+    sizes = [len(choice.encode("utf-8", "replace")) + 1 for choice in choices]  # and its end
+    return sizes[0] if len(sizes) == 1 else sum(size * (size + 1) // 2 for size in sizes)
 
 
 def most_written(limits: Limits, model: ModelInfo) -> int:
@@ -203,7 +216,13 @@ def check_cut(budget: Budget, completions: list[Completion]) -> None:
 
 
 def _reply(completion: Completion, form: Form) -> str:
-    """What the guest gets. Raises GuestRaise for a reply that is not in its form."""
+    """What the guest gets. Raises GuestRaise for a reply that is not in its form, or not whole."""
+    if completion.is_cut:
+        raise GuestRaise(
+            "ValueError",
+            "the model needs more tokens than are set aside for such a call; give it a shorter "
+            "prompt, or fewer and shorter choices",
+        )
     if completion.finish == "form":
         wanted = "one of the choices" if form.choices else "JSON as the schema has it"
         raise GuestRaise("ValueError", f"the reply is not {wanted}: {completion.text[:200]!r}")
