@@ -14,11 +14,12 @@ import msgspec
 from msgspec.structs import replace
 
 from rlm_local import dialogue
+from rlm_local.endings import QuestionTooLongError, with_hint
 from rlm_local.errors import DiskError, RlmError, UsageError
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
-from rlm_local.node import Node, QuestionTooLongError, with_hint
+from rlm_local.node import Node
 from rlm_local.prompt import Prompt
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, whole_text
 from rlm_local.records import Answer, Mode, RunEnded, RunStarted, StopReason, TurnForm

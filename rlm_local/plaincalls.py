@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from rlm_local import dialogue
 from rlm_local.errors import FormError, WindowError
 from rlm_local.limits import Budget, Limits
+from rlm_local.model import Model
 from rlm_local.outcomes import Call, Outcome, failed
-from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
+from rlm_local.prompt import Prompt
+from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, beginning, length, text_of
 from rlm_local.records import (
     CallRaised,
     Completion,
@@ -24,6 +26,8 @@ from rlm_local.tree import Tree
 
 #: Tokens that a chat template may add to a message, with plenty to spare.
 TEMPLATE_TOKENS = 1_024
+#: Of the prompt, to see how many characters a token has.
+SAMPLE_CHARS = 2_000
 #: Of the long texts in choices or a schema.
 MOST_FORM_CHARS = 1 << 20
 
@@ -206,6 +210,14 @@ def _most_compared(choices: tuple[str, ...]) -> int:
 def most_written(limits: Limits, model: ModelInfo) -> int:
     """The most tokens that a sub-call's reply can have, thoughts included."""
     return limits.sub_call_tokens + (limits.sub_call_thought_tokens if model.thinks else 0)
+
+
+def call_chars(prompt: Prompt, limits: Limits, model: Model) -> int:
+    """Characters that fit a sub-call, by the tokenizer of its model on this very text."""
+    sample = beginning(prompt, SAMPLE_CHARS)
+    per_token = len(sample) / max(1, model.count_tokens(sample))
+    room = model.info.context_tokens - most_written(limits, model.info)
+    return max(0, int(0.8 * room * per_token))
 
 
 def check_cut(budget: Budget, completions: list[Completion]) -> None:
