@@ -8,6 +8,7 @@ loop itself is in `node`; `tree` is what all nodes of a run share.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import msgspec
@@ -99,8 +100,9 @@ def answer(
     except (RlmError, KeyboardInterrupt) as raised:
         error = raised
     finally:
-        tree.close(root.budget)
-        check.close()
+        with contextlib.suppress(KeyboardInterrupt):  # again: then nobody waits for what runs
+            tree.close(root.budget)
+            check.close()
     ended = root.ending(error)
     made = Answer(
         text=ended.text,
@@ -111,8 +113,12 @@ def answer(
         message=ended.message,
         sub_model=other,
     )
+    end = RunEnded(time=time.time(), answer=made)
     try:
-        tree.record(RunEnded(time=time.time(), answer=made))
+        try:
+            tree.record(end)
+        except KeyboardInterrupt:  # again
+            tree.record(end)
     except DiskError as unwritten:
         made = replace(made, stop=StopReason.DISK, message=with_hint(unwritten))
     if isinstance(error, QuestionTooLongError):

@@ -219,12 +219,14 @@ class Node:
                         code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
                     )
             except (RlmError, KeyboardInterrupt) as error:
-                if isinstance(error, KeyboardInterrupt):  # the cell may be waiting for children
-                    self.tree.end(interrupted(), self.budget)
-                    repl.close()
-                left = repl.unfinished()
-                state.content = left.partial or state.content
-                state.latest = left.stdout.strip() or state.latest
+                try:
+                    if isinstance(error, KeyboardInterrupt):  # the cell may wait for children
+                        self.tree.end(interrupted(), self.budget)
+                        repl.close()
+                finally:  # Ctrl-C may come again
+                    left = repl.unfinished()
+                    state.content = left.partial or state.content
+                    state.latest = left.stdout.strip() or state.latest
                 raise
         state.content = ran.partial or state.content
         state.latest = (ran.stdout or ran.value or "").strip() or state.latest

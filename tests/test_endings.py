@@ -11,12 +11,26 @@ from pathlib import Path
 import pytest
 
 from rlm_local import cli, eventfile, runtime
+from rlm_local.errors import LimitReached
+from rlm_local.helpers import Helpers
+from rlm_local.journal import Journal
+from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
-from rlm_local.records import Event, Request, RunEnded, StopReason
+from rlm_local.records import (
+    Answer,
+    Event,
+    Observation,
+    Request,
+    RunEnded,
+    StopReason,
+    TurnStarted,
+    Usage,
+)
 from rlm_local.runs import RunState, RunStore
 from rlm_local.runtime import Runtime
+from rlm_local.tree import Tree
 from rlm_local.wasm import WasmSandbox
-from tests.fakes import FakeSandbox, cell
+from tests.fakes import FakeRepl, FakeSandbox, cell
 
 Run = Callable[..., tuple[int, str, str]]
 Script = Callable[..., None]
@@ -156,3 +170,103 @@ def test_a_cache_that_is_removed_between_two_turns_does_no_harm(
     with Runtime(model=ScriptedModel(write), sandbox=sandbox, store=store) as runtime:
         answer = runtime.ask("q", "four", mode="rlm")
     assert (answer.text, answer.stop) == ("4", StopReason.ANSWERED)
+
+
+# ------------------------------------------------------------------ Ctrl-C, twice
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted_run(run: Run, text: str) -> RunEnded:
+    """Run it; it has printed its partial answer and told of its end."""
+    code, out, err = run("ask", "q", text, "--mode", "rlm", "-q")
+    assert (code, out) == (130, "so far\n")
+    [run_id] = RunStore().ids()
+    assert err.endswith(f"hint: `rlm-local runs resume {run_id}` goes on with it\n")
+    record = RunStore().read(run_id)
+    assert record.state is RunState.ENDED
+    last = record.events[-1]
+    assert isinstance(last, RunEnded)
+    assert last.answer.stop is StopReason.INTERRUPTED
+    return last
+
+
+@pytest.fixture
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first Ctrl-C comes while the model takes its second turn."""
+
+    def turn(request: Request) -> str:
+        if request.turn == 2:
+            raise KeyboardInterrupt
+        return TURNS[0]
+
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(turn))
+
+
+@pytest.mark.usefixtures("interrupting")
+def test_a_second_ctrl_c_while_the_tree_is_put_away(
+    run: Run, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Helpers, "join", interrupt)
+    interrupted_run(run, text)
+
+
+@pytest.mark.usefixtures("interrupting")
+def test_a_second_ctrl_c_while_the_end_is_recorded(
+    run: Run, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    real, left = os.fdatasync, [6]  # setup.json, five events
+
+    def sync(file: int) -> None:
+        left[0] -= 1
+        if left[0] == -1:
+            raise KeyboardInterrupt
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    interrupted_run(run, text)
+    assert left == [-2]
+
+
+def test_a_second_ctrl_c_while_a_cell_is_stopped(
+    run: Run, script: Script, text: str, monkeypatch: pytest.MonkeyPatch
+):
+    class Stubborn(FakeRepl):
+        close = interrupt
+
+        def execute(self, code: str, **limits: float) -> Observation:
+            if code.startswith("print"):  # else its syntax is checked
+                raise KeyboardInterrupt
+            return Observation()
+
+        def unfinished(self) -> Observation:
+            return Observation(stdout="so far\n")
+
+    sandbox = FakeSandbox()
+    sandbox.repl = lambda prompt, *, question, host, functions, **_: Stubborn(  # type: ignore[method-assign]
+        prompt, question, host, functions
+    )
+    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: sandbox)
+    script(cell("print('so far')\nwhile True: pass"))
+    interrupted_run(run, text)
+
+
+def test_nothing_is_recorded_after_the_end(tmp_path: Path):
+    """By a helper that nobody waited for."""
+    recorded: list[Event] = []
+    tree = Tree(
+        model=ScriptedModel(),
+        sub_model=ScriptedModel(),
+        sandbox=FakeSandbox(),
+        limits=Limits(),
+        journal=Journal(recorded.append),
+        seed=0,
+    )
+    answer = Answer(text="", stop=StopReason.INTERRUPTED, usage=Usage(), run_id="", model="")
+    tree.record(TurnStarted(turn=1))
+    tree.record(RunEnded(time=0.0, answer=answer))
+    with pytest.raises(LimitReached, match="was interrupted"):
+        tree.record(TurnStarted(turn=2))
+    assert len(recorded) == 2
