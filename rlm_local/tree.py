@@ -68,15 +68,15 @@ class Tree:
         the tree ends that. Raises what has ended it already. A server that cannot be asked
         again in the time of a child ends that child."""
         work = (budget, repl)
-        with self._lock:
-            self._busy.append(work)
         try:
+            with self._lock:
+                self._busy.append(work)
             budget.check()
             yield
         except NoTimeLeft as error:
             raise budget.out_of_time(error) from error
         finally:
-            with self._lock:
+            with self._lock, contextlib.suppress(ValueError):  # Ctrl-C came before it was there
                 self._busy.remove(work)
 
     def end(self, error: RlmError, budget: Budget) -> None:

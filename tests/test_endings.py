@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import pytest
 from rlm_local import cli, eventfile, runtime
 from rlm_local.errors import LimitReached
 from rlm_local.helpers import Helpers
-from rlm_local.journal import Journal
-from rlm_local.limits import Limits
+from rlm_local.journal import Journal, Recorder
+from rlm_local.limits import Budget, Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.records import (
     Answer,
@@ -253,20 +254,55 @@ def test_a_second_ctrl_c_while_a_cell_is_stopped(
     interrupted_run(run, text)
 
 
-def test_nothing_is_recorded_after_the_end(tmp_path: Path):
-    """By a helper that nobody waited for."""
-    recorded: list[Event] = []
-    tree = Tree(
+def tree(record: Recorder = lambda event: None) -> Tree:
+    return Tree(
         model=ScriptedModel(),
         sub_model=ScriptedModel(),
         sandbox=FakeSandbox(),
         limits=Limits(),
-        journal=Journal(recorded.append),
+        journal=Journal(record),
         seed=0,
     )
+
+
+def test_nothing_is_recorded_after_the_end():
+    """By a helper that nobody waited for."""
+    recorded: list[Event] = []
+    made = tree(recorded.append)
     answer = Answer(text="", stop=StopReason.INTERRUPTED, usage=Usage(), run_id="", model="")
-    tree.record(TurnStarted(turn=1))
-    tree.record(RunEnded(time=0.0, answer=answer))
+    made.record(TurnStarted(turn=1))
+    made.record(RunEnded(time=0.0, answer=answer))
     with pytest.raises(LimitReached, match="was interrupted"):
-        tree.record(TurnStarted(turn=2))
+        made.record(TurnStarted(turn=2))
     assert len(recorded) == 2
+
+
+def test_ctrl_c_where_work_begins_leaves_nothing_that_looks_busy(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Else a timer would look for its end for ever."""
+
+    class Interrupting:
+        """A lock in whose release Ctrl-C comes, once."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self._left = 1
+
+        def __enter__(self) -> None:
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+            self._left -= 1
+            if self._left == 0:
+                raise KeyboardInterrupt
+
+    started: list[threading.Timer] = []
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: started.append(timer))
+    made, budget = tree(), Budget(Limits())
+    monkeypatch.setattr(made, "_lock", Interrupting())
+    with pytest.raises(KeyboardInterrupt), made.busy(budget):
+        pass
+    made.close(budget)
+    assert started == []
