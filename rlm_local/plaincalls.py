@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from rlm_local import dialogue
-from rlm_local.errors import FormError, WindowError
+from rlm_local.errors import RequestError, WindowError
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
 from rlm_local.outcomes import Call, Outcome, failed
@@ -73,7 +73,7 @@ class PlainCalls:
             raise refused
         try:
             completions = self._complete(call, prompts, form)
-        except (WindowError, FormError) as error:
+        except RequestError as error:
             raise _mistake(error, len(prompts)) from error
         return [_reply(completion, form) for completion in completions]
 
@@ -98,10 +98,11 @@ class PlainCalls:
             try:
                 completions = self._complete(call, list(wanted.values()), form)
                 break
-            except (WindowError, FormError) as refusal:
-                at = list(wanted)[refusal.index]
-                errors[at] = _mistake(refusal, 1)
-                del wanted[at]
+            except RequestError as refusal:
+                places = list(wanted)
+                for each in (refusal, *refusal.others):
+                    errors[places[each.index]] = _mistake(each, 1)
+                    del wanted[places[each.index]]
         outcomes: dict[int, Outcome] = {}
         for at, completion in zip(wanted, completions, strict=True):
             try:
@@ -145,7 +146,7 @@ class PlainCalls:
         return self._tree.journal.refused(self._budget.node, call.number, index, prompt)
 
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[Completion]:
-        """One batch. Raises WindowError, FormError; then nothing was computed."""
+        """One batch. Raises RequestError; then nothing was computed."""
         model = self._tree.sub_model
         limits = self._tree.limits
         requests = [
@@ -279,9 +280,9 @@ def _as_str(value: object) -> object:
     return value
 
 
-def _mistake(error: WindowError | FormError, batch: int) -> GuestRaise:
+def _mistake(error: RequestError, batch: int) -> GuestRaise:
     """What the guest is told of a request that the model refuses."""
-    if isinstance(error, FormError):
+    if not isinstance(error, WindowError):
         hint = f"; {error.hint}" if error.hint else ""
         return GuestRaise("ValueError", f"{error}{hint}")
     which = f"prompt {error.index} of the batch" if batch > 1 else "the prompt"
