@@ -25,7 +25,9 @@ QUESTION_CHARS = 2_000
 WHOLE_CHARS = 1 << 22
 #: Each is a file to open.
 BEGINNING_DOCUMENTS = 100
-#: No tokenizer packs more characters into a token, over a text of any length.
+#: No tokenizer packs more characters of prose into a token, on the average. Some have longer
+#: tokens, for runs of spaces or dashes, and rlm-nano for lines of programs: a text of little
+#: else than those is taken for longer than it is.
 MOST_CHARS_PER_TOKEN = 16
 
 
