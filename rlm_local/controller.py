@@ -8,19 +8,22 @@ loop itself is in `node`; `tree` is what all nodes of a run share.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import msgspec
+from msgspec.structs import replace
 
 from rlm_local import dialogue
-from rlm_local.errors import LimitReached, ModelError, SandboxError, UsageError
+from rlm_local.endings import QuestionTooLongError, with_hint
+from rlm_local.errors import DiskError, RlmError, UsageError
 from rlm_local.journal import Journal, Recorder
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
-from rlm_local.node import Node, QuestionTooLongError
+from rlm_local.node import Node
 from rlm_local.prompt import Prompt
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, whole_text
-from rlm_local.records import Answer, Mode, RunEnded, RunStarted, TurnForm
+from rlm_local.records import Answer, Mode, RunEnded, RunStarted, StopReason, TurnForm
 from rlm_local.sandbox import Sandbox
 from rlm_local.syntax import RetryingModel, SyntaxCheck
 from rlm_local.tree import Tree
@@ -50,8 +53,9 @@ def answer(
     `model` takes the turns of the root and of all children; `sub_model` answers plain
     calls (`llm_query`), by default the same.
     `record` gets each event and returns once it is durable; it is called from
-    several threads, one at a time. A limit, a model or a sandbox that fails for
-    good, and Ctrl-C end the run with the best partial answer and its stop reason.
+    several threads, one at a time. A limit, a model, a sandbox or a disk that fails for
+    good, and Ctrl-C end the run with the best partial answer and its stop reason; so
+    does an end that cannot be recorded, with the answer there is.
     `journal` takes the place of `record` where the run has a past or is to have a
     future: checkpoints. `turn_form`: whether a turn must be text and one block of code,
     which "auto" leaves to the model's profile. Raises UsageError if the question itself
@@ -87,17 +91,18 @@ def answer(
             sub_model=other,
         )
     )
-    error: LimitReached | ModelError | SandboxError | KeyboardInterrupt | None = None
+    error: RlmError | KeyboardInterrupt | None = None
     try:
         if direct_text is None:
             root.run()
         else:
             root.direct(direct_text)
-    except (LimitReached, ModelError, SandboxError, KeyboardInterrupt) as raised:
+    except (RlmError, KeyboardInterrupt) as raised:
         error = raised
     finally:
-        tree.close(root.budget)
-        check.close()
+        with contextlib.suppress(KeyboardInterrupt):  # again: then nobody waits for what runs
+            tree.close(root.budget)
+            check.close()
     ended = root.ending(error)
     made = Answer(
         text=ended.text,
@@ -108,7 +113,14 @@ def answer(
         message=ended.message,
         sub_model=other,
     )
-    tree.record(RunEnded(time=time.time(), answer=made))
+    end = RunEnded(time=time.time(), answer=made)
+    try:
+        try:
+            tree.record(end)
+        except KeyboardInterrupt:  # again
+            tree.record(end)
+    except DiskError as unwritten:
+        made = replace(made, stop=StopReason.DISK, message=with_hint(unwritten))
     if isinstance(error, QuestionTooLongError):
         raise UsageError(str(error), hint=error.hint)
     return made

@@ -20,15 +20,16 @@ class PromptFacts(Record, frozen=True):
     """All that the root model is told of the prompt.
 
     `head` is its beginning. `call_chars`: characters that fit one sub-call, by
-    the sub-model's own tokenizer and window; 0 when there are no sub-calls. `on_demand`:
-    the documents do not fit the REPL's memory together.
+    the sub-model's own tokenizer and window; None when there are no sub-calls. `children`:
+    whether these may have a REPL, where there are some. `on_demand`: the documents do not fit
+    the REPL's memory together.
     """
 
     documents: int
     single: bool
     chars: int
     head: str
-    call_chars: int
+    call_chars: int | None = None
     children: bool = False
     on_demand: bool = False
 
@@ -160,9 +161,9 @@ def opening(profile: Profile, question: str, facts: PromptFacts) -> tuple[Messag
             f"sequence of {facts.documents:,} str, which do not fit the memory together (go "
             "through them, and keep slices, not whole documents)"
         )
-    with_calls = facts.call_chars > 0
+    with_calls = facts.call_chars is not None
     calls = _CALLS.format(call_chars=facts.call_chars) if with_calls else ""
-    if facts.children:
+    if with_calls and facts.children:
         calls += f"\n{_CHILDREN}"
     system = profile.system.format(
         calls=calls,

@@ -12,14 +12,16 @@
     │   │   └── AdapterError       a LoRA adapter that cannot be used, or not with this model
     │   ├── ModelMemoryError       the model does not fit the memory limit
     │   ├── DraftError             a draft model with other tokens than the model's
-    │   ├── WindowError            a prompt does not fit the model's window
-    │   ├── FormError              a schema, grammar or list of choices that cannot be kept to
+    │   ├── RequestError           a request of a batch that cannot be done as asked
+    │   │   ├── WindowError        a prompt does not fit the model's window
+    │   │   └── FormError          a schema, grammar or list of choices that cannot be kept to
     │   ├── WorkerDied             the process that held the weights is gone
     │   └── NoTimeLeft             a server's next attempt would come after the deadline
-    └── SandboxError               the WebAssembly Python cannot start or go on    exit 5
-        ├── GuestMissing           the guest module is not built or not found
-        ├── AddressSpaceError      a text does not fit the guest's 4 GiB
-        └── GuestTrapped           the guest was stopped for good (abort, stack, hard deadline)
+    ├── SandboxError               the WebAssembly Python cannot start or go on    exit 5
+    │   ├── GuestMissing           the guest module is not built or not found
+    │   ├── AddressSpaceError      a text does not fit the guest's 4 GiB
+    │   └── GuestTrapped           the guest was stopped for good (abort, stack, hard deadline)
+    └── DiskError                  a file of a run cannot be written               exit 1
 
 A message says what happened, with the figure and the limit; `hint` says what
 to try. An exception that the *guest's* code raised is not here: it is data, in
@@ -28,6 +30,7 @@ to try. An exception that the *guest's* code raised is not here: it is data, in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rlm_local.records import ROOT, StopReason
@@ -98,25 +101,38 @@ class DraftError(ModelError):
     pass
 
 
-class WindowError(ModelError):
-    """A prompt of `tokens` tokens where `fits` fit. `index`: its place in the batch."""
+class RequestError(ModelError):
+    """`index`: the place of the request in its batch. `others`: the errors of those that cannot
+    be done either, as far as that is known."""
+
+    def __init__(self, message: str, *, hint: str = "", index: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.index = index
+        self.others: tuple[RequestError, ...] = ()
+
+    @staticmethod
+    def of_all(errors: Sequence[RequestError]) -> RequestError:
+        """The first of them, which tells of the others."""
+        first, *others = errors
+        first.others = tuple(others)
+        return first
+
+
+class WindowError(RequestError):
+    """A prompt of `tokens` tokens where `fits` fit."""
 
     def __init__(self, tokens: int, fits: int, *, index: int = 0) -> None:
         super().__init__(
             f"the prompt has {tokens:,} tokens, and {fits:,} fit the model's window",
             hint="split the text and ask about each part",
+            index=index,
         )
         self.tokens = tokens
         self.fits = fits
-        self.index = index
 
 
-class FormError(ModelError):
-    """`index`: the place in the batch of the request that asks for the form."""
-
-    def __init__(self, message: str, *, hint: str = "", index: int = 0) -> None:
-        super().__init__(message, hint=hint)
-        self.index = index
+class FormError(RequestError):
+    pass
 
 
 class WorkerDied(ModelError):
@@ -140,4 +156,8 @@ class AddressSpaceError(SandboxError):
 
 
 class GuestTrapped(SandboxError):
+    pass
+
+
+class DiskError(RlmError):
     pass

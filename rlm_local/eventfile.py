@@ -28,13 +28,15 @@ from typing import BinaryIO, NamedTuple
 
 from rlm_local import jsontext
 from rlm_local.closing import Closing
-from rlm_local.errors import RunError
+from rlm_local.errors import DiskError, RunError
 from rlm_local.records import Event
 
 _LINE = re.compile(rb'\{"n":(\d+),"crc32":"([0-9a-f]{8})","event":(.*)\}\n', re.DOTALL)
 _TAIL_BYTES = 1 << 16
 #: How long a writer waits for readers of the record to let go of its lock.
 _READERS_SECONDS = 0.5
+#: Where a run that has not begun could be recorded as well.
+_ELSEWHERE = "free disk space, or let RLM_LOCAL_DATA name another folder"
 
 
 class EventFile(NamedTuple):
@@ -64,7 +66,7 @@ class RunWriter(Closing):
         """`events` are on record already, and take `size` bytes; what is beyond is written over.
 
         The file itself is left as it is until then: its time says how long the run has run.
-        Raises RunError if another process writes this record.
+        Raises RunError if another process writes this record, and DiskError.
         """
         self.run_id = run_id
         self.path = path
@@ -93,11 +95,10 @@ class RunWriter(Closing):
     def append(self, event: Event) -> None:
         """Write `event`; it is on disk when this returns.
 
-        Raises RunError if it cannot be written (a full disk); the record then
-        ends with the event before.
+        Raises DiskError if it cannot be written; the record then ends with the event before.
         """
         body = jsontext.encode(event)
-        with self._lock, disk_errors(self.path):
+        with self._lock, disk_errors(self.path, hint="free disk space"):
             if self._file < 0:
                 raise RunError(f"the record of run {self.run_id} is already closed")
             count, size = self._end
@@ -230,7 +231,7 @@ def sync_files(folder: Path) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Make the file `path`, on disk when this returns. Raises RunError."""
+    """Make the file `path`, on disk when this returns. Raises DiskError."""
     with disk_errors(path):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -293,14 +294,13 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns an OSError of writing to the record at `path` into a RunError."""
+def disk_errors(path: Path, *, hint: str = _ELSEWHERE) -> Iterator[None]:
+    """Turns an OSError of writing to the record at `path` into a DiskError."""
     try:
         yield
     except FileExistsError:
         raise
     except OSError as error:
-        raise RunError(
-            f"the run record {path} cannot be written: {error.strerror}",
-            hint="free disk space, or let RLM_LOCAL_DATA name another folder",
+        raise DiskError(
+            f"the run record {path} cannot be written: {error.strerror}", hint=hint
         ) from error

@@ -233,9 +233,11 @@ class Budget:
             if level._ended is not None:
                 raise level._ended
             if now >= level.deadline:
+                # Of a child, from the call on: it may have waited for its turn.
+                took = level.limits.wall_seconds + now - level.deadline
                 raise level._reached(
                     StopReason.WALL_CLOCK,
-                    f"took {format_seconds(level.seconds)}, and its limit is "
+                    f"took {format_seconds(took)}, and its limit is "
                     f"{format_seconds(level.limits.wall_seconds)}",
                     "wall_seconds",
                 )

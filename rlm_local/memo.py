@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rlm_local import dialogue
-from rlm_local.errors import FormError, WindowError
+from rlm_local.errors import RequestError
 from rlm_local.model import Model, ModelWrapper
 from rlm_local.records import (
     Completion,
@@ -73,8 +73,10 @@ class MemoModel(ModelWrapper):
             completions = self._model.complete(
                 [requests[at] for at in asked.values()], deadline=deadline, token_limit=token_limit
             )
-        except (WindowError, FormError) as error:
-            error.index = list(asked.values())[error.index]
+        except RequestError as error:
+            places = list(asked.values())
+            for each in (error, *error.others):
+                each.index = places[each.index]
             raise
         done = dict(zip(asked.values(), completions, strict=True))
         said |= {keys[at]: completion for at, completion in done.items()}

@@ -49,7 +49,8 @@ class Model(Protocol):
         the sum of `work_tokens` over the batch; what it cuts has finish "tokens".
 
         Raises WindowError (a prompt does not fit) and FormError (a schema, grammar
-        or choices that cannot be kept to), both before anything is computed;
+        or choices that cannot be kept to), both before anything is computed, with the
+        `others` of the batch if they are known;
         WorkerDied, ModelError; Interrupted where Ctrl-C came in between.
         """
         ...

@@ -12,18 +12,12 @@ import zlib
 import msgspec
 
 from rlm_local import dialogue
-from rlm_local.errors import (
-    AddressSpaceError,
-    LimitReached,
-    ModelError,
-    RlmError,
-    SandboxError,
-    WindowError,
-)
+from rlm_local.endings import QuestionTooLongError, reason
+from rlm_local.errors import AddressSpaceError, LimitReached, RlmError, WindowError
 from rlm_local.limits import Budget
 from rlm_local.model import Interrupted
 from rlm_local.past import PASSING
-from rlm_local.plaincalls import check_cut, most_tokens, most_written
+from rlm_local.plaincalls import call_chars, check_cut, most_tokens
 from rlm_local.prompt import Prompt
 from rlm_local.records import (
     ROOT,
@@ -45,10 +39,6 @@ from rlm_local.tree import Tree, cancelled, interrupted
 
 #: Consecutive turns that bring nothing new before the node is ended.
 MAX_STALLED_TURNS = 4
-
-
-class QuestionTooLongError(WindowError):
-    """The very first request does not fit: nothing can come of the node."""
 
 
 class NodeState(msgspec.Struct):
@@ -120,7 +110,9 @@ class Node:
     def ending(self, error: RlmError | KeyboardInterrupt | None) -> NodeEnded:
         """What came of the node, which `error` has ended if it is not None."""
         final = self.state.final
-        stop, message = (StopReason.ANSWERED, "") if final is not None else _reason(error)
+        stop, message = reason(error)
+        if final is not None and stop is not StopReason.DISK:  # else that is not on record
+            stop, message = StopReason.ANSWERED, ""
         return NodeEnded(
             node=self.id,
             depth=self.depth,
@@ -227,12 +219,14 @@ class Node:
                         code, deadline=self.budget.deadline, cell_seconds=self._limits.cell_seconds
                     )
             except (RlmError, KeyboardInterrupt) as error:
-                if isinstance(error, KeyboardInterrupt):  # the cell may be waiting for children
-                    self.tree.end(interrupted(), self.budget)
-                    repl.close()
-                left = repl.unfinished()
-                state.content = left.partial or state.content
-                state.latest = left.stdout.strip() or state.latest
+                try:
+                    if isinstance(error, KeyboardInterrupt):  # the cell may wait for children
+                        self.tree.end(interrupted(), self.budget)
+                        repl.close()
+                finally:  # Ctrl-C may come again
+                    left = repl.unfinished()
+                    state.content = left.partial or state.content
+                    state.latest = left.stdout.strip() or state.latest
                 raise
         state.content = ran.partial or state.content
         state.latest = (ran.stdout or ran.value or "").strip() or state.latest
@@ -365,47 +359,19 @@ class Node:
     # -------------------------------------------------------------- wording
 
     def _facts(self, repl: Repl) -> dialogue.PromptFacts:
+        called = self.tree.sub_model
+        fits = call_chars(self.prompt, self._limits, called) if self._may_call else None
         return dialogue.PromptFacts(
             documents=len(self.prompt.documents),
             single=self.prompt.single,
             chars=self.prompt.chars,
             head=self.prompt.preview(self._profile.head_chars),
-            call_chars=self._call_chars() if self._may_call else 0,
+            call_chars=fits,
             children=self.depth + 1 < self._limits.depth,
             on_demand=repl.on_demand,
         )
-
-    def _call_chars(self) -> int:
-        """Characters that fit a sub-call, from its model's tokenizer on this very text."""
-        model = self.tree.sub_model
-        sample = self.prompt.preview(2_000)
-        per_token = len(sample) / max(1, model.count_tokens(sample))
-        room = model.info.context_tokens - most_written(self._limits, model.info)
-        return max(0, int(0.8 * room * per_token))
 
 
 def seed_of(seed: int, node: str) -> int:
     """The seed of a node: the run's own for the root, else one that depends on its place."""
     return seed if node == ROOT else zlib.crc32(f"{seed}:{node}".encode())
-
-
-def _reason(error: RlmError | KeyboardInterrupt | None) -> tuple[StopReason, str]:
-    """Why a node ended without an answer, and one sentence on it."""
-    match error:
-        case LimitReached():
-            return error.stop, _with_hint(error)
-        case QuestionTooLongError():
-            return StopReason.WINDOW, str(error)
-        case WindowError():
-            longer = "raise context_tokens, or use a model with a longer window"
-            return StopReason.WINDOW, f"the dialogue outgrew the window: {error}; {longer}"
-        case ModelError():
-            return StopReason.MODEL, _with_hint(error)
-        case SandboxError():
-            return StopReason.SANDBOX, _with_hint(error)
-        case _:
-            return StopReason.INTERRUPTED, "the run was interrupted"
-
-
-def _with_hint(error: RlmError) -> str:
-    return f"{error}; {error.hint}" if error.hint else str(error)

@@ -45,7 +45,13 @@ _CLOCK_WORDS = (
 
 #: A run or a child that ended so may go on: nothing of its own ended it.
 PASSING = frozenset(
-    [StopReason.INTERRUPTED, StopReason.MODEL, StopReason.SANDBOX, StopReason.CANCELLED]
+    [
+        StopReason.INTERRUPTED,
+        StopReason.MODEL,
+        StopReason.SANDBOX,
+        StopReason.DISK,
+        StopReason.CANCELLED,
+    ]
 )
 
 

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from rlm_local import dialogue
-from rlm_local.errors import FormError, WindowError
+from rlm_local.errors import RequestError, WindowError
 from rlm_local.limits import Budget, Limits
+from rlm_local.model import Model
 from rlm_local.outcomes import Call, Outcome, failed
-from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
+from rlm_local.prompt import Prompt
+from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, beginning, length, text_of
 from rlm_local.records import (
     CallRaised,
     Completion,
@@ -24,6 +26,8 @@ from rlm_local.tree import Tree
 
 #: Tokens that a chat template may add to a message, with plenty to spare.
 TEMPLATE_TOKENS = 1_024
+#: Of the prompt, to see how many characters a token has.
+SAMPLE_CHARS = 2_000
 #: Of the long texts in choices or a schema.
 MOST_FORM_CHARS = 1 << 20
 
@@ -69,7 +73,7 @@ class PlainCalls:
             raise refused
         try:
             completions = self._complete(call, prompts, form)
-        except (WindowError, FormError) as error:
+        except RequestError as error:
             raise _mistake(error, len(prompts)) from error
         return [_reply(completion, form) for completion in completions]
 
@@ -94,10 +98,11 @@ class PlainCalls:
             try:
                 completions = self._complete(call, list(wanted.values()), form)
                 break
-            except (WindowError, FormError) as refusal:
-                at = list(wanted)[refusal.index]
-                errors[at] = _mistake(refusal, 1)
-                del wanted[at]
+            except RequestError as refusal:
+                places = list(wanted)
+                for each in (refusal, *refusal.others):
+                    errors[places[each.index]] = _mistake(each, 1)
+                    del wanted[places[each.index]]
         outcomes: dict[int, Outcome] = {}
         for at, completion in zip(wanted, completions, strict=True):
             try:
@@ -141,7 +146,7 @@ class PlainCalls:
         return self._tree.journal.refused(self._budget.node, call.number, index, prompt)
 
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[Completion]:
-        """One batch. Raises WindowError, FormError; then nothing was computed."""
+        """One batch. Raises RequestError; then nothing was computed."""
         model = self._tree.sub_model
         limits = self._tree.limits
         requests = [
@@ -165,6 +170,7 @@ class PlainCalls:
             )
             seconds = time.monotonic() - began
             grant.charge(completions, depth=self.depth)
+            granted = grant.tokens
         self._tree.record(
             SubCalled(
                 turn=call.turn,
@@ -179,20 +185,40 @@ class PlainCalls:
                 schema=form.schema,
             )
         )
-        check_cut(self._budget, completions)
+        if granted < most:
+            check_cut(self._budget, completions)
+        elif any(completion.is_cut for completion in completions):
+            self._budget.check()  # else no limit of the run did that: see `_reply`
         return completions
 
 
 def most_tokens(request: Request, model: ModelInfo) -> int:
     """The most that one request can use: a token takes at least a byte of text."""
     size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in request.messages)
+    if request.choices:
+        return min(model.context_tokens, size) + _most_compared(request.choices)
     thoughts = request.thought_tokens if model.thinks else 0
     return min(model.context_tokens, size + request.max_tokens + thoughts)
+
+
+def _most_compared(choices: tuple[str, ...]) -> int:
+    """The most tokens that finding the likeliest choice takes: it may come to each beginning
+    of one from another, and then computes it anew."""
+    sizes = [len(choice.encode("utf-8", "replace")) + 1 for choice in choices]  # and its end
+    return sizes[0] if len(sizes) == 1 else sum(size * (size + 1) // 2 for size in sizes)
 
 
 def most_written(limits: Limits, model: ModelInfo) -> int:
     """The most tokens that a sub-call's reply can have, thoughts included."""
     return limits.sub_call_tokens + (limits.sub_call_thought_tokens if model.thinks else 0)
+
+
+def call_chars(prompt: Prompt, limits: Limits, model: Model) -> int:
+    """Characters that fit a sub-call, by the tokenizer of its model on this very text."""
+    sample = beginning(prompt, SAMPLE_CHARS)
+    per_token = len(sample) / max(1, model.count_tokens(sample))
+    room = model.info.context_tokens - most_written(limits, model.info)
+    return max(0, int(0.8 * room * per_token))
 
 
 def check_cut(budget: Budget, completions: list[Completion]) -> None:
@@ -203,7 +229,13 @@ def check_cut(budget: Budget, completions: list[Completion]) -> None:
 
 
 def _reply(completion: Completion, form: Form) -> str:
-    """What the guest gets. Raises GuestRaise for a reply that is not in its form."""
+    """What the guest gets. Raises GuestRaise for a reply that is not in its form, or not whole."""
+    if completion.is_cut:
+        raise GuestRaise(
+            "ValueError",
+            "the model needs more tokens than are set aside for such a call; give it a shorter "
+            "prompt, or fewer and shorter choices",
+        )
     if completion.finish == "form":
         wanted = "one of the choices" if form.choices else "JSON as the schema has it"
         raise GuestRaise("ValueError", f"the reply is not {wanted}: {completion.text[:200]!r}")
@@ -248,9 +280,9 @@ def _as_str(value: object) -> object:
     return value
 
 
-def _mistake(error: WindowError | FormError, batch: int) -> GuestRaise:
+def _mistake(error: RequestError, batch: int) -> GuestRaise:
     """What the guest is told of a request that the model refuses."""
-    if isinstance(error, FormError):
+    if not isinstance(error, WindowError):
         hint = f"; {error.hint}" if error.hint else ""
         return GuestRaise("ValueError", f"{error}{hint}")
     which = f"prompt {error.index} of the batch" if batch > 1 else "the prompt"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from rlm_local import dialogue
@@ -22,7 +23,11 @@ Text = str | GuestText
 QUESTION_CHARS = 2_000
 #: Longer texts are spooled piece by piece, so that the host never holds a second copy.
 WHOLE_CHARS = 1 << 22
-#: No tokenizer packs more characters into a token, over a text of any length.
+#: Each is a file to open.
+BEGINNING_DOCUMENTS = 100
+#: No tokenizer packs more characters of prose into a token, on the average. Some have longer
+#: tokens, for runs of spaces or dashes, and rlm-nano for lines of programs: a text of little
+#: else than those is taken for longer than it is.
 MOST_CHARS_PER_TOKEN = 16
 
 
@@ -157,6 +162,18 @@ def whole_text(prompt: Prompt) -> str:
         return prompt.read(0)
     # Not by name: several documents may have one.
     return _joined((d.name, prompt.read(number)) for number, d in enumerate(prompt.documents))
+
+
+def beginning(prompt: Prompt, chars: int) -> str:
+    """About the first `chars` characters of a prompt: of its first documents with text in them,
+    as many as it takes, but no more than `BEGINNING_DOCUMENTS`."""
+    with_text = (number for number, document in enumerate(prompt.documents) if document.chars)
+    text = ""
+    for number in islice(with_text, BEGINNING_DOCUMENTS):
+        text += prompt.read(number, 0, chars - len(text))
+        if len(text) >= chars:
+            break
+    return text
 
 
 def _joined(texts: Iterable[tuple[str, Text]]) -> str:

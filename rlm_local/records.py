@@ -54,6 +54,7 @@ class StopReason(StrEnum):
     ANSWER_SIZE = "answer_size"  # the final value was larger than an answer may be
     MODEL = "model"  # the model failed for good
     SANDBOX = "sandbox"  # the sandbox failed for good
+    DISK = "disk"  # the record cannot be written, or the prompt's spool is gone
     INTERRUPTED = "interrupted"
     CANCELLED = "cancelled"  # of a child: its parent ended without waiting for it
 

@@ -134,7 +134,7 @@ class RunStore:
     def new(self, setup: RunSetup | None = None) -> RunWriter:
         """Begin a record under a new id; without `setup` it cannot be taken up again.
 
-        Raises RunError if the disk does not take it.
+        Raises DiskError if it cannot be written.
         """
         while True:
             run_id = new_run_id()

@@ -1,5 +1,5 @@
 """Parts that take a while to start: each is made on a thread of its own, and waited for where
-it is needed."""
+it is needed. And how any thread is begun that cannot be done without."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ class Closable(Protocol):
 Part = TypeVar("Part", bound=Closable)
 
 
+def begin(thread: threading.Thread, whose: str, error: type[RlmError] = RlmError) -> None:
+    """Start a thread. Raises `error`, which tells `whose` it was, if the system has no more."""
+    try:
+        thread.start()
+    except RuntimeError as none_left:
+        raise error(
+            f"{whose} needs another thread: {none_left}",
+            hint="raise the limit of processes and threads (`ulimit -u`)",
+        ) from none_left
+
+
 class Starting(Generic[Part]):
     """A part that is being made on a thread of its own.
 
@@ -32,7 +43,11 @@ class Starting(Generic[Part]):
         self._made = threading.Event()
         self._release = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)
-        self._thread.start()
+        try:
+            begin(self._thread, "the program")
+        except RlmError as error:
+            self._error = error
+            self._made.set()
 
     def result(self) -> Part:
         """The part, waited for; or the error that its making raised."""
@@ -50,7 +65,7 @@ class Starting(Generic[Part]):
     def close(self) -> None:
         """Close the part. One that is still being made is closed when it is ready."""
         self._release.set()
-        if self._made.is_set():
+        if self._made.is_set() and self._thread.ident is not None:
             self._thread.join()
 
     def _live(self) -> None:

@@ -12,7 +12,7 @@ from rlm_local.helpers import Helpers
 from rlm_local.journal import Journal
 from rlm_local.limits import Budget, Limits
 from rlm_local.model import Model
-from rlm_local.records import ROOT, Event, StopReason, TurnForm
+from rlm_local.records import ROOT, Event, RunEnded, StopReason, TurnForm
 from rlm_local.sandbox import Repl, Sandbox
 
 #: How long after an interrupt what is still busy gets another: the first may have come before
@@ -49,13 +49,18 @@ class Tree:
         self.spools = spools
         self.helpers = Helpers()
         self._recording = threading.Lock()
+        self._over = False
         self._busy: list[tuple[Budget, Repl | None]] = []
         self._lock = threading.Lock()
 
     def record(self, event: Event) -> None:
-        """Record an event; the next one waits until it is on disk."""
+        """Record an event; the next one waits until it is on disk. None comes after the end of
+        the run: what still runs then, since nobody waited for it, ends here."""
         with self._recording:
+            if self._over:
+                raise interrupted()
             self.journal.record(event)
+            self._over = isinstance(event, RunEnded)
 
     @contextlib.contextmanager
     def busy(self, budget: Budget, repl: Repl | None = None) -> Iterator[None]:
@@ -63,15 +68,15 @@ class Tree:
         the tree ends that. Raises what has ended it already. A server that cannot be asked
         again in the time of a child ends that child."""
         work = (budget, repl)
-        with self._lock:
-            self._busy.append(work)
         try:
+            with self._lock:
+                self._busy.append(work)
             budget.check()
             yield
         except NoTimeLeft as error:
             raise budget.out_of_time(error) from error
         finally:
-            with self._lock:
+            with self._lock, contextlib.suppress(ValueError):  # Ctrl-C came before it was there
                 self._busy.remove(work)
 
     def end(self, error: RlmError, budget: Budget) -> None:

@@ -168,8 +168,10 @@ class Aside(QuietView):
     def event(self, event: Event) -> None:
         self._events.put(event)
         if self._thread is None:  # a run's first event comes before it has other threads
-            self._thread = threading.Thread(target=self._watch, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._watch, daemon=True)
+            with contextlib.suppress(RuntimeError):  # the system has no more: all is shown later
+                thread.start()
+                self._thread = thread
 
     def close(self) -> None:
         self._events.put(None)

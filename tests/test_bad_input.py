@@ -162,29 +162,6 @@ def test_a_disk_without_room_to_keep_the_prompt(tmp_path: Path, monkeypatch: pyt
     assert list(RunStore().folder.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_during_a_run(
-    ask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    path = written(tmp_path / "a.txt", b"x")
-    real, calls = os.fdatasync, []
-
-    def sync(file: int) -> None:
-        if os.readlink(f"/proc/self/fd/{file}").endswith("events.jsonl"):
-            calls.append(file)
-        if len(calls) == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(file)
-
-    monkeypatch.setattr(os, "fdatasync", sync)
-    code, out, err = ask(path)
-    assert (code, out) == (2, "")
-    assert "cannot be written: No space left on device\nhint: free disk space" in err
-    monkeypatch.undo()
-    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    [run_id] = RunStore().ids()
-    assert len(RunStore().read(run_id).events) == 2
-
-
 def test_names_with_odd_characters_are_harmless_in_errors(ask: Run, tmp_path: Path):
     code, _, err = ask(tmp_path / "a\x1b[2Jb\n.txt")
     assert code == 2

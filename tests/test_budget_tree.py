@@ -41,6 +41,18 @@ class TestShares:
         assert limits.wall_seconds == pytest.approx(40.0)
         assert child.deadline == pytest.approx(clock.now + 40.0)
 
+    def test_time_that_is_over_is_told_from_the_call_on(self) -> None:
+        """A child may have waited long for its turn: its deadline does not wait."""
+        clock = Clock()
+        child = Budget(Limits(wall_seconds=100.0), clock=clock).child("0.1", share=0.12)
+        clock.now += 11.8
+        child.begin()
+        child.check()
+        clock.now += 0.2
+        with pytest.raises(LimitReached, match=r"0\.1 took 12\.0 s, and its limit is 12\.0 s"):
+            child.check()
+        assert child.usage().seconds == pytest.approx(0.2)
+
     def test_a_batch_divides_tokens_and_calls_but_not_time(self) -> None:
         root = Budget(Limits(tokens=1000, sub_calls=100, turns=10, wall_seconds=100.0))
         limits = root.child("0.1", share=0.5, among=5).limits

@@ -16,10 +16,18 @@ import msgspec
 import pytest
 
 from rlm_local import cli, runtime
-from rlm_local.errors import ModelMemoryError, RlmError, SandboxError, UsageError, WorkerDied
+from rlm_local.errors import (
+    DiskError,
+    ModelMemoryError,
+    RlmError,
+    SandboxError,
+    UsageError,
+    WorkerDied,
+)
 from rlm_local.model import ScriptedModel
 from rlm_local.records import StopReason
 from rlm_local.runs import RunStore
+from rlm_local.spool.files import DiskFullError
 from tests.fakes import FakeSandbox, cell
 
 ROOT = Path(__file__).parent.parent
@@ -224,12 +232,14 @@ def test_every_stop_reason_has_its_code():
 
     codes = {stop: exit_code(stop) for stop in StopReason}
     limits = set(StopReason) - {
-        StopReason.ANSWERED, StopReason.MODEL, StopReason.SANDBOX, StopReason.INTERRUPTED,
+        StopReason.ANSWERED, StopReason.MODEL, StopReason.SANDBOX, StopReason.DISK,
+        StopReason.INTERRUPTED,
     }  # fmt: skip
     assert {codes[stop] for stop in limits} == {3}
     assert codes[StopReason.ANSWERED] == 0
     assert codes[StopReason.MODEL] == WorkerDied.exit_code == 4
     assert codes[StopReason.SANDBOX] == SandboxError.exit_code == 5
+    assert codes[StopReason.DISK] == DiskError.exit_code == DiskFullError.exit_code == 1
     assert codes[StopReason.INTERRUPTED] == 130
     assert UsageError.exit_code == 2
 

@@ -73,6 +73,20 @@ def killed(run: Run, text: str, capfd: pytest.CaptureFixture[str]) -> str:
     return RunStore().ids()[-1]
 
 
+def test_files_that_were_left_out_are_told_again(run: Run, tmp_path: Path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.txt").write_text("four")
+    (folder / "image").write_bytes(bytes(99))
+    with pytest.MonkeyPatch.context() as patch:
+        Death(patch, 7, written=True)
+        with pytest.raises(Killed):
+            run("ask", "how many?", str(folder), "--mode", "rlm")
+    for command in (["resume", "last"], ["fork", "last", "--turn", "1"]):
+        code, out, _ = run("runs", *command, "--json")
+        assert (code, json.loads(out)["skipped"]) == (0, 1)
+
+
 def test_resume_prints_all_steps_and_the_answer(killed: str, run: Run, asked: list[Request]):
     asked.clear()
     code, out, err = run("runs", "resume", "last")

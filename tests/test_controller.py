@@ -99,6 +99,13 @@ class TestAnswers:
         assert isinstance(ran, Ran)
         assert ran.shown == "code is 4711"
 
+    def test_an_empty_first_document_hides_no_calls(self, ask: Ask) -> None:
+        model = ScriptedModel([cell("FINAL('x')")])
+        ask(model, context=["", TEXT], depth=2)
+        system = model.requests[0].messages[0].content
+        assert "`llm_query(prompt)` asks" in system
+        assert "`rlm_query(question, text)` gives" in system
+
     def test_the_model_never_sees_the_prompt(self, ask: Ask) -> None:
         model = ScriptedModel([cell("context"), cell("print(context)"), cell("FINAL('x')")])
         ask(model, output_chars=200)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rlm_local import dialogue
 from rlm_local.dialogue import PROFILES, PromptFacts, read_turn
@@ -126,10 +128,21 @@ class TestOpening:
 
     def test_sub_calls_are_named_only_where_there_are_some(self) -> None:
         generic = PROFILES["generic"]
-        without = PromptFacts(documents=1, single=True, chars=5, head="Once", call_chars=0)
+        without = PromptFacts(documents=1, single=True, chars=5, head="Once")
         assert "llm_query" in dialogue.opening(generic, "?", FACTS)[0].content
         assert "20,000" in dialogue.opening(generic, "?", FACTS)[0].content
         assert "llm_query" not in dialogue.opening(generic, "?", without)[0].content
+
+    @pytest.mark.parametrize("call_chars", [None, 0, 20_000])
+    @pytest.mark.parametrize("children", [False, True])
+    def test_its_rules_are_numbered_one_by_one(
+        self, call_chars: int | None, children: bool
+    ) -> None:
+        facts = replace(FACTS, call_chars=call_chars, children=children)
+        said = dialogue.opening(PROFILES["generic"], "?", facts)[0].content
+        numbers = [int(number) for number in re.findall(r"^(\d+)\. ", said, re.MULTILINE)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) == (4 if call_chars is None else 7 if children else 6)
 
     def test_braces_in_the_question_are_just_text(self) -> None:
         assert "{x}" in dialogue.opening(PROFILES["generic"], "{x}", FACTS)[-1].content

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"records", "fences", "thoughts", "jsontext", "helpers", "closing", "interrupts"},
     {"errors"},
-    {"paths", "units", "confine", "starting", "forms", "options"},
+    {"paths", "units", "confine", "starting", "forms", "options", "endings"},
     {"limits", "spool", "packages", "catalog"},
     {"prompt", "past", "eventfile", "replies"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline", "part", "asked"},

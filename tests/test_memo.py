@@ -118,14 +118,16 @@ def test_what_a_limit_cut_short_is_not_kept(model: MemoModel) -> None:
 def test_which_request_does_not_fit() -> None:
     def script(request: Request) -> str:
         if request.messages[0].content == "long":
-            raise WindowError(9, 5, index=1)  # of what it is asked: x is not
+            error = WindowError(9, 5, index=1)  # of what it is asked: x is not
+            error.others = (WindowError(8, 5, index=2),)
+            raise error
         return "ok"
 
     model = MemoModel(ScriptedModel(sub_calls=script))
     complete(model, ask("x"))
     with pytest.raises(WindowError) as caught:
-        complete(model, ask("x"), ask("y"), ask("x"), ask("long"))
-    assert caught.value.index == 3
+        complete(model, ask("x"), ask("y"), ask("x"), ask("long"), ask("y"), ask("longer"))
+    assert [each.index for each in (caught.value, *caught.value.others)] == [3, 5]
 
 
 def test_nothing_at_all(model: MemoModel) -> None:

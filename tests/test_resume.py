@@ -328,8 +328,9 @@ def test_a_record_that_cannot_be_written_ends_the_run_and_it_can_be_resumed(
 
     with monkeypatch.context() as patch:
         patch.setattr(eventfile, "_write_all", fail)
-        with pytest.raises(RunError, match="No space left on device"):
-            durable.ask(store, prompt, sandbox)
+        answer = durable.ask(store, prompt, sandbox)
+    assert answer.stop is StopReason.DISK
+    assert "No space left on device" in answer.message
     check_resumed(store, store.ids()[-1], whole, sandbox)
 
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_local import jsontext
-from rlm_local.errors import RunError
+from rlm_local.errors import DiskError, RunError
 from rlm_local.eventfile import RunWriter
 from rlm_local.records import (
     Answer,
@@ -223,9 +223,10 @@ def test_a_full_disk_is_a_clear_error_and_the_record_stays_whole(
     with store.new() as run:
         run.append(started())
         monkeypatch.setattr(os, "pwrite", full)
-        with pytest.raises(RunError, match="No space left on device") as caught:
+        with pytest.raises(DiskError, match="No space left on device") as caught:
             run.append(TurnStarted(turn=1))
-        assert "RLM_LOCAL_DATA" in caught.value.hint
+        # Not with another RLM_LOCAL_DATA: there the run could not be gone on with.
+        assert caught.value.hint == "free disk space"
         monkeypatch.undo()
         run.append(ended())
     assert store.read(run.run_id).events == (started(), ended())

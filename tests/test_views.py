@@ -242,6 +242,17 @@ def test_a_view_aside_survives_a_stream_that_has_gone():
     watch(Aside(Gone()), "x")
 
 
+def test_a_view_aside_without_a_thread_shows_all_at_the_end(monkeypatch: pytest.MonkeyPatch):
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    stream, at_once = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    watch(Aside(PlainView(stream)), "this")
+    watch(PlainView(at_once), "this")
+    assert stream.getvalue() == at_once.getvalue() != ""
+
+
 def test_a_view_aside_that_nothing_was_told_of():
     threads, closed = threading.active_count(), []
 

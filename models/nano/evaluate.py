@@ -25,7 +25,7 @@ from models.nano.folders import WEIGHTS, WORK
 from models.nano.lexicon import Split
 from models.nano.tasks import Task, needle_task
 from models.nano.underway import UnderWay
-from rlm_local.errors import ModelError
+from rlm_local.errors import DiskError, ModelError
 from rlm_local.limits import Limits
 from rlm_local.records import Answer, Event, Ran, Replied, StopReason
 from rlm_local.runs import RunStore
@@ -93,12 +93,15 @@ def run(runtime: Runtime, task: Task) -> Result:
 
 
 def finished(answer: Answer) -> Answer:
-    """`answer`, if its run came to an end of its own. What Ctrl-C ended, or a model that failed
-    for good, is no result, nor would those after it be: KeyboardInterrupt, ModelError."""
+    """`answer`, if its run came to an end of its own. What Ctrl-C ended, or a model or a disk that
+    failed for good, is no result, nor would those after it be: KeyboardInterrupt, ModelError,
+    DiskError."""
     if answer.stop is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     if answer.stop is StopReason.MODEL:
         raise ModelError(answer.message)
+    if answer.stop is StopReason.DISK:
+        raise DiskError(answer.message)
     return answer
 
 

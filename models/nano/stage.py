@@ -60,6 +60,5 @@ def first_messages(question: str, prompt: Prompt) -> tuple[Message, ...]:
             single=prompt.single,
             chars=prompt.chars,
             head=prompt.preview(profile.head_chars),
-            call_chars=0,
         ),
     )

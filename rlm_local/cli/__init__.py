@@ -1,8 +1,10 @@
 """The command line: the only place that prints and that picks exit codes.
 
-Exit codes: 0 answered; 2 usage; 3 a limit ended the run (the partial answer is
-printed); 4 model; 5 sandbox; 130 interrupted. The answer goes to stdout and all
-else to stderr. What only one command needs is imported in it: `--help` is instant.
+Exit codes: 0 answered; 1 the system failed us (a full disk), or a replay differs; 2 usage;
+3 a limit ended the run (the partial answer is printed); 4 model; 5 sandbox; 129, 130 and 143
+interrupted by SIGHUP, Ctrl-C and SIGTERM; 141 nobody reads the output any more. The answer
+goes to stdout and all else to stderr. What only one command needs is imported in it:
+`--help` is instant.
 """
 
 from __future__ import annotations

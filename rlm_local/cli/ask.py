@@ -22,7 +22,14 @@ from rlm_local.cli.options import (
     speculation_options,
 )
 from rlm_local.cli.printing import INTERRUPTED, advise, complain, print_json, print_text
-from rlm_local.errors import LimitReached, ModelError, RlmError, SandboxError, UsageError
+from rlm_local.errors import (
+    DiskError,
+    LimitReached,
+    ModelError,
+    RlmError,
+    SandboxError,
+    UsageError,
+)
 from rlm_local.past import PASSING
 from rlm_local.paths import cache_folder
 from rlm_local.records import Answer, StopReason
@@ -45,6 +52,8 @@ def exit_code(stop: StopReason) -> int:
             return SandboxError.exit_code
         case StopReason.INTERRUPTED:
             return INTERRUPTED
+        case StopReason.DISK:
+            return DiskError.exit_code
         case _:
             return LimitReached.exit_code
 
@@ -97,8 +106,8 @@ def ask(
     documents.
 
     \b
-    Exit codes: 0 answered, 2 usage, 3 a limit ended it (partial answer printed),
-                4 model, 5 sandbox, 130 interrupted.
+    Exit codes: 0 answered, 1 the system failed us (a full disk), 2 usage, 3 a limit ended it
+                (partial answer printed), 4 model, 5 sandbox, 130 interrupted.
     """
     view = chosen_view(as_json=as_json, events=events, quiet=quiet)
     config = _config(config_file, given)
@@ -182,7 +191,8 @@ def show_answer(
 
 def say_why(answer: Answer, *, quiet: bool, silent: bool) -> None:
     """Below an answer: why its run stopped, if no view has said so, and how to go on with it."""
-    if quiet and not answer.complete:
+    unseen = answer.stop is StopReason.DISK  # an end that is not on record is shown by none
+    if (quiet and not answer.complete) or unseen:
         complain(f"{answer.stop}: {answer.message}")
     if answer.stop in PASSING and not silent:
         advise(f"`rlm-local runs resume {answer.run_id}` goes on with it")

@@ -157,7 +157,15 @@ def _carry_out(
     """Run to the end with the parts that the recorded run had, and print the answer."""
     with view, start_runtime(map(Path, setup.sources), config, view) as runtime:
         answer = go_on(runtime, view)
-        show_answer(answer, view, as_json=as_json, silent=events)
+        started = runtime.store.summary(answer.run_id).started
+        skipped = started.prompt.get("skipped") if started is not None else 0
+        show_answer(
+            answer,
+            view,
+            as_json=as_json,
+            silent=events,
+            skipped=skipped if isinstance(skipped, int) else 0,
+        )
     say_why(answer, quiet=quiet, silent=as_json or events)
     return exit_code(answer.stop)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Items
 
-from rlm_local.errors import FormError, WindowError
+from rlm_local.errors import FormError, RequestError, WindowError
 from rlm_local.llama.chat import Chat
 from rlm_local.llama.choices import Choices, without_prefixes
 from rlm_local.llama.engine import Grammar, Vocabulary
@@ -47,15 +47,23 @@ class Intake:
         self._grammar = grammar
 
     def jobs(self, requests: Items[Request]) -> list[Job]:
-        """Raises WindowError, FormError, ModelError: then there are none."""
+        """Raises RequestError, with all that are refused, and ModelError: then there are none."""
         jobs: list[Job] = []
+        refusals: list[RequestError] = []
+        whole = False
         try:
             for index, request in enumerate(requests):
-                jobs.append(self._job(request, index))
-        except BaseException:
-            for job in jobs:
-                job.release()
-            raise
+                try:
+                    jobs.append(self._job(request, index))
+                except RequestError as error:
+                    refusals.append(error)
+            whole = not refusals
+        finally:
+            if not whole:
+                for job in jobs:
+                    job.release()
+        if refusals:
+            raise RequestError.of_all(refusals)
         return jobs
 
     def _job(self, request: Request, index: int) -> Job:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlm_local.closing import Closing
-from rlm_local.errors import FormError, ModelError, WindowError, WorkerDied
+from rlm_local.errors import FormError, ModelError, RequestError, WindowError, WorkerDied
 from rlm_local.forms.outgoing import encodable, outgoing
 from rlm_local.llama.devices import Device
 from rlm_local.llama.devices import find as find_gpus
@@ -32,6 +32,7 @@ from rlm_local.llama.protocol import (
     Loaded,
     Loading,
     Malformed,
+    Refused,
     Reply,
     TooLong,
 )
@@ -201,10 +202,8 @@ class LlamaModel(Closing):
                     raise
                 continue
             match reply:
-                case TooLong():
-                    raise WindowError(reply.tokens, reply.fits, index=reply.index)
-                case Malformed():
-                    raise FormError(reply.message, hint=reply.hint, index=reply.index)
+                case Refused():
+                    raise RequestError.of_all([_refusal(each) for each in reply.requests])
                 case Failed():
                     raise ModelError(reply.message, hint=reply.hint)
                 case _:
@@ -309,6 +308,12 @@ def start_worker(
         if not loaded:
             worker.close()
     return worker
+
+
+def _refusal(told: TooLong | Malformed) -> RequestError:
+    if isinstance(told, TooLong):
+        return WindowError(told.tokens, told.fits, index=told.index)
+    return FormError(told.message, hint=told.hint, index=told.index)
 
 
 def usable_gpus(

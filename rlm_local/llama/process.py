@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,7 @@ from rlm_local.errors import WorkerDied
 from rlm_local.limits import MIB
 from rlm_local.llama import protocol
 from rlm_local.llama.protocol import Command, Reply
+from rlm_local.starting import begin
 
 _KEPT_LINES = 40
 _SHOWN_LINES = 8
@@ -116,12 +118,13 @@ class WorkerProcess:
         finally:
             os.close(command_read)
             os.close(reply_write)
-        self._threads = [
-            threading.Thread(target=self._read_replies, name="worker-replies", daemon=True),
-            threading.Thread(target=self._read_errors, name="worker-errors", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        try:
+            self._listen(self._read_replies, "worker-replies")
+            self._listen(self._read_errors, "worker-errors")
+        except WorkerDied:
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -210,12 +213,19 @@ class WorkerProcess:
         for thread in self._threads:
             thread.join()
         os.close(self._replies)
+        if self._process.stderr is not None:  # unless its reader has closed it
+            self._process.stderr.close()
 
     def with_last_words(self, message: str) -> str:
         """`message`, and what the process wrote last."""
         lines = [line for line in self._lines if not _ROUTINE.match(line)]
         shown = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
         return f"{message}; it last wrote:\n{shown}" if shown else message
+
+    def _listen(self, read: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=read, name=name, daemon=True)
+        begin(thread, "the model", WorkerDied)
+        self._threads.append(thread)
 
     def _wait(self) -> int:
         """Its exit code, once it is gone: soon, by its own will or not."""

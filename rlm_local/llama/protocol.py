@@ -106,7 +106,6 @@ class Counted(Record, frozen=True, tag="counted"):
 class TooLong(Record, frozen=True, tag="too_long"):
     """The request at `index` does not fit: a WindowError."""
 
-    id: int
     tokens: int
     fits: int
     index: int
@@ -115,10 +114,16 @@ class TooLong(Record, frozen=True, tag="too_long"):
 class Malformed(Record, frozen=True, tag="malformed"):
     """The request at `index` asks for a form that cannot be kept to: a FormError."""
 
-    id: int
     message: str
     hint: str
     index: int
+
+
+class Refused(Record, frozen=True, tag="refused"):
+    """Requests of a batch, one or more, for which all of it comes to nothing."""
+
+    id: int
+    requests: tuple[TooLong | Malformed, ...]
 
 
 class Failed(Record, frozen=True, tag="failed"):
@@ -129,7 +134,7 @@ class Failed(Record, frozen=True, tag="failed"):
     hint: str
 
 
-Reply = Loading | Loaded | Completed | Counted | TooLong | Malformed | Failed
+Reply = Loading | Loaded | Completed | Counted | Refused | Failed
 
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import rlm_local.llama.bindings  # noqa: F401  # before anything that imports numpy
-from rlm_local.errors import FormError, ModelError, WindowError
+from rlm_local.errors import ModelError, RequestError, WindowError
 from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.chat import Chat, ChatFormat
@@ -201,11 +201,16 @@ def _limit(kind: int, most: int) -> None:
 
 
 def _failure(number: int, error: ModelError) -> Reply:
-    if isinstance(error, WindowError):
-        return protocol.TooLong(id=number, tokens=error.tokens, fits=error.fits, index=error.index)
-    if isinstance(error, FormError):
-        return protocol.Malformed(id=number, message=str(error), hint=error.hint, index=error.index)
+    if isinstance(error, RequestError):
+        refused = tuple(_refusal(each) for each in (error, *error.others))
+        return protocol.Refused(id=number, requests=refused)
     return protocol.Failed(id=number, message=str(error), hint=error.hint)
+
+
+def _refusal(error: RequestError) -> protocol.TooLong | protocol.Malformed:
+    if isinstance(error, WindowError):
+        return protocol.TooLong(tokens=error.tokens, fits=error.fits, index=error.index)
+    return protocol.Malformed(message=str(error), hint=error.hint, index=error.index)
 
 
 if __name__ == "__main__":

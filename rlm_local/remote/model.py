@@ -26,6 +26,7 @@ from rlm_local.remote.retry import persistently
 from rlm_local.remote.server import Server, Tokenizer, estimate, examine
 from rlm_local.remote.web import Web
 from rlm_local.remote.wire import choices_grammar, takes_grammar
+from rlm_local.starting import begin
 
 T = TypeVar("T")
 
@@ -60,7 +61,11 @@ class RemoteModel(Closing):
         self._options = options
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._live, name="remote", daemon=True)
-        self._thread.start()
+        try:
+            begin(self._thread, "the model", ModelError)
+        except ModelError:
+            self._loop.close()
+            raise
         self._calls: set[Call] = set()
         self._lock = threading.Lock()
         self._closed = False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rlm_local.closing import Closing
-from rlm_local.errors import PromptError
+from rlm_local.errors import DiskError, PromptError
 
 #: Bytes read, checked and written at a time; a multiple of 4, the widest character.
 BLOCK_BYTES = 1 << 18
@@ -30,6 +30,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 class DiskFullError(PromptError):
     """No space is left for the spool."""
+
+    exit_code = DiskError.exit_code
 
 
 @contextmanager

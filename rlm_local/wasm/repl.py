@@ -144,9 +144,7 @@ class WasmRepl(Closing):
 
     def save(self, folder: Path, turn: int, note: bytes = b"") -> Saved | None:
         """Write a checkpoint; see `Repl.save`. Not while a cell runs."""
-        return self._thread.call(
-            lambda: self._checkpoints_in(folder).save(self._instance, turn, note)
-        )
+        return self._thread.call(lambda: self._save(folder, turn, note))
 
     def restore(self, folder: Path, most_turn: int) -> tuple[int, bytes] | None:
         """Go back to a checkpoint; see `Repl.restore`. Raises SandboxError."""
@@ -198,6 +196,13 @@ class WasmRepl(Closing):
             box = Mailbox.read(instance.memory, self._snapshot.head.mailbox)
             reason = box.result(instance.memory).decode(errors="replace")
             raise SandboxError(f"the guest refused its setup: {reason}")
+
+    def _save(self, folder: Path, turn: int, note: bytes) -> Saved | None:
+        try:
+            checkpoints = self._checkpoints_in(folder)
+        except OSError:  # the prompt's spool is gone: there is nothing that one could fit
+            return None
+        return checkpoints.save(self._instance, turn, note)
 
     def _restore(self, folder: Path, most_turn: int) -> tuple[int, bytes] | None:
         checkpoints = self._checkpoints_in(folder)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from rlm_local.errors import SandboxError
+from rlm_local.starting import begin
 from rlm_local.wasm import wakeup
 
 T = TypeVar("T")
@@ -116,21 +117,10 @@ def _start(jobs: _Jobs) -> threading.Thread:
     with _starting:
         before = threading.stack_size(STACK_BYTES)
         try:
-            begin(thread)
+            begin(thread, "the sandbox", SandboxError)
         finally:
             threading.stack_size(before)
     return thread
-
-
-def begin(thread: threading.Thread) -> None:
-    """Start a thread. Raises SandboxError."""
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise SandboxError(
-            f"the sandbox needs another thread: {error}",
-            hint="raise the limit of processes and threads (`ulimit -u`)",
-        ) from error
 
 
 def _serve(jobs: _Jobs) -> None:

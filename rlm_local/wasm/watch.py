@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from rlm_local.wasm.thread import begin
+from rlm_local.errors import SandboxError
+from rlm_local.starting import begin
 
 
 class Watch:
@@ -31,7 +32,8 @@ class Watch:
         """
         with self._changed:
             if not self._running:
-                begin(threading.Thread(target=self._run, name="guest-watch", daemon=True))
+                thread = threading.Thread(target=self._run, name="guest-watch", daemon=True)
+                begin(thread, "the sandbox", SandboxError)
                 self._running = True
                 self._waking = when
             elif when < self._waking:

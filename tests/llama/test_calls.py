@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from rlm_local.llama.choices import Choices, without_prefixes
+from rlm_local.llama.choices import Choices, shared_start, without_prefixes
 from rlm_local.llama.jobs import Call, Job
 from rlm_local.llama.stream import TextStream
+from rlm_local.plaincalls import most_tokens
+from rlm_local.records import ModelInfo, Request
 from tests.llama.fake import END, SIZE, next_token, reference
 from tests.llama.test_scheduler import PLENTY, Setup, alike, text
 
@@ -188,6 +191,22 @@ def test_choices_within_a_token_limit() -> None:
         run(setup)
         assert one.completion().work_tokens <= limit
         assert one.finish in ("stop", "tokens")
+
+
+@settings(max_examples=200)
+@given(st.data(), st.lists(st.text("abc", min_size=1, max_size=8), min_size=1, max_size=6))
+def test_no_search_takes_more_tokens_than_are_set_aside(
+    data: st.DataObject, texts: list[str]
+) -> None:
+    """Each character is a token here, and any of them may look likely at any time."""
+    choices = Choices(texts, without_prefixes([tuple(map(ord, text)) for text in texts], END))
+    taken, tried = 0, choices.path
+    while not choices.feed(data.draw(arrays(np.float32, 128, elements=st.floats(-9, 9, width=32)))):
+        taken += len(choices.path) - shared_start(tried, choices.path)
+        tried = choices.path
+    model = ModelInfo(name="", path="", context_tokens=1_000, profile="")
+    request = Request(messages=(), max_tokens=1, choices=tuple(texts))
+    assert taken <= most_tokens(request, model)
 
 
 def test_damaged_logits_choose_all_the_same() -> None:

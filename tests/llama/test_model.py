@@ -17,6 +17,7 @@ import pytest
 
 from rlm_local.errors import (
     ConfigError,
+    FormError,
     ModelError,
     ModelFileError,
     ModelMemoryError,
@@ -245,6 +246,18 @@ def test_a_prompt_that_does_not_fit(model: LlamaModel) -> None:
     assert caught.value.index == 1
     assert caught.value.tokens > 2_000
     assert caught.value.fits == 1_024 - 24
+
+
+def test_all_that_is_refused_of_a_batch_is_told_at_once(model: LlamaModel) -> None:
+    long, no_form = ask("the " * 2_000), ask("x", choices=("the" * 600,))
+    with pytest.raises(WindowError) as caught:
+        complete(model, ask("ok"), long, no_form, ask("ok"), long)
+    refused = (caught.value, *caught.value.others)
+    assert [(type(each), each.index) for each in refused] == [
+        (WindowError, 1), (FormError, 2), (WindowError, 4),
+    ]  # fmt: skip
+    assert refused[2].tokens == refused[0].tokens
+    complete(model, ask("ok"))
 
 
 def test_a_prompt_that_just_fits(model: LlamaModel) -> None:

@@ -15,7 +15,7 @@ from models.nano.families import catalog, evaluate, topics
 from models.nano.families.task import Task
 from models.nano.families.workers import worker
 from models.nano.underway import UnderWay
-from rlm_local.errors import ModelError
+from rlm_local.errors import DiskError, ModelError
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
 from rlm_local.runs import RunStore
@@ -132,7 +132,9 @@ def test_a_reply_to_a_menu_is_a_number_of_it() -> None:
     assert topics.reply("How are you?") == ""
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), ModelError("it is gone")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), ModelError("it is gone"), DiskError("it is full")]
+)
 def test_a_run_that_ended_from_outside_is_no_wrong_one(
     error: BaseException, sandbox: Sandbox, tmp_path: Path
 ) -> None:

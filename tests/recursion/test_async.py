@@ -92,14 +92,27 @@ class TestHandles:
         tried = f"try: {code}\nexcept Exception as e: FINAL(type(e).__name__)"
         assert run(ask, tried) == error
 
-    def test_a_prompt_that_does_not_fit_fails_alone(self, ask: Asker, events: list[Event]) -> None:
+    @pytest.mark.parametrize("all_told", [True, False])
+    def test_a_prompt_that_does_not_fit_fails_alone(
+        self, ask: Asker, events: list[Event], all_told: bool
+    ) -> None:
+        """Whether the model tells of the first such prompt, or of all at once."""
+        batches: list[int] = []
+
         class Narrow(ScriptedModel):
             def complete(
                 self, requests: Sequence[Request], *, deadline: float, token_limit: int
             ) -> list[Completion]:
-                for index, request in enumerate(requests):
-                    if not request.dialogue and "long" in request.messages[0].content:
-                        raise WindowError(9_000, 2_000, index=index)
+                if not requests[0].dialogue:
+                    batches.append(len(requests))
+                refused = [
+                    WindowError(9_000, 2_000, index=index)
+                    for index, request in enumerate(requests)
+                    if not request.dialogue and "long" in request.messages[0].content
+                ]
+                if refused:
+                    refused[0].others = tuple(refused[1:]) if all_told else ()
+                    raise refused[0]
                 return super().complete(requests, deadline=deadline, token_limit=token_limit)
 
         code = (
@@ -114,6 +127,7 @@ class TestHandles:
         assert called.prompts == ("a", "b")
         raised = [event.index for event in events if isinstance(event, CallRaised)]
         assert raised == [1, 3]
+        assert batches == ([4, 2] if all_told else [4, 3, 2])
 
     def test_polling(self, ask: Asker, events: list[Event]) -> None:
         """`done` is true in the end, and the first time that it is, is on record."""

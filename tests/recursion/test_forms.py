@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from rlm_local.errors import FormError
-from rlm_local.records import CallRaised, Event, Request, SubCalled
+from rlm_local.model import ScriptedModel
+from rlm_local.records import CallRaised, Completion, Event, Request, StopReason, SubCalled
 from tests.recursion.conftest import Asker, by_depth
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
@@ -75,6 +77,30 @@ def test_a_form_that_cannot_be_kept_to_is_the_codes_mistake(
     refusal = "the schema has no end; bound it"
     assert answer.text == str([refusal, "q", refusal])
     assert [event.index for event in events if isinstance(event, CallRaised)] == [-1, 0]
+
+
+def test_long_choices_are_no_limit_of_the_run(ask: Asker) -> None:
+    """They take more tokens than any other reply may have."""
+    code = "FINAL(len(llm_query('p', choices=['no ' * 1_700, 'yes ' * 1_700])))"
+    answer = ask(by_depth(code), obedient)
+    assert (answer.text, answer.stop) == ("6800", StopReason.ANSWERED)
+
+
+class Miscounting(ScriptedModel):
+    """Takes more tokens than anybody had thought to ask 'p', and so stops."""
+
+    def _complete(self, request: Request) -> Completion:
+        done = super()._complete(request)
+        is_p = not request.dialogue and request.messages[0].content == "p"
+        return replace(done, finish="tokens") if is_p else done
+
+
+@pytest.mark.parametrize("call", ["llm_query_batched(['q', 'p'])", "submit('p').result()"])
+def test_what_was_set_aside_for_a_call_is_no_limit_of_the_run(ask: Asker, call: str) -> None:
+    code = f"try: {call}\nexcept ValueError as error: FINAL(error)"
+    answer = ask(model=Miscounting(by_depth(code), lambda request: request.messages[0].content))
+    assert answer.stop is StopReason.ANSWERED
+    assert answer.text.startswith("the model needs more tokens than are set aside for such a call")
 
 
 def test_a_schema_with_a_long_text_is_read_and_recorded(ask: Asker, events: list[Event]) -> None:

@@ -710,3 +710,13 @@ def test_nothing_asked(serve: Serve) -> None:
     model, fake = serve(says("x"))
     assert model.complete([], deadline=soon(), token_limit=1) == []
     assert fake.chats == []
+
+
+def test_a_system_without_threads_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(ModelError, match="the model needs another thread") as caught:
+        RemoteModel("http://127.0.0.1:9/v1")
+    assert "ulimit -u" in caught.value.hint

@@ -69,7 +69,7 @@ def say(text: str, **fields: object) -> Request:
 
 
 def opening(**fields: object) -> Request:
-    facts = dialogue.PromptFacts(documents=1, single=True, chars=10**6, head="", call_chars=0)
+    facts = dialogue.PromptFacts(documents=1, single=True, chars=10**6, head="")
     messages = dialogue.opening(dialogue.profile_of("nano"), QUESTION, facts)
     return Request(messages=messages, max_tokens=1_500, stop="fence", **fields)  # type: ignore[arg-type]
 
