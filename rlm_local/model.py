@@ -49,8 +49,9 @@ class Model(Protocol):
         the sum of `work_tokens` over the batch; what it cuts has finish "tokens".
 
         Raises WindowError (a prompt does not fit) and FormError (a schema, grammar
-        or choices that cannot be kept to), both before anything is computed;
-        WorkerDied, ModelError; Interrupted where Ctrl-C came in between.
+        or choices that cannot be kept to), both before anything is computed, unless
+        only a server can tell; WorkerDied, ModelError; Interrupted where Ctrl-C came in
+        between. `ModelError.completions` says what had been computed by then.
         """
         ...
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from rlm_local import dialogue
-from rlm_local.errors import FormError, WindowError
+from rlm_local.errors import FormError, ModelError, WindowError
 from rlm_local.limits import Budget, Limits
 from rlm_local.outcomes import Call, Outcome, failed
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
@@ -59,6 +59,7 @@ class PlainCalls:
         self.depth = depth_of(budget.node) + 1  # of what is called
         self._tree = tree
         self._budget = budget
+        self._lost: dict[int, list[Completion]] = {}  # of calls that have failed, until on record
 
     def ask(self, call: Call, prompts: list[str], form: Form = FREE) -> list[str]:
         """The replies to all prompts, asked at once. Raises GuestRaise for all of them."""
@@ -134,14 +135,19 @@ class PlainCalls:
                 message=error.message,
                 node=self._budget.node,
                 index=index,
+                completions=tuple(self._lost.pop(call.number, ())),
             )
         )
 
     def _refused(self, call: Call, index: int = -1, prompt: str = "") -> GuestRaise | None:
-        return self._tree.journal.refused(self._budget.node, call.number, index, prompt)
+        journal, node = self._tree.journal, self._budget.node
+        refused = journal.refused(node, call.number, index, prompt)
+        if refused is not None and (raised := journal.past.raised(node, call.number, index)):
+            self._budget.charge_completions(raised.completions, depth=self.depth)
+        return refused
 
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[Completion]:
-        """One batch. Raises WindowError, FormError; then nothing was computed."""
+        """One batch. Raises WindowError, FormError; what it has cost by then is charged."""
         model = self._tree.sub_model
         limits = self._tree.limits
         requests = [
@@ -160,9 +166,14 @@ class PlainCalls:
         most = sum(most_tokens(request, model.info) for request in requests)
         with self._budget.grant(most) as grant, self._tree.busy(self._budget):
             began = time.monotonic()
-            completions = model.complete(
-                requests, deadline=self._budget.deadline, token_limit=grant.tokens
-            )
+            try:
+                completions = model.complete(
+                    requests, deadline=self._budget.deadline, token_limit=grant.tokens
+                )
+            except ModelError as error:
+                grant.charge(error.completions, depth=self.depth)
+                self._lost.setdefault(call.number, []).extend(error.completions)
+                raise
             seconds = time.monotonic() - began
             grant.charge(completions, depth=self.depth)
         self._tree.record(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from rlm_local.errors import WindowError
 from rlm_local.model import ScriptedModel
 from rlm_local.records import (
+    CallRaised,
     Completion,
     Event,
     NodeEnded,
@@ -33,7 +36,7 @@ def work_tokens(events: list[Event]) -> int:
     for event in events:
         if isinstance(event, Replied):
             total += event.completion.work_tokens
-        elif isinstance(event, SubCalled):
+        elif isinstance(event, SubCalled | CallRaised):
             total += sum(completion.work_tokens for completion in event.completions)
     return total
 
@@ -152,6 +155,42 @@ class TestSharedLimits:
         assert answer.stop is StopReason.MODEL
         ended = [event.stop for event in events if isinstance(event, NodeEnded)]
         assert set(ended) == {StopReason.MODEL}
+
+
+class LateRefusal(ScriptedModel):
+    """Tells that a prompt is "long" when it has completed those before it, as a server may."""
+
+    def complete(
+        self, requests: Sequence[Request], *, deadline: float, token_limit: int
+    ) -> list[Completion]:
+        long = [at for at, one in enumerate(requests) if one.messages[-1].content == "long"]
+        if not long:
+            return super().complete(requests, deadline=deadline, token_limit=token_limit)
+        error = WindowError(9_000, 2_000, index=long[0])
+        done = super().complete(requests[: long[0]], deadline=deadline, token_limit=token_limit)
+        error.completions = tuple(done)
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("call", "tokens"),
+    [
+        ("llm_query_batched(['a b', 'c d', 'long'])", 4 + 4),
+        # Without those that do not fit, the others are asked again, and once more.
+        (
+            "await asyncio.gather(*map(llm_query_async, ['a b', 'long', 'c d', 'e', 'long']))",
+            4 + 11 + 11,
+        ),
+    ],
+)
+def test_a_batch_that_is_refused_late_is_charged(
+    ask: Asker, events: list[Event], call: str, tokens: int
+) -> None:
+    code = f"import asyncio\ntry: {call}\nexcept ValueError as e: FINAL(str(e))"
+    answer = ask(model=LateRefusal(by_depth(code), lambda request: "two words"))
+    assert "9,000 tokens, and 2,000 fit" in answer.text
+    assert answer.usage.call_tokens == tokens
+    assert answer.usage.work_tokens == work_tokens(events)
 
 
 @pytest.mark.parametrize("hold", ["llm_query_batched(['x'] * 99)", "while True: pass"])
