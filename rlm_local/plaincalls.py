@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from rlm_local import dialogue
-from rlm_local.errors import FormError, ModelError, WindowError
+from rlm_local.errors import FormError, LimitReached, ModelError, RlmError, WindowError
 from rlm_local.limits import Budget, Limits
+from rlm_local.model import nothing_done
 from rlm_local.outcomes import Call, Outcome, failed
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, length, text_of
 from rlm_local.records import (
@@ -16,6 +17,7 @@ from rlm_local.records import (
     ModelInfo,
     Record,
     Request,
+    StopReason,
     SubCalled,
     depth_of,
 )
@@ -148,7 +150,6 @@ class PlainCalls:
 
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[Completion]:
         """One batch. Raises WindowError, FormError; what it has cost by then is charged."""
-        model = self._tree.sub_model
         limits = self._tree.limits
         requests = [
             Request(
@@ -163,25 +164,33 @@ class PlainCalls:
             )
             for prompt in prompts
         ]
-        most = sum(most_tokens(request, model.info) for request in requests)
-        with self._budget.grant(most) as grant, self._tree.busy(self._budget):
-            began = time.monotonic()
-            try:
-                completions = model.complete(
-                    requests, deadline=self._budget.deadline, token_limit=grant.tokens
-                )
-            except ModelError as error:
-                grant.charge(error.completions, depth=self.depth)
-                self._lost.setdefault(call.number, []).extend(error.completions)
+        done = self._known(requests)
+        seconds = 0.0
+        ended: RlmError | None = None
+        try:
+            check_cut(self._budget, done)
+            while len(done) < len(requests):
+                part, took = self._part(requests[len(done) :])
+                done += part
+                seconds += took
+                check_cut(self._budget, part)
+        except (WindowError, FormError) as refusal:
+            self._lost.setdefault(call.number, []).extend([*done, *refusal.completions])
+            refusal.index += len(done)
+            raise
+        except RlmError as error:  # what there is by then goes on record
+            if not done:
                 raise
-            seconds = time.monotonic() - began
-            grant.charge(completions, depth=self.depth)
+            ended = error
+        out_of_tokens = isinstance(ended, LimitReached) and ended.stop is StopReason.TOKENS
+        rest = nothing_done("tokens" if out_of_tokens else "deadline")
+        done += [rest] * (len(requests) - len(done))
         self._tree.record(
             SubCalled(
                 turn=call.turn,
                 prompts=tuple(prompts),
-                replies=tuple(completion.text for completion in completions),
-                completions=tuple(completions),
+                replies=tuple(completion.text for completion in done),
+                completions=tuple(done),
                 seconds=seconds,
                 node=self._budget.node,
                 depth=self.depth,
@@ -190,13 +199,44 @@ class PlainCalls:
                 schema=form.schema,
             )
         )
-        check_cut(self._budget, completions)
-        return completions
+        if ended is not None:
+            raise ended
+        return done
+
+    def _known(self, requests: list[Request]) -> list[Completion]:
+        """The completions of a whole batch that is on record, else none."""
+        known = self._tree.journal.completions(requests)
+        if known is None:
+            return []
+        with self._budget.grant(sum(completion.work_tokens for completion in known)) as grant:
+            grant.charge(known, depth=self.depth)
+        return known
+
+    def _part(self, requests: list[Request]) -> tuple[list[Completion], float]:
+        """The completions of the first requests, of all unless they could use too many tokens,
+        and the seconds that they took."""
+        model = self._tree.sub_model
+        most = [most_tokens(request, model.info) for request in requests]
+        with self._budget.grant(*most) as grant, self._tree.busy(self._budget):
+            began = time.monotonic()
+            try:
+                done = model.complete(
+                    requests[: grant.requests],
+                    deadline=self._budget.deadline,
+                    token_limit=grant.tokens,
+                )
+            except ModelError as error:
+                grant.charge(error.completions, depth=self.depth)
+                raise
+            seconds = time.monotonic() - began
+            grant.charge(done, depth=self.depth)
+        return done, seconds
 
 
 def most_tokens(request: Request, model: ModelInfo) -> int:
     """The most that one request can use: a token takes at least a byte of text."""
-    size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in request.messages)
+    texts = (message.content.encode("utf-8", "surrogatepass") for message in request.messages)
+    size = sum(len(text) + TEMPLATE_TOKENS for text in texts)
     thoughts = request.thought_tokens if model.thinks else 0
     return min(model.context_tokens, size + request.max_tokens + thoughts)
 
