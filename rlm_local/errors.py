@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rlm_local.records import ROOT, StopReason
+from rlm_local.records import ROOT, Completion, StopReason
 
 
 class RlmError(Exception):
@@ -78,7 +78,11 @@ class LimitReached(RlmError):
 
 
 class ModelError(RlmError):
+    """`completions`: as far as the requests of a batch had come that failed on its way, one for
+    each that the model was asked; empty where nothing was computed."""
+
     exit_code = 4
+    completions: tuple[Completion, ...] = ()
 
 
 class ModelFileError(ModelError):

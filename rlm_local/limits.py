@@ -9,10 +9,11 @@ from any thread.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -30,6 +31,8 @@ MOST = 1 << 61
 MOST_SECONDS = 1e9
 #: How often a wait for tokens looks at the clock.
 _LOOK_SECONDS = 0.1
+#: Of the tokens that are free, what requests side by side may be granted. The rest is for others.
+_SHARE_OF_BATCH = 0.75
 
 
 _MAY_BE_NONE = ("depth", "sub_calls", "thought_tokens", "sub_call_thought_tokens", "syntax_retries")
@@ -87,10 +90,14 @@ class Limits(Record, frozen=True):
 
 
 class Grant:
-    """Tokens set aside for one call of the model, which keeps to them by itself."""
+    """Tokens set aside for a call of the model, which keeps to them by itself.
 
-    def __init__(self, budget: Budget, tokens: int) -> None:
+    They are for the first `requests` of those that were to be made.
+    """
+
+    def __init__(self, budget: Budget, tokens: int, requests: int) -> None:
         self.tokens = tokens
+        self.requests = requests
         self._budget = budget
 
     def charge(self, completions: Iterable[Completion], *, depth: int) -> None:
@@ -327,35 +334,43 @@ class Budget:
                     sums.add(completion, called=called)
 
     @contextmanager
-    def grant(self, most: int) -> Iterator[Grant]:
-        """Set tokens aside for a call that can use `most` at most, as many as there are.
+    def grant(self, *most: int) -> Iterator[Grant]:
+        """Set tokens aside for a call whose requests can use `most` at most, each as many.
 
-        While others hold grants that may yet give some back, a call that would
-        have to do with less waits for them: so calls side by side never use more
-        than is left, and none is cut short for what another did not use.
+        They are for as many of the first as three quarters of what is free suffice for, and
+        for one at least: the others are to be asked for again. So a large batch, which seldom
+        uses what it can, leaves some to those who come while it is computed.
+
+        One request gets as many as there are. While others hold grants that may yet give
+        some back, one that would have to do with less waits for them: so calls side by side
+        never use more than is left, and none is cut short for what another did not use.
         Raises LimitReached if no token is left, or no time.
         """
-        tokens = self._set_aside(most)
+        tokens, requests = self._set_aside(most)
         try:
-            yield Grant(self, tokens)
+            yield Grant(self, tokens, requests)
         finally:
             with self._changed:
                 for level in self._levels:
                     level._granted -= tokens
                 self._changed.notify_all()
 
-    def _set_aside(self, most: int) -> int:
+    def _set_aside(self, most: Sequence[int]) -> tuple[int, int]:
         with self._changed:
             while True:
                 self.check()
                 self.require_tokens()
                 free = [level._unused - level._granted for level in self._levels]
-                short = [level for level, has in zip(self._levels, free, strict=True) if has < most]
+                requests = _fitting(most, int(_SHARE_OF_BATCH * min(free)))
+                wanted = sum(most[:requests])
+                short = [
+                    level for level, has in zip(self._levels, free, strict=True) if has < wanted
+                ]
                 if not any(level._granted for level in short):
-                    tokens = min(most, *free)
+                    tokens = min(wanted, *free)
                     for level in self._levels:
                         level._granted += tokens
-                    return tokens
+                    return tokens, requests
                 self._changed.wait(_LOOK_SECONDS)
 
     @property
@@ -367,6 +382,12 @@ class Budget:
         yield self._by_depth[depth]
         for level in self._levels:
             yield level._sums
+
+
+def _fitting(most: Sequence[int], room: int) -> int:
+    """How many of the first fit into `room` together; one at least."""
+    sums = itertools.accumulate(most)
+    return max(1, sum(1 for _ in itertools.takewhile(lambda total: total <= room, sums)))
 
 
 class _Sums:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rlm_local import dialogue
-from rlm_local.errors import RequestError
+from rlm_local.errors import ModelError, RequestError
 from rlm_local.model import Model, ModelWrapper
 from rlm_local.records import (
     Completion,
@@ -73,18 +73,25 @@ class MemoModel(ModelWrapper):
             completions = self._model.complete(
                 [requests[at] for at in asked.values()], deadline=deadline, token_limit=token_limit
             )
-        except RequestError as error:
-            places = list(asked.values())
-            for each in (error, *error.others):
-                each.index = places[each.index]
+        except ModelError as error:
+            if error.completions:
+                self._remember([keys[at] for at in asked.values()], error.completions)
+            if isinstance(error, RequestError):
+                places = list(asked.values())
+                for each in (error, *error.others):
+                    each.index = places[each.index]
             raise
         done = dict(zip(asked.values(), completions, strict=True))
         said |= {keys[at]: completion for at, completion in done.items()}
-        with self._lock:
-            for at, completion in done.items():
-                self._learn(keys[at], completion)
-        self._keep({keys[at]: completion for at, completion in done.items()})
+        self._remember([keys[at] for at in done], completions)
         return [done[at] if at in done else _again(said[key]) for at, key in enumerate(keys)]
+
+    def _remember(self, keys: Sequence[bytes], completions: Sequence[Completion]) -> None:
+        said = list(zip(keys, completions, strict=True))
+        with self._lock:
+            for key, completion in said:
+                self._learn(key, completion)
+        self._keep(dict(said))
 
     def _learn(self, key: bytes, completion: Completion) -> None:
         if _is_whole(key, completion):

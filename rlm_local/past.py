@@ -31,6 +31,7 @@ from rlm_local.records import (
     SubCalled,
     Submitted,
     TurnStarted,
+    depth_of,
 )
 
 #: An event's name: its kind, its node, and its turn or call and index.
@@ -142,7 +143,7 @@ class Past:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.events: dict[Key, Event] = {}
-        self._calls: dict[str, list[SubCalled | NodeStarted]] = {}
+        self._calls: dict[str, list[SubCalled | CallRaised | NodeStarted]] = {}
         self._turns: dict[str, list[TurnStarted | Replied]] = {}
         self._last_calls: dict[str, int] = {}
         for event in events:
@@ -158,7 +159,7 @@ class Past:
             case Submitted() | SubCalled() | CallRaised():
                 self._note_call(event.node, event.call)
         match event:
-            case SubCalled():
+            case SubCalled() | CallRaised():
                 self._calls.setdefault(event.node, []).append(event)
             case NodeStarted():
                 self._calls.setdefault(parent_of(event.node), []).append(event)
@@ -271,9 +272,10 @@ class Past:
                 child = budget.known_child(event.node)
                 child.begin()
                 self.charge_node(child)
-            else:
+                continue
+            if isinstance(event, SubCalled):
                 budget.enter(sub_calls=len(event.prompts))
-                budget.charge_completions(event.completions, depth=event.depth)
+            budget.charge_completions(event.completions, depth=depth_of(budget.node) + 1)
 
     def charge_node(self, budget: Budget) -> None:
         """Enter what a whole child has cost."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from rlm_local import dialogue
-from rlm_local.errors import RequestError, WindowError
+from rlm_local.errors import LimitReached, ModelError, RequestError, RlmError, WindowError
 from rlm_local.limits import Budget, Limits
-from rlm_local.model import Model
+from rlm_local.model import Model, nothing_done
 from rlm_local.outcomes import Call, Outcome, failed
 from rlm_local.prompt import Prompt
 from rlm_local.queries import MOST_CHARS_PER_TOKEN, Text, beginning, length, text_of
@@ -18,6 +18,7 @@ from rlm_local.records import (
     ModelInfo,
     Record,
     Request,
+    StopReason,
     SubCalled,
     depth_of,
 )
@@ -63,6 +64,7 @@ class PlainCalls:
         self.depth = depth_of(budget.node) + 1  # of what is called
         self._tree = tree
         self._budget = budget
+        self._lost: dict[int, list[Completion]] = {}  # of calls that have failed, until on record
 
     def ask(self, call: Call, prompts: list[str], form: Form = FREE) -> list[str]:
         """The replies to all prompts, asked at once. Raises GuestRaise for all of them."""
@@ -139,15 +141,19 @@ class PlainCalls:
                 message=error.message,
                 node=self._budget.node,
                 index=index,
+                completions=tuple(self._lost.pop(call.number, ())),
             )
         )
 
     def _refused(self, call: Call, index: int = -1, prompt: str = "") -> GuestRaise | None:
-        return self._tree.journal.refused(self._budget.node, call.number, index, prompt)
+        journal, node = self._tree.journal, self._budget.node
+        refused = journal.refused(node, call.number, index, prompt)
+        if refused is not None and (raised := journal.past.raised(node, call.number, index)):
+            self._budget.charge_completions(raised.completions, depth=self.depth)
+        return refused
 
     def _complete(self, call: Call, prompts: list[str], form: Form) -> list[Completion]:
-        """One batch. Raises RequestError; then nothing was computed."""
-        model = self._tree.sub_model
+        """One batch. Raises RequestError; what it has cost by then is charged."""
         limits = self._tree.limits
         requests = [
             Request(
@@ -162,21 +168,34 @@ class PlainCalls:
             )
             for prompt in prompts
         ]
-        most = sum(most_tokens(request, model.info) for request in requests)
-        with self._budget.grant(most) as grant, self._tree.busy(self._budget):
-            began = time.monotonic()
-            completions = model.complete(
-                requests, deadline=self._budget.deadline, token_limit=grant.tokens
-            )
-            seconds = time.monotonic() - began
-            grant.charge(completions, depth=self.depth)
-            granted = grant.tokens
+        done, short = self._known(requests)
+        seconds = 0.0
+        ended: RlmError | None = None
+        try:
+            self._check_cut(done, short=short)
+            while len(done) < len(requests):
+                part, took, short = self._part(requests[len(done) :])
+                done += part
+                seconds += took
+                self._check_cut(part, short=short)
+        except RequestError as refusal:
+            self._lost.setdefault(call.number, []).extend([*done, *refusal.completions])
+            for each in (refusal, *refusal.others):
+                each.index += len(done)
+            raise
+        except RlmError as error:  # what there is by then goes on record
+            if not done:
+                raise
+            ended = error
+        out_of_tokens = isinstance(ended, LimitReached) and ended.stop is StopReason.TOKENS
+        rest = nothing_done("tokens" if out_of_tokens else "deadline")
+        done += [rest] * (len(requests) - len(done))
         self._tree.record(
             SubCalled(
                 turn=call.turn,
                 prompts=tuple(prompts),
-                replies=tuple(completion.text for completion in completions),
-                completions=tuple(completions),
+                replies=tuple(completion.text for completion in done),
+                completions=tuple(done),
                 seconds=seconds,
                 node=self._budget.node,
                 depth=self.depth,
@@ -185,16 +204,55 @@ class PlainCalls:
                 schema=form.schema,
             )
         )
-        if granted < most:
+        if ended is not None:
+            raise ended
+        return done
+
+    def _known(self, requests: list[Request]) -> tuple[list[Completion], bool]:
+        """The completions of a whole batch that is on record, else none; and whether it could use
+        more tokens than there are."""
+        known = self._tree.journal.completions(requests)
+        if known is None:
+            return [], False
+        most = sum(most_tokens(request, self._tree.sub_model.info) for request in requests)
+        short = most > self._budget.tokens_left
+        with self._budget.grant(sum(completion.work_tokens for completion in known)) as grant:
+            grant.charge(known, depth=self.depth)
+        return known, short
+
+    def _part(self, requests: list[Request]) -> tuple[list[Completion], float, bool]:
+        """The completions of the first requests, of all unless they could use too many tokens,
+        the seconds that they took, and whether they were granted less than they can use."""
+        model = self._tree.sub_model
+        most = [most_tokens(request, model.info) for request in requests]
+        with self._budget.grant(*most) as grant, self._tree.busy(self._budget):
+            began = time.monotonic()
+            try:
+                done = model.complete(
+                    requests[: grant.requests],
+                    deadline=self._budget.deadline,
+                    token_limit=grant.tokens,
+                )
+            except ModelError as error:
+                grant.charge(error.completions, depth=self.depth)
+                raise
+            seconds = time.monotonic() - began
+            grant.charge(done, depth=self.depth)
+        return done, seconds, grant.tokens < sum(most[: grant.requests])
+
+    def _check_cut(self, completions: list[Completion], *, short: bool) -> None:
+        """Raise the limit that cut replies short. `short`: they were granted less than they can
+        use. Else no limit of the run has done that: see `_reply`."""
+        if short:
             check_cut(self._budget, completions)
         elif any(completion.is_cut for completion in completions):
-            self._budget.check()  # else no limit of the run did that: see `_reply`
-        return completions
+            self._budget.check()
 
 
 def most_tokens(request: Request, model: ModelInfo) -> int:
     """The most that one request can use: a token takes at least a byte of text."""
-    size = sum(4 * len(message.content) + TEMPLATE_TOKENS for message in request.messages)
+    texts = (message.content.encode("utf-8", "surrogatepass") for message in request.messages)
+    size = sum(len(text) + TEMPLATE_TOKENS for text in texts)
     if request.choices:
         return min(model.context_tokens, size) + _most_compared(request.choices)
     thoughts = request.thought_tokens if model.thinks else 0

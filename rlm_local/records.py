@@ -363,6 +363,7 @@ class CallRaised(Record, frozen=True, tag="raised"):
     """A call raised in the guest's code, as the builtin exception `kind`.
 
     Of a batch whose items end one by one, `index` says which raised; -1 is all of it.
+    `completions`: what the call has cost by then that `SubCalled` does not have.
     """
 
     turn: int
@@ -371,6 +372,7 @@ class CallRaised(Record, frozen=True, tag="raised"):
     message: str
     node: str = ROOT
     index: int = -1
+    completions: tuple[Completion, ...] = ()
 
 
 class Polled(Record, frozen=True, tag="polled"):

@@ -139,8 +139,9 @@ class RetryingModel(ModelWrapper):
                     break
                 if attempts[-1].finish == "stop":
                     begun = self._before_fault(attempts[-1], deadline)
-        except ModelError:
-            pass  # no room for the rest, a server that takes no beginning: the first one stands
+        except ModelError as error:
+            # No room for the rest, a server that takes no beginning: the first one stands.
+            attempts += [made for made in error.completions if made.work_tokens]
         except KeyboardInterrupt as stop:
             if isinstance(stop, Interrupted):
                 attempts += stop.completions

@@ -40,7 +40,7 @@ class Tree:
         spools: Path | None = None,
     ) -> None:
         self.model = journal.model(model)
-        self.sub_model = journal.model(sub_model)
+        self.sub_model = sub_model  # plain calls look for whole batches on record themselves
         self.journal = journal
         self.sandbox = sandbox
         self.limits = limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -174,6 +175,94 @@ class TestGrants:
         child = root.child("0.1", share=0.1)
         with child.grant(500) as grant:
             assert grant.tokens == 100
+
+    @pytest.mark.parametrize(
+        ("most", "requests", "tokens"),
+        [
+            ([75, 1], 1, 75),
+            ([25, 25, 25], 3, 75),
+            ([25, 25, 26], 2, 50),
+            ([25, 26, 25], 2, 51),
+            ([76, 1], 1, 76),
+            ([100, 1], 1, 100),
+            ([101, 1], 1, 100),
+            ([101], 1, 100),
+            ([76], 1, 76),
+            ([0, 0], 2, 0),
+        ],
+    )
+    def test_requests_together_leave_a_quarter(
+        self, most: list[int], requests: int, tokens: int
+    ) -> None:
+        """Unless the first of them can use more by itself."""
+        with Budget(Limits(tokens=100)).grant(*most) as grant:
+            assert (grant.requests, grant.tokens) == (requests, tokens)
+
+    def test_of_what_others_leave_they_take_their_part_at_once(self) -> None:
+        root = Budget(Limits(tokens=4_000))
+        child, other = root.child("0.1"), root.child("0.2", share=0.1)
+        with child.grant(*[10] * 999) as first, root.grant(*[10] * 999) as second:
+            assert (first.requests, second.requests) == (300, 75)
+            with other.grant(*[10] * 999) as third, root.grant(70) as single:
+                assert (third.requests, single.tokens) == (18, 70)
+                first.charge([used(2_000)], depth=1)
+        with root.grant(*[10] * 999) as again:
+            assert again.requests == 150
+
+    def test_one_of_many_waits_as_one_alone(self) -> None:
+        root = Budget(Limits(tokens=100))
+        got: list[tuple[int, int]] = []
+
+        def ask() -> None:
+            with root.grant(50, 10, 10) as grant:
+                got.append((grant.requests, grant.tokens))
+
+        with root.grant(80):
+            thread = threading.Thread(target=ask)
+            thread.start()
+            time.sleep(0.05)
+            assert got == []
+        thread.join(5)
+        assert got == [(3, 70)]
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=9), min_size=1, max_size=20),
+        st.integers(50, 400),
+        st.integers(1, 3),
+    )
+    def test_batches_in_parts_never_use_more_than_there_is(
+        self, batches: list[list[int]], tokens: int, use: int
+    ) -> None:
+        """And no request has less than it can use while there is more."""
+        root = Budget(Limits(tokens=tokens))
+        short: list[int] = []
+
+        def ask(number: int, most: list[int]) -> None:
+            budget = root.child(f"0.{number}") if number % 2 else root
+            while most:
+                with budget.grant(*most) as grant:
+                    part, most = most[: grant.requests], most[grant.requests :]
+                    if grant.tokens < sum(part):
+                        short.append(number)
+                    grant.charge([used(min(grant.tokens, sum(part) // use))], depth=1)
+
+        def try_all(numbers: range) -> None:
+            with contextlib.suppress(LimitReached):
+                for number in numbers:
+                    ask(number, batches[number])
+
+        threads = [
+            threading.Thread(target=try_all, args=[range(first, len(batches), 4)])
+            for first in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert root.usage().work_tokens <= tokens
+        if short:
+            assert root.tokens_left < 30
 
     @settings(max_examples=20, deadline=None)
     @given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(50, 400))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from rlm_local import controller
 from rlm_local.errors import WindowError
 from rlm_local.limits import Limits
 from rlm_local.memo import MemoModel
-from rlm_local.model import ScriptedModel
+from rlm_local.model import ModelWrapper, ScriptedModel
 from rlm_local.prompt import prompt_from_text
 from rlm_local.records import (
     Completion,
@@ -128,6 +129,31 @@ def test_which_request_does_not_fit() -> None:
     with pytest.raises(WindowError) as caught:
         complete(model, ask("x"), ask("y"), ask("x"), ask("long"), ask("y"), ask("longer"))
     assert [each.index for each in (caught.value, *caught.value.others)] == [3, 5]
+
+
+def test_what_came_before_a_batch_failed_is_not_asked_again() -> None:
+    """A server may tell of a prompt that does not fit when others are done."""
+    scripted = ScriptedModel(sub_calls=lambda request: "fine")
+
+    class Late(ModelWrapper):
+        def complete(
+            self, requests: Sequence[Request], *, deadline: float, token_limit: int
+        ) -> list[Completion]:
+            done = super().complete(requests, deadline=deadline, token_limit=token_limit)
+            if len(requests) < 3:
+                return done
+            error = WindowError(9, 5, index=2)
+            cut = msgspec.structs.replace(done[1], finish="deadline")
+            error.completions = (done[0], cut, *done[2:])
+            raise error
+
+    late = MemoModel(Late(scripted))
+    with pytest.raises(WindowError) as caught:
+        complete(late, ask("x"), ask("x"), ask("y"), ask("z"))
+    assert caught.value.index == 3
+    again = complete(late, ask("x"), ask("y"), ask("z"))
+    assert [one.reused for one in again] == [True, False, True]
+    assert [one.messages[0].content for one in scripted.requests] == ["x", "y", "z", "y"]
 
 
 def test_nothing_at_all(model: MemoModel) -> None:

@@ -55,8 +55,29 @@ class Refusing(ScriptedModel):
         )
 
 
-def ask(store: RunStore, sandbox: WasmSandbox, model: ScriptedModel) -> Answer:
-    with Runtime(model=model, sandbox=sandbox, store=store, limits=Limits(depth=2)) as runtime:
+class RefusingLate(Refusing):
+    """Refuses when it has completed what comes before, as a server may."""
+
+    def complete(self, requests: object, *, deadline: float, token_limit: int) -> list[Completion]:
+        try:
+            return super().complete(requests, deadline=deadline, token_limit=token_limit)
+        except WindowError as error:
+            done = super().complete(
+                requests[: error.index],  # type: ignore[index]
+                deadline=deadline,
+                token_limit=token_limit,
+            )
+            nothing = msgspec.structs.replace(
+                done[0], text="", finish="deadline", prompt_tokens=0, completion_tokens=0
+            )
+            error.completions = (*done, nothing)
+            raise
+
+
+def ask(store: RunStore, sandbox: WasmSandbox, model: ScriptedModel, **limits: int) -> Answer:
+    with Runtime(
+        model=model, sandbox=sandbox, store=store, limits=Limits(**{"depth": 2, **limits})
+    ) as runtime:
         return runtime.ask("the question", "a text", mode="rlm")
 
 
@@ -88,6 +109,17 @@ def test_what_the_model_refused_is_refused_again(
 
     answer = ask(store, sandbox, Refusing(cells))
     assert answer.text == "the question"
+    replay = rerun.replay(store, answer.run_id, sandbox)
+    assert (replay.differences, replay.passed_over) == ((), ())
+
+
+def test_what_a_refused_call_has_cost_counts_again(store: RunStore, sandbox: WasmSandbox) -> None:
+    """It was all that was left: the run has no further turn in a replay either."""
+    call = f"llm_query_batched(['word ' * 2_000, {LONG}])"
+    model = RefusingLate(lambda _: f"try: {call}\nexcept ValueError as error: print(error)")
+    answer = ask(store, sandbox, model, tokens=2_000)
+    assert (answer.stop, answer.usage.work_tokens) == (StopReason.TOKENS, 2_000)
+    assert [request.turn for request in model.requests if request.dialogue] == [1]
     replay = rerun.replay(store, answer.run_id, sandbox)
     assert (replay.differences, replay.passed_over) == ((), ())
 

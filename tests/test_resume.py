@@ -20,6 +20,7 @@ from rlm_local.model import ScriptedModel
 from rlm_local.past import Past, key_of
 from rlm_local.records import (
     Answer,
+    CallRaised,
     Event,
     NodeEnded,
     Ran,
@@ -34,6 +35,7 @@ from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, SETUP, RunState, RunStor
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
 from tests import durable
+from tests.test_limits import completion
 
 
 class Killed(BaseException):
@@ -650,6 +652,24 @@ def test_children_that_ended_are_entered_in_the_ledger(whole: Whole):
     child = budget.child("0.1")
     past.charge_node(child)
     assert untimed_usage(child.usage()) == untimed_usage(ended["0.1"])
+
+
+def test_calls_that_failed_late_are_entered_in_the_ledger():
+    """What a batch has cost of which the code was told by an exception."""
+    from rlm_local.limits import Budget
+
+    lost = (completion(30, 10, 5), completion(7, 0, 0))
+    raised = CallRaised(turn=1, call=1, kind="ValueError", message="", node="0.1", completions=lost)
+    past = Past([raised, msgspec.structs.replace(raised, call=2, index=3)])
+    for last_call, tokens in ((0, 0), (1, 32), (2, 64)):
+        budget = Budget(durable.LIMITS)
+        child = budget.child("0.1")
+        past.charge_calls(child, last_call=last_call)
+        for usage in (child.usage(), budget.usage()):
+            assert (usage.work_tokens, usage.call_tokens) == (tokens, tokens)
+        assert [level.depth for level in budget.usage().by_depth if level.completion_tokens] == (
+            [2] if tokens else []
+        )
 
 
 def untimed_usage(usage: object) -> object:

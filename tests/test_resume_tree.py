@@ -236,6 +236,48 @@ class Killed(BaseException):
     pass
 
 
+def test_a_batch_that_was_asked_in_parts_is_known_as_a_whole(
+    store: RunStore, sandbox: WasmSandbox
+) -> None:
+    """Killed when it had come back, and before it had."""
+
+    class Counting(ScriptedModel):
+        parts = 0
+
+        def complete(self, requests: Sequence[Request], **limits: Any) -> list[Completion]:
+            self.parts += not requests[0].dialogue
+            if self.parts == kill_at:
+                raise Killed
+            return super().complete(requests, **limits)
+
+    def die(event: Event) -> None:
+        if isinstance(event, SubCalled):
+            raise Killed
+
+    def model() -> Counting:
+        cells = ["said = llm_query_batched([f'part {n}' for n in range(30)])", "FINAL(said)"]
+        return Counting(lambda r: cell(cells[r.turn - 1]), lambda r: r.messages[-1].content.upper())
+
+    kill_at = -1  # the part that the model does not complete
+    whole = ask(store, sandbox, model(), tokens=20_000)
+    assert whole.text == str([f"PART {n}" for n in range(30)])
+    assert rerun.replay(store, whole.run_id, sandbox).equal
+    for kill_at, asked_again in ((-1, 0), (2, 30)):
+        one, other = model(), model()
+        with Runtime(
+            model=one, sandbox=sandbox, store=store, limits=Limits(depth=3, tokens=20_000)
+        ) as runtime:
+            on_event = die if kill_at < 0 else None
+            with pytest.raises(Killed):
+                runtime.ask("the question", "a text", mode="rlm", on_event=on_event)
+        assert one.parts > 1
+        kill_at = -1
+        answer = resume(store, store.ids()[-1], sandbox, other)
+        assert (answer.text, timeless(answer)) == (whole.text, timeless(whole))
+        assert sum(not request.dialogue for request in other.requests) == asked_again
+        assert rerun.replay(store, answer.run_id, sandbox).equal
+
+
 def test_a_child_that_its_clock_ended_does_not_run_again(
     store: RunStore, sandbox: WasmSandbox
 ) -> None:

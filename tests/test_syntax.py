@@ -23,6 +23,7 @@ from rlm_local.remote.wire import Piece
 from rlm_local.syntax import MOST_CHARS, RetryingModel, SyntaxCheck
 from rlm_local.thoughts import KNOWN, Thoughts
 from rlm_local.wasm import WasmSandbox
+from tests.test_limits import completion
 
 FAR = 1e12
 
@@ -269,6 +270,21 @@ def test_what_went_before_a_failed_attempt_is_paid_for() -> None:
     made, asked = written([BAD, "b = ??\n```"])
     assert (made.text, made.retries, len(asked)) == (BAD, 1, 3)
     assert made.completion_tokens == len(BAD.split()) + 4
+
+
+def test_an_attempt_that_breaks_off_is_paid_for() -> None:
+    """As on a server that fails in the middle of it."""
+
+    def replies(request: Request) -> str:
+        if request.begun:
+            error = ModelError("broken off")
+            error.completions = (completion(3, 0, 5),)
+            raise error
+        return BAD
+
+    made, _ = written(replies)
+    assert (made.text, made.finish) == (BAD, "stop")
+    assert (made.prompt_tokens, made.completion_tokens) == (3 + 3, len(BAD.split()) + 5)
 
 
 def test_a_first_attempt_that_fails() -> None:

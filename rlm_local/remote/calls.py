@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
+from rlm_local.errors import ModelError
 from rlm_local.records import Completion, Request
 from rlm_local.remote.exchange import Exchange, Remote
 from rlm_local.remote.ledger import Ledger
@@ -46,7 +47,11 @@ class Call:
         """Raises WindowError, ModelError. Of a prompt that does not fit, before anything is sent,
         unless only the server can tell."""
         await self._side_by_side(self._measure(one) for one in self._exchanges)
-        await self._side_by_side(self._answer(one) for one in self._exchanges)
+        try:
+            await self._side_by_side(self._answer(one) for one in self._exchanges)
+        except ModelError as error:
+            error.completions = tuple(one.completion() for one in self._exchanges)
+            raise
         return [one.completion() for one in self._exchanges]
 
     def stop(self) -> None:

@@ -94,6 +94,7 @@ class Exchange:
         try:
             await self._read(reply)
         except Refused as refused:
+            self._reply = None  # nothing was made of it
             if (told := too_long(refused)) is None:
                 raise model_error(refused, self._remote.address) from refused
             self._narrow(told)
@@ -216,6 +217,7 @@ class Exchange:
     def _refused_midway(self, reply: Reply, text: str) -> ModelError | WindowError:
         told = too_long(Refused(400, text.encode(), ""))
         if told is not None and not reply.pieces:
+            self._reply = None
             return self._too_long(told)
         return self._broken(reply, self._remote.web.shown(text.encode()))
 

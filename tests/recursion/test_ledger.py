@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from rlm_local.errors import WindowError
 from rlm_local.model import ScriptedModel
 from rlm_local.records import (
+    CallRaised,
     Completion,
     Event,
     NodeEnded,
@@ -33,7 +37,7 @@ def work_tokens(events: list[Event]) -> int:
     for event in events:
         if isinstance(event, Replied):
             total += event.completion.work_tokens
-        elif isinstance(event, SubCalled):
+        elif isinstance(event, SubCalled | CallRaised):
             total += sum(completion.work_tokens for completion in event.completions)
     return total
 
@@ -154,8 +158,48 @@ class TestSharedLimits:
         assert set(ended) == {StopReason.MODEL}
 
 
-@pytest.mark.parametrize("hold", ["llm_query_batched(['x'] * 99)", "while True: pass"])
-def test_a_cell_that_a_limit_ends_has_told_its_answer_so_far(ask: Asker, hold: str) -> None:
+class LateRefusal(ScriptedModel):
+    """Tells that a prompt is "long" when it has completed those before it, as a server may."""
+
+    def complete(
+        self, requests: Sequence[Request], *, deadline: float, token_limit: int
+    ) -> list[Completion]:
+        long = [at for at, one in enumerate(requests) if one.messages[-1].content == "long"]
+        if not long:
+            return super().complete(requests, deadline=deadline, token_limit=token_limit)
+        error = WindowError(9_000, 2_000, index=long[0])
+        done = super().complete(requests[: long[0]], deadline=deadline, token_limit=token_limit)
+        error.completions = tuple(done)
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("call", "tokens"),
+    [
+        ("llm_query_batched(['a b', 'c d', 'long'])", 4 + 4),
+        # Without those that do not fit, the others are asked again, and once more.
+        (
+            "await asyncio.gather(*map(llm_query_async, ['a b', 'long', 'c d', 'e', 'long']))",
+            4 + 11 + 11,
+        ),
+    ],
+)
+def test_a_batch_that_is_refused_late_is_charged(
+    ask: Asker, events: list[Event], call: str, tokens: int
+) -> None:
+    code = f"import asyncio\ntry: {call}\nexcept ValueError as e: FINAL(str(e))"
+    answer = ask(model=LateRefusal(by_depth(code), lambda request: "two words"))
+    assert "9,000 tokens, and 2,000 fit" in answer.text
+    assert answer.usage.call_tokens == tokens
+    assert answer.usage.work_tokens == work_tokens(events)
+
+
+@pytest.mark.parametrize(
+    ("hold", "wall_seconds"), [("llm_query_batched(['x'] * 99)", 60.0), ("while True: pass", 4.0)]
+)
+def test_a_cell_that_a_limit_ends_has_told_its_answer_so_far(
+    ask: Asker, hold: str, wall_seconds: float
+) -> None:
     """Each call takes `answer["content"]` along: a cell without an end has no result."""
     code = (
         "print('seen')\n"
@@ -163,7 +207,7 @@ def test_a_cell_that_a_limit_ends_has_told_its_answer_so_far(ask: Asker, hold: s
         "    answer['content'] += llm_query(str(n))\n"
         f"llm_query('x')\ntry:\n    {hold}\nexcept BaseException:\n    while True: pass"
     )
-    answer = ask(by_depth(code), sub_calls=9, wall_seconds=1.0)
+    answer = ask(by_depth(code), sub_calls=9, wall_seconds=wall_seconds)
     assert answer.stop in (StopReason.SUB_CALLS, StopReason.WALL_CLOCK)
     assert answer.text == "012"
 
@@ -263,6 +307,113 @@ def test_children_of_a_batch_work_side_by_side(ask: Asker) -> None:
     )
     assert ask(model=model).text == str(["y"] * 6)
     assert model.most_at_once > 2
+
+
+class TestBatchesInParts:
+    """Under a ledger that does not suffice for all that a batch could use at once."""
+
+    def test_a_prompt_of_a_later_part_is_refused(self, ask: Asker, events: list[Event]) -> None:
+        code = (
+            "try: llm_query_batched(['a b'] * 20 + ['long', 'c'])\n"
+            "except ValueError as e: FINAL(str(e))"
+        )
+        model = LateRefusal(by_depth(code), lambda request: "two words")
+        answer = ask(model=model, tokens=20_000)
+        assert answer.text.startswith("prompt 20 of the batch has 9,000 tokens")
+        assert answer.usage.call_tokens == 20 * 4
+        assert answer.usage.work_tokens == work_tokens(events)
+
+    def test_the_tokens_run_out(self, ask: Asker, events: list[Event]) -> None:
+        """All are used, and no reply is cut short before that."""
+        answer = ask(
+            by_depth("print('half')\nllm_query_batched(['a'] * 20)"),
+            lambda request: "y " * 1_500,
+            tokens=20_000,
+        )
+        assert (answer.stop, answer.text) == (StopReason.TOKENS, "half")
+        assert answer.usage.work_tokens == work_tokens(events) == 20_000
+        [called] = [event for event in events if isinstance(event, SubCalled)]
+        whole = (answer.usage.call_tokens) // 1_501
+        assert [one.finish for one in called.completions] == ["stop"] * whole + ["tokens"] * (
+            20 - whole
+        )
+
+    def test_the_time_is_over_between_two_parts(self, ask: Asker, events: list[Event]) -> None:
+        class Late(ScriptedModel):
+            def complete(
+                self, requests: Sequence[Request], *, deadline: float, token_limit: int
+            ) -> list[Completion]:
+                if not requests[0].dialogue:
+                    time.sleep(max(0.0, deadline - time.monotonic()) + 0.01)
+                return super().complete(requests, deadline=math.inf, token_limit=token_limit)
+
+        code = "print('half')\nllm_query_batched(['a'] * 20)"
+        answer = ask(
+            model=Late(by_depth(code), lambda request: "y"), tokens=20_000, wall_seconds=2.0
+        )
+        assert (answer.stop, answer.text) == (StopReason.WALL_CLOCK, "half")
+        assert answer.usage.work_tokens == work_tokens(events)
+        [called] = [event for event in events if isinstance(event, SubCalled)]
+        whole = answer.usage.call_tokens // 2
+        assert 1 < whole < 20
+        assert [one.finish for one in called.completions] == ["stop"] * whole + ["deadline"] * (
+            20 - whole
+        )
+
+
+LARGE = [(400, 8_000), (2_000, 2_000)]  # prompts, and characters in each
+
+
+@pytest.mark.parametrize(("prompts", "chars"), LARGE)
+def test_a_large_batch_leaves_tokens_to_others(ask: Asker, prompts: int, chars: int) -> None:
+    """Its replies come only when a sibling has been asked beside it, and that one's call only
+    when the batch is being computed."""
+    begun, asked = threading.Event(), threading.Event()
+    together: list[bool] = []
+
+    class Waiting(ScriptedModel):
+        def complete(
+            self, requests: Sequence[Request], *, deadline: float, token_limit: int
+        ) -> list[Completion]:
+            if len(requests) > 1 and not begun.is_set():
+                begun.set()
+                together.append(asked.wait(30))
+            elif requests[0].messages[-1].content == "beside":
+                together.append(begun.wait(30))
+            elif (requests[0].node, requests[0].turn) == ("0.2", 2):
+                asked.set()
+            return super().complete(requests, deadline=deadline, token_limit=token_limit)
+
+    def turns(request: Request) -> str:
+        if request.node == "0":
+            return cell("FINAL(rlm_query_batched([('large', 'x'), ('beside', 'x')]))")
+        if request.node == "0.1":
+            return cell(f"FINAL(len(llm_query_batched(['x' * {chars}] * {prompts})))")
+        return cell("said = llm_query('beside')" if request.turn == 1 else "FINAL(said)")
+
+    answer = ask(model=Waiting(turns, lambda request: "y"), sub_calls=3_000)
+    assert together == [True, True]
+    assert answer.text == f"['{prompts}', 'y']"
+
+
+@pytest.mark.parametrize(("prompts", "chars"), LARGE)
+def test_large_batches_are_computed_side_by_side(ask: Asker, prompts: int, chars: int) -> None:
+    meeting = threading.Barrier(2)
+    met: Counter[str] = Counter()
+
+    class Meeting(ScriptedModel):
+        def complete(
+            self, requests: Sequence[Request], *, deadline: float, token_limit: int
+        ) -> list[Completion]:
+            if len(requests) > 1 and not met[requests[0].node]:
+                met[requests[0].node] += 1
+                meeting.wait(30)
+            return super().complete(requests, deadline=deadline, token_limit=token_limit)
+
+    child = f"FINAL(len(llm_query_batched(['x' * {chars}] * {prompts})))"
+    turns = by_depth("FINAL(rlm_query_batched([('q', 'x')] * 2))", child)
+    answer = ask(model=Meeting(turns, lambda request: "y"), sub_calls=5_000)
+    assert answer.text == str([str(prompts)] * 2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rlm_local import controller
-from rlm_local.errors import ModelError, NoTimeLeft
+from rlm_local.errors import ModelError, NoTimeLeft, WindowError
 from rlm_local.limits import Limits
 from rlm_local.model import Interrupted
 from rlm_local.prompt import prompt_from_text
@@ -35,6 +35,7 @@ from tests.remote.fake import (
     sends,
     stalls,
     status,
+    usage,
 )
 from tests.remote.test_model import ask, in_thread, request, soon
 
@@ -467,6 +468,63 @@ def test_connections_serve_again_where_the_server_keeps_them(serve: Serve, keeps
     for _ in range(5):
         assert ask(model, request()) == [("x", "stop")]
     assert len(fake.connections) == (1 if keeps else 5)
+
+
+# ------------------------------------------------------------------- failures in a batch
+
+TOO_LONG = status(400, {"error": {"message": "context length exceeded", "type": "context"}})
+PROMPT = 4 + 64 + 16  # of two words, estimated
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "lost"),
+    [
+        (TOO_LONG, WindowError, ("", 0)),
+        (status(401, {"error": {"message": "who?"}}), ModelError, ("", 0)),
+        (sends(b'data: {"error": {"message": "context size exceeded"}}\n\n'), WindowError, ("", 0)),
+        (sends(b'data: {"error": "out of memory"}\n\n'), ModelError, ("", PROMPT)),
+        (breaks("some ", "words"), ModelError, ("some words", PROMPT + 2)),
+    ],
+    ids=["too long", "refused", "too long, told late", "an error", "broken off"],
+)
+def test_a_batch_that_fails_tells_what_it_has_cost(
+    serve: Serve, fault: Answer, error: type[ModelError], lost: tuple[str, int]
+) -> None:
+    """Of the others, what has come; of the one at fault, what the server may have computed."""
+
+    def one(handler: Handler) -> None:
+        match handler.body["messages"][0]["content"]:
+            case "quick one":
+                says("all of it", used=usage(70, 3))(handler)
+            case "slow one":
+                stalls("half")(handler)
+            case _:
+                until = time.monotonic() + 30
+                while time.monotonic() < until:  # until the others are as they are to be found
+                    replies = [one._reply for call in list(model._calls) for one in call._exchanges]
+                    texts = [(reply.text, reply.finish) for reply in replies[:2] if reply]
+                    if texts == [("all of it", "stop"), ("half", None)]:
+                        break
+                    time.sleep(0.005)
+                fault(handler)
+
+    model, _ = serve(one, "llama-cpp-python")
+    asked = [request(text) for text in ("quick one", "slow one", "bad one")]
+    with pytest.raises(error) as raised:
+        model.complete(asked, deadline=soon(), token_limit=10_000)
+    assert type(raised.value) is error
+    quick, slow, bad = raised.value.completions
+    assert (quick.text, quick.finish, quick.work_tokens) == ("all of it", "stop", 73)
+    assert (slow.text, slow.finish, slow.work_tokens) == ("half", "deadline", PROMPT + 1)
+    assert (bad.text, bad.work_tokens) == lost
+    assert bad.is_cut
+
+
+def test_a_batch_that_is_refused_before_it_is_sent_has_cost_nothing(serve: Serve) -> None:
+    model, fake = serve(FINE, "vllm")
+    with pytest.raises(WindowError) as raised:
+        ask(model, request(), request("w " * 1_000))
+    assert (raised.value.completions, fake.chats) == ((), [])
 
 
 # ------------------------------------------------------------------------------- Ctrl-C
