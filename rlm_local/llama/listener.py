@@ -13,6 +13,7 @@ import queue
 import select
 import threading
 import time
+import traceback
 from typing import Protocol
 
 from rlm_local.llama import protocol
@@ -95,6 +96,12 @@ class Listener:
             # thread may be deep inside llama.cpp.
             self.finishing.acquire(timeout=_FINISH_SECONDS)
             os._exit(0)
+        except BaseException:  # noqa: BLE001  # out of memory, say
+            # Deaf, the process would keep no deadline and outlive its parent.
+            try:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
 
     def _hear(self, command: Command) -> None:
         if isinstance(command, Cancel):

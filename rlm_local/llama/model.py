@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rlm_local.closing import Closing
@@ -21,6 +21,7 @@ from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.process import Exchange, WorkerProcess
 from rlm_local.llama.protocol import (
+    MOST_BYTES,
     Cancel,
     Complete,
     Completed,
@@ -34,6 +35,7 @@ from rlm_local.llama.protocol import (
     Malformed,
     Reply,
     TooLong,
+    bytes_of,
 )
 from rlm_local.llama.threads import default_threads
 from rlm_local.model import Interrupted, is_within
@@ -140,13 +142,14 @@ class LlamaModel(Closing):
         """See `Model.complete`.
 
         Of a prompt that a limit cut off before its reply began, `prompt_tokens`
-        counts what was processed.
+        counts what was processed. Raises FormError for more than `protocol.MOST_BYTES` of text
+        at once.
         """
         if not requests:
             return []
         command = Complete(
             id=next(self._ids),
-            requests=tuple(outgoing(request, at) for at, request in enumerate(requests)),
+            requests=tuple(_checked(requests)),
             deadline=deadline,
             token_limit=token_limit,
         )
@@ -160,8 +163,14 @@ class LlamaModel(Closing):
         return list(reply.completions)
 
     def count_tokens(self, text: str) -> int:
-        """See `Model.count_tokens`."""
-        command = Count(id=next(self._ids), text=encodable(text))
+        """See `Model.count_tokens`. Raises ModelError for more than `protocol.MOST_BYTES`."""
+        text = encodable(text)
+        if (size := bytes_of(text)) > MOST_BYTES:
+            raise ModelError(
+                f"a text of {size:,} bytes was to be counted, and {MOST_BYTES:,} are taken at once",
+                hint="count it in parts",
+            )
+        command = Count(id=next(self._ids), text=text)
         reply = self._ask(command, deadline=time.monotonic() + _TEXT_SECONDS)
         if not isinstance(reply, Counted):
             raise ModelError(f"the worker answered with {type(reply).__name__}")
@@ -334,6 +343,22 @@ def usable_gpus(
 def thinks(file: ModelFile) -> bool:
     """Whether the model can write thoughts before its replies."""
     return marks_of(file.template, (special.text for special in file.specials)) is not None
+
+
+def _checked(requests: Sequence[Request]) -> Iterator[Request]:
+    """As they go to the worker. Raises FormError, also where they are too much for one command."""
+    size = 0
+    for at, request in enumerate(requests):
+        ready = outgoing(request, at)
+        size += bytes_of(ready)
+        if size > MOST_BYTES:
+            raise FormError(
+                f"the requests of a call have {size:,} bytes up to number {at}, and {MOST_BYTES:,} "
+                "are taken at once",
+                hint="ask in smaller batches",
+                index=at,
+            )
+        yield ready
 
 
 def _label(adapter: Adapter) -> str:

@@ -48,6 +48,8 @@ from rlm_local.llama.states import PrefixStore, Swap
 
 LEAST_PLACES = 8  # sequences decoded together, before it is known how many are worth it
 
+_COUNTED_CHARS = 1 << 20  # at once: the tokenizer takes much memory
+
 
 class Worker:
     """A loaded model that answers commands."""
@@ -154,12 +156,16 @@ class Worker:
                     jobs = self._intake.jobs(command.requests)
                     self._scheduler.submit(Call(command.id, jobs, token_limit=command.token_limit))
                 case Count():
-                    tokens = len(self._vocabulary.tokenize(command.text))
-                    self._reply(Counted(id=command.id, tokens=tokens))
+                    self._reply(Counted(id=command.id, tokens=self._count(command.text)))
                 case Forget():
                     self._cache.forget(command.node)
         except ModelError as error:
             self._reply(_failure(command.id, error))
+
+    def _count(self, text: str) -> int:
+        """Tokens of `text`; of a long one, up to a few more at each of the cuts."""
+        parts = range(0, len(text), _COUNTED_CHARS)
+        return sum(len(self._vocabulary.tokenize(text[at : at + _COUNTED_CHARS])) for at in parts)
 
     def _reply(self, reply: Reply) -> None:
         self._listener.answered(reply.id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -59,3 +61,31 @@ def test_a_call_that_is_answered_at_once_has_no_deadline(
     assert heard.wait(30)
     assert listener.due() == set()
     assert engine.aborts == 0
+
+
+OUT_OF_MEMORY = """
+import os, resource, time
+from rlm_local.llama import protocol
+from rlm_local.llama.listener import Listener
+
+read, write = os.pipe()
+frame = protocol.frame(protocol.Count(id=1, text="x" * (64 << 20)))
+held = len(frame)  # it is there already, and will not fit a second time
+Listener(read)
+resource.setrlimit(resource.RLIMIT_DATA, (held, held))
+protocol.write(write, frame)
+time.sleep(60)
+"""
+
+
+def test_a_listener_that_cannot_go_on_ends_the_process() -> None:
+    """Else it would be deaf: to deadlines, to cancellations, and to the end of its parent."""
+    run = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "MemoryError" in run.stderr
