@@ -46,11 +46,15 @@ class Intake:
         self._end = end
         self._grammar = grammar
 
-    def jobs(self, requests: Items[Request]) -> list[Job]:
-        """Raises WindowError, FormError, ModelError: then there are none."""
+    def jobs(
+        self, requests: Items[Request], *, attend: Callable[[int], None] = lambda _: None
+    ) -> list[Job]:
+        """`attend` is told which request it is at. Raises WindowError, FormError, ModelError: then
+        there are none."""
         jobs: list[Job] = []
         try:
             for index, request in enumerate(requests):
+                attend(index)
                 jobs.append(self._job(request, index))
         except BaseException:
             for job in jobs:

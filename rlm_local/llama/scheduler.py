@@ -44,7 +44,8 @@ class Scheduler:
     """Runs calls. `places`: how many sequences decode together. `speculator`: guesses tokens.
 
     `clock`: what its batches are timed by, in seconds. `clears`: whether idle dialogues make
-    way for a crowd of sub-calls; on a GPU moving them costs more than it saves.
+    way for a crowd of sub-calls; on a GPU moving them costs more than it saves. `attend`: told
+    whose token is being chosen, and None when that is over.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Scheduler:
         speculator: Speculator | None = None,
         clock: Callable[[], float] = time.perf_counter,
         clears: bool = True,
+        attend: Callable[[Job | None], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._vocabulary = engine.vocabulary
@@ -64,6 +66,7 @@ class Scheduler:
         self._speculator = speculator
         self._clock = clock
         self._clears = clears
+        self._attend = attend
         self._calls: dict[int, Call] = {}
         self._waiting = Waiting()
         self._active: list[Job] = []
@@ -308,6 +311,8 @@ class Scheduler:
         made: list[int] = []
         right = 0
         finish: Finish | None = None
+        if job.picker:
+            self._attend(job)
         for at, row in enumerate(logits):
             token = job.picker(row) if job.picker else int(likeliest[at])
             written = (job.steering.instead(token) if job.steering else ()) or (token,)
@@ -319,6 +324,8 @@ class Scheduler:
                 break
             right += 1
             sequence.computed += 1
+        if job.picker:
+            self._attend(None)
         if right < len(part.guess):
             self._drop_guess(part)
         if self._speculator is not None:

@@ -89,3 +89,46 @@ def test_a_listener_that_cannot_go_on_ends_the_process() -> None:
     )
     assert run.returncode == 1
     assert "MemoryError" in run.stderr
+
+
+STUCK = """
+import math, os, sys, time
+from rlm_local.llama import protocol
+from rlm_local.llama.listener import Listener
+from rlm_local.llama.protocol import Cancel, Complete
+from rlm_local.llama.watch import Place
+
+class Engine:
+    def abort(self): pass
+    def resume(self): pass
+
+read, write = os.pipe()
+listener = Listener(read)
+listener.watch.patience = 0.5
+listener.attach(Engine(), refuse=lambda place: print("refused", *place, flush=True))
+protocol.send(write, Complete(id=7, requests=(), deadline=math.inf, token_limit=1))
+listener.take(wait=True)
+listener.due()
+exec(sys.argv[1])
+print("alive")
+"""
+STUCK_CASES = {
+    "at one request": ("listener.watch.attend(Place(7, 3)); time.sleep(60)", 1, "refused 7 3\n"),
+    "with an abort": ("protocol.send(write, Cancel(id=7)); time.sleep(60)", 1, ""),
+    "tending the cache": (
+        "with listener.finishing:\n"
+        "    protocol.send(write, Cancel(id=7)); time.sleep(2); listener.watch.heed()",
+        0,
+        "alive\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUCK_CASES)
+def test_a_main_thread_that_does_not_come_back_ends_the_process(name: str) -> None:
+    does, code, said = STUCK_CASES[name]
+    run = subprocess.run(
+        [sys.executable, "-c", STUCK, does], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stdout) == (code, said)
+    assert ("did not come back" in run.stderr) == bool(code)
