@@ -27,7 +27,7 @@ from rlm_local.llama.speculation import Speculator
 from rlm_local.llama.waiting import Line, Waiting
 
 # Cells kept for a running reply. Fewer than its worst case, because most replies are
-# short: when cells run out all the same, the youngest request starts over later.
+# short: when cells run out all the same, some request starts over later (`_victim`).
 HORIZON = 64
 TURN_PLACES = 4  # above `places`, for turns of dialogues: sub-calls do not keep a root out
 # So many sub-calls that come at once have long dialogues moved out of their way.
@@ -213,7 +213,8 @@ class Scheduler:
             job.tokens, room=job.room, dialogue=job.dialogue, node=job.node, start=start
         )
         if not job.made:
-            job.cached = min(job.sequence.computed, len(job.prompt))
+            # What it computed itself before it was interrupted, it did not find.
+            job.cached = max(0, min(job.sequence.computed, len(job.prompt)) - job.charged)
         self._active.append(job)
         return True
 
@@ -265,19 +266,31 @@ class Scheduler:
         """How many of `count` cells there are for `job`, after giving up what is in the way."""
         while self._cache.free < count and self._cache.evict():
             pass
-        younger = self._active[self._active.index(job) + 1 :]
-        while self._cache.free < count and younger:
-            victim = younger.pop()
-            if any(victim is part.job for part in parts):
-                continue
+        placed = [part.job for part in parts]
+        while self._cache.free < count and (victim := self._victim(job, placed)) is not None:
             self._restart_later(victim)
         return self._cache.free
 
+    def _victim(self, job: Job, placed: list[Job]) -> Job | None:
+        """Who gives its cells to `job`, if anybody: sub-calls before turns of dialogues, and of
+        them the one that has the least to lose.
+
+        It is one that comes behind `job`: turns come first, then whoever is older. So nobody
+        takes from the first of all, and that one gets done.
+        """
+        order = sorted(self._active, key=lambda other: not other.dialogue)
+        behind = [one for one in order[order.index(job) + 1 :] if one not in placed]
+        return min(behind, key=self._loss, default=None)
+
+    def _loss(self, job: Job) -> tuple[bool, bool, int]:
+        own = self._cache.own(job.sequence) if job.sequence else 0
+        return bool(job.dialogue), not own, own  # taking none would help nobody
+
     def _restart_later(self, job: Job) -> None:
-        """Take its cells away; it will compute its prompt and its reply so far again."""
+        """Take its cells away; what is not kept of them will be computed again."""
         if job.sequence is not None:
             job.tokens = job.sequence.all.copy()
-            self._cache.abandon(job.sequence)
+            self._cache.interrupt(job.sequence)
             job.sequence = None
         self._active.remove(job)
         self._waiting.put_back(job)
