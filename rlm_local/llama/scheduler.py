@@ -11,13 +11,13 @@ guessed: those that turn out right are part of the reply, and cells of the rest 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlm_local.errors import ModelError
-from rlm_local.llama.batch import Batch, Part
+from rlm_local.llama.batch import Batch, Part, portions
 from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, Start
 from rlm_local.llama.choices import shared_start
 from rlm_local.llama.engine import Engine, Logits, Outcome, common_prefix
@@ -33,11 +33,6 @@ TURN_PLACES = 4  # above `places`, for turns of dialogues: sub-calls do not keep
 # So many sub-calls that come at once have long dialogues moved out of their way.
 CROWD = 16
 _LOOK_AHEAD = 32  # jobs of a node that are tried before the next node's
-# Prompt tokens in one batch beside running replies: of requests as deep as those, and
-# of shallower ones, which may slow the replies by a fifth.
-_PEER_TOKENS = 128
-_SHALLOW_SHARE = 5
-_SHALLOW_TOKENS = 2  # at least
 
 
 class Scheduler:
@@ -233,7 +228,7 @@ class Scheduler:
         guesses = self._guesses([] if prompts else replying)
         for job in replying:
             batch.put(job, 1, guesses.get(job, ()))
-        for job, most in self._shares(replying, prompts):
+        for job, most in portions(replying, prompts, lambda: self._engine.room):
             batch.put(job, most)
         return batch.parts
 
@@ -243,24 +238,6 @@ class Scheduler:
             return {}
         free = min(self._cache.free, self._engine.room) - len(replying)
         return self._speculator.guesses(replying, room=max(0, free))
-
-    def _shares(self, replying: list[Job], prompts: list[Job]) -> Iterator[tuple[Job, int]]:
-        """The prompts and how many of their tokens are computed now, deepest first."""
-        deepest = max((job.depth for job in replying), default=-1)
-        shallow = max(_SHALLOW_TOKENS, len(replying) // _SHALLOW_SHARE)
-        for depth in sorted({job.depth for job in prompts}, reverse=True):
-            room = self._engine.room
-            if replying:
-                room = min(room, _PEER_TOKENS if depth >= deepest else shallow)
-            mine = [job for job in prompts if job.depth == depth]
-            mine.sort(key=_length)
-            for at, job in enumerate(mine):
-                if not room:
-                    return
-                # What a short prompt leaves of its share, longer ones have.
-                share = max(1, room // (len(mine) - at))
-                room -= min(share, _length(job))
-                yield job, share
 
     def _make_room(self, job: Job, count: int, parts: list[Part]) -> int:
         """How many of `count` cells there are for `job`, after giving up what is in the way."""
@@ -392,7 +369,3 @@ class Scheduler:
             self._cache.close(job.sequence)
             job.sequence = None
         job.end(finish)
-
-
-def _length(job: Job) -> int:
-    return len(job.sequence.pending) if job.sequence else 0
