@@ -29,6 +29,18 @@ def is_within(node: str, other: str) -> bool:
     return node == other or node.startswith(f"{other}.")
 
 
+def nothing_done(finish: Literal["deadline", "tokens"]) -> Completion:
+    """What became of a request that a limit ended before anything was computed."""
+    return Completion(
+        text="",
+        finish=finish,
+        prompt_tokens=0,
+        cached_tokens=0,
+        completion_tokens=0,
+        seconds=0.0,
+    )
+
+
 class Model(Protocol):
     """A language model, for any number of threads at once.
 
@@ -150,9 +162,9 @@ class ScriptedModel(Closing):
             for request in requests:
                 left = token_limit - sum(completion.work_tokens for completion in done)
                 if running.cancelled.is_set() or time.monotonic() >= deadline:
-                    done.append(_nothing("deadline"))
+                    done.append(nothing_done("deadline"))
                 elif left <= 0:
-                    done.append(_nothing("tokens"))
+                    done.append(nothing_done("tokens"))
                 else:
                     done.append(_limited(self._complete(request), left))
         finally:
@@ -192,17 +204,6 @@ class _Running:
     def __init__(self, nodes: set[str]) -> None:
         self.nodes = nodes
         self.cancelled = threading.Event()
-
-
-def _nothing(finish: Literal["deadline", "tokens"]) -> Completion:
-    return Completion(
-        text="",
-        finish=finish,
-        prompt_tokens=0,
-        cached_tokens=0,
-        completion_tokens=0,
-        seconds=0.0,
-    )
 
 
 def _limited(whole: Completion, tokens: int) -> Completion:

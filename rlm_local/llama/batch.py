@@ -79,7 +79,7 @@ def portions(
     """The prompts and how many of their tokens are computed now, deepest first.
 
     `room` is what the batch has left, each time that it is asked. A fifth of that is kept for
-    shallower prompts, as far as they need it, so that they come on beside any number of deeper ones.
+    shallower prompts, as far as they need it: they come on beside any number of deeper ones.
     """
     deepest = max((job.depth for job in replying), default=-1)
     beside = max(_SHALLOW_TOKENS, len(replying) // _SHALLOW_SHARE)

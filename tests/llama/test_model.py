@@ -450,7 +450,7 @@ def test_progress(tiny_path: Path) -> None:
 
 def fatally(model: LlamaModel) -> LlamaModel:
     """The model, whose worker has no successor left."""
-    model._restarts_left = 0
+    model._workers.restarts_left = 0
     return model
 
 
@@ -481,7 +481,7 @@ def test_killed_under_several_callers(tiny_path: Path) -> None:
         with ThreadPoolExecutor(8) as pool:
             replies = list(pool.map(lambda one: complete(model, one), requests * 4))
         assert all(reply[0].finish in ("stop", "length") for reply in replies)
-        assert model._restarts_left == 0
+        assert model._workers.restarts_left == 0
 
 
 def test_killed_while_it_is_idle(tiny_path: Path) -> None:
@@ -496,7 +496,7 @@ def test_killed_while_it_is_idle(tiny_path: Path) -> None:
 def test_its_last_words_are_in_the_error(tmp_path: Path) -> None:
     """llama.cpp aborts on what the header's check cannot know."""
     with LlamaModel(build.written(tmp_path, build.gguf()), memory_bytes=MEMORY) as model:
-        model._worker._lines.append("GGML_ASSERT(n > 0) failed")
+        model._workers.worker._lines.append("GGML_ASSERT(n > 0) failed")
         os.kill(model.pid, signal.SIGABRT)
         with pytest.raises(WorkerDied, match=r"GGML_ASSERT\(n > 0\) failed"):
             complete(fatally(model), ask("x"))

@@ -399,7 +399,7 @@ def test_damaged_states_never_reach_llama_cpp(tiny_path: Path, tmp_path: Path) -
         with LlamaModel(tiny_path, memory_bytes=MEMORY, states=tmp_path) as model:
             (reply,) = complete(model, ask(SYSTEM, "one", dialogue="0"))
             assert (reply.text, reply.cached_tokens) == (cold.text, 0)
-            assert model._restarts_left == 1
+            assert model._workers.restarts_left == 1
 
 
 def test_dialogues_that_crowd_each_other_out(tiny_path: Path) -> None:
