@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +79,9 @@ def test_one_form_at_a_time(model: LlamaModel) -> None:
         formed(model, choices=("a",), grammar='root ::= "a"')
 
 
-@pytest.mark.parametrize("how", [{"temperature": -1.0}, {"top_p": 0.0}, {"min_p": 1.5}])
+@pytest.mark.parametrize(
+    "how", [{"temperature": -1.0}, {"temperature": math.inf}, {"top_p": 0.0}, {"min_p": 1.5}]
+)
 def test_what_cannot_be_drawn_with(model: LlamaModel, how: dict[str, float]) -> None:
     with pytest.raises(FormError, match="cannot be drawn with"):
         formed(model, **how)
