@@ -99,7 +99,7 @@ class Listener:
                 with self._lock:
                     now = time.monotonic()
                     self._end([n for n, until in self._deadlines.items() if now >= until])
-                if self.watch.stuck and not self.finishing.locked():  # what may take its time
+                if self.watch.is_stuck() and not self.finishing.locked():  # that may take its time
                     self._give_up()
         except protocol.Closed:
             # The parent is done, or dead. There is nothing else to save, and the main
@@ -134,8 +134,8 @@ class Listener:
 
     def _give_up(self) -> NoReturn:
         try:
-            said = f"llama.cpp did not come back for {self.watch.patience:g} s and was ended\n"
-            os.write(2, said.encode())
+            seconds = f"{self.watch.patience:g} s of CPU time"
+            os.write(2, f"llama.cpp did not come back within {seconds} and was ended\n".encode())
             place = self.watch.attended
             if place is not None and self._refuse is not None:
                 self._refuse(place)

@@ -180,8 +180,8 @@ class Worker:
     def refuse(self, place: Place) -> None:
         """Tell of a request that the main thread does not come back from."""
         error = FormError(
-            f"a step of keeping a reply to its form took more than {self._watch.patience:g} s, and "
-            "ended the model's process",
+            f"a step of keeping a reply to its form took more than {self._watch.patience:g} s of "
+            "CPU time, and ended the model's process",
             hint="give a schema or grammar whose alternatives differ where they begin",
             index=place.at,
         )
