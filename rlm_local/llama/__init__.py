@@ -17,7 +17,7 @@ or before using it. The files below it, from the parent's side to the worker's:
     cells      how many cells of the KV cache are in use
     states     cells outside of it: swapped dialogues, stored system prompts
     identity   which model and engine a stored state belongs to
-    chat       messages to tokens
+    chat       messages to tokens; timer: in bounded time
     stream     tokens to text
     sampling   logits to a token; forms: to one that a grammar takes
     choices    the likeliest of several replies

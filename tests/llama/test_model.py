@@ -223,6 +223,21 @@ def test_a_template_that_fails(tmp_path: Path, kind: str) -> None:
         complete(model, ask("x"))
 
 
+@pytest.mark.slow
+def test_others_go_on_beside_a_template_that_never_ends(tmp_path: Path) -> None:
+    loop = "{% for n in range(99999) %}"
+    template = (
+        "{% if messages[0].content == 'x' %}" + loop + loop + "{% endfor %}{% endfor %}{% endif %}"
+        "{{ messages[0].content + '\\n' }}"
+    )
+    with LlamaModel(build.talker(tmp_path, [b"Yes"], template=template), memory_bytes=MEMORY) as m:
+        pid = m.pid
+        with pytest.raises(ModelError, match="did not come to its end within 3 s"):
+            complete(m, ask("x"), seconds=600)
+        assert complete(m, ask("y"))[0].text == "Yes"
+        assert m.pid == pid
+
+
 def test_a_template_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlm_local.llama.model.GRACE_SECONDS", 0.3)
     loop = "{% for n in range(99999) %}"
