@@ -5,6 +5,7 @@ This runs in the caller's process, so that a form that cannot be is refused at o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -51,12 +52,13 @@ def encodable(text: str) -> str:
 
 
 def _check_draws(request: Request, index: int) -> None:
-    if request.temperature >= 0 and 0 < request.top_p <= 1 and 0 <= request.min_p <= 1:
+    warm = 0 <= request.temperature < math.inf
+    if warm and 0 < request.top_p <= 1 and 0 <= request.min_p <= 1:
         return
     raise FormError(
         f"temperature {request.temperature:g}, top_p {request.top_p:g}, min_p "
         f"{request.min_p:g} cannot be drawn with",
-        hint="give a temperature of 0 or more, a top_p above 0 and up to 1, a min_p of 0 to 1",
+        hint="give a finite temperature from 0, a top_p above 0 and up to 1, a min_p of 0 to 1",
         index=index,
     )
 

@@ -58,6 +58,7 @@ class _Converter:
     def __init__(self, schema: Mapping[str, object]) -> None:
         self._schema = schema
         self._rules: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # from a rule to its name
         self._references: dict[str, str] = {}  # from a pointer to its rule
 
     def grammar(self) -> str:
@@ -66,7 +67,13 @@ class _Converter:
         return checked("\n".join(f"{name} ::= {body}" for name, body in rules.items()))
 
     def _new(self, body: str) -> str:
-        """A rule for `body`; its name."""
+        """The name of the rule for `body`: of equal ones it is the same."""
+        if body not in self._names:
+            self._names[body] = self._reserved(body)
+        return self._names[body]
+
+    def _reserved(self, body: str = "") -> str:
+        """A name for a rule of its own, which may not be known yet."""
         if len(self._rules) >= MOST_RULES:
             raise FormError(f"the schema needs more than {MOST_RULES:,} rules")
         name = f"r{len(self._rules)}"
@@ -101,7 +108,7 @@ class _Converter:
             raise FormError(f"the schema's type is {json.dumps(kinds, default=str)[:40]}")
         _refuse(asked - {"type"}.union(*(_TYPES[name] for name in names)))
         rules = [self._typed(name, schema, depth) for name in names]
-        return rules[0] if len(rules) == 1 else self._new(" | ".join(rules))
+        return rules[0] if len(rules) == 1 else self._new(_any_of(rules))
 
     def _typed(self, kind: str, schema: Mapping[str, object], depth: int) -> str:
         match kind:
@@ -183,7 +190,7 @@ class _Converter:
             if target is None:
                 raise FormError(f"the schema refers to {pointer!r}, which is not there")
             # Named before it is read: it may refer to itself.
-            name = self._references[pointer] = self._new("")
+            name = self._references[pointer] = self._reserved()
             body = self._rules[name] = self._rule_of(target, depth + 1)
             while body in self._rules:
                 if body == name:
@@ -197,12 +204,18 @@ class _Converter:
     def _enumeration(self, values: object, depth: int) -> str:
         if not isinstance(values, list) or not values:
             raise FormError("the schema's enum is a list of at least one value")
-        return self._new(" | ".join(map(_literal, values)))
+        return self._new(_any_of(map(_literal, values)))
 
     def _alternatives(self, schemas: object, depth: int) -> str:
         if not isinstance(schemas, list) or not schemas:
             raise FormError("the schema's anyOf is a list of at least one schema")
-        return self._new(" | ".join(self._rule_of(schema, depth + 1) for schema in schemas))
+        return self._new(_any_of(self._rule_of(schema, depth + 1) for schema in schemas))
+
+
+def _any_of(alternatives: Iterable[str]) -> str:
+    """One of these. Of equal ones llama.cpp would follow each, and in a rule that contains itself
+    twice as many at each level."""
+    return " | ".join(dict.fromkeys(alternatives))
 
 
 def _is_type(name: object) -> bool:

@@ -3,19 +3,21 @@
 `LlamaModel` is the model. `inspect`, `plan` and `verify` look at a file without
 or before using it. The files below it, from the parent's side to the worker's:
 
-    model      LlamaModel: calls, deadlines, restarts
-    process    the worker as a child process
+    model      LlamaModel: calls, deadlines
+    succession the worker, and the one that takes its place; process: it as a child process
     protocol   what passes between the two
     worker     the child: commands in, completions out
-    listener   its ear: what it hears while it computes, and which calls are due
+    listener   its ear: what it hears while it computes, and which calls are due; watch: whether
+               it still comes back from llama.cpp
     intake     requests to jobs
     jobs       requests on their way; waiting: who goes next
-    scheduler  which tokens are computed next; places: how many sequences at a time
+    scheduler  which tokens are computed next; batch: how many of whose; places: how many
+               sequences at a time
     cache      sequences of tokens, and what is kept of them
     cells      how many cells of the KV cache are in use
     states     cells outside of it: swapped dialogues, stored system prompts
     identity   which model and engine a stored state belongs to
-    chat       messages to tokens
+    chat       messages to tokens; timer: in bounded time
     stream     tokens to text
     sampling   logits to a token; forms: to one that a grammar takes
     choices    the likeliest of several replies

@@ -1,9 +1,12 @@
-"""What the next step computes: tokens of several jobs, and which of them have logits."""
+"""What the next step computes: tokens of several jobs, and which of them have logits.
+
+The next token of every running reply comes first; `portions` divides the rest among prompts.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Items
 from typing import NamedTuple
 
@@ -12,6 +15,12 @@ import numpy as np
 from rlm_local.llama.cache import PrefixCache, Sequence
 from rlm_local.llama.engine import Engine
 from rlm_local.llama.jobs import Job
+
+# Prompt tokens in one batch beside running replies: of requests as deep as those, and
+# of shallower ones, which may slow the replies by a fifth.
+_PEER_TOKENS = 128
+_SHALLOW_SHARE = 5
+_SHALLOW_TOKENS = 2  # at least
 
 _MakeRoom = Callable[[Job, int, "list[Part]"], int]
 
@@ -62,3 +71,33 @@ class Batch:
         self._engine.add(sequence.number, tokens, sequence.computed, output=outputs)
         self.parts.append(Part(job, sequence, count, guess, outputs))
         self._spent[job.call.number] += min(count, job.uncounted)
+
+
+def portions(
+    replying: Items[Job], prompts: Items[Job], room: Callable[[], int]
+) -> Iterator[tuple[Job, int]]:
+    """The prompts and how many of their tokens are computed now, deepest first.
+
+    `room` is what the batch has left, each time that it is asked. A fifth of that is kept for
+    shallower prompts, as far as they need it: they come on beside any number of deeper ones.
+    """
+    deepest = max((job.depth for job in replying), default=-1)
+    beside = max(_SHALLOW_TOKENS, len(replying) // _SHALLOW_SHARE)
+    for depth in sorted({job.depth for job in prompts}, reverse=True):
+        shallower = sum(_length(job) for job in prompts if job.depth < depth)
+        left = room() - min(shallower, (room() + _SHALLOW_SHARE - 2) // _SHALLOW_SHARE)
+        if replying:
+            left = min(left, _PEER_TOKENS if depth >= deepest else beside)
+        mine = [job for job in prompts if job.depth == depth]
+        mine.sort(key=_length)
+        for at, job in enumerate(mine):
+            if not left:
+                break
+            # What a short prompt leaves of its share, longer ones have.
+            share = max(1, left // (len(mine) - at))
+            left -= min(share, _length(job))
+            yield job, share
+
+
+def _length(job: Job) -> int:
+    return len(job.sequence.pending) if job.sequence else 0

@@ -287,6 +287,16 @@ class PrefixCache:
         if self._swap is not None:
             self._swap.forget(node)
 
+    def own(self, sequence: Sequence) -> int:
+        """Cells that giving up `sequence` would free."""
+        return self._ledger.own(sequence.number)
+
+    def interrupt(self, sequence: Sequence) -> None:
+        """Give up a sequence that will go on later: a dialogue's cells are kept outside."""
+        if sequence.dialogue:
+            self._swap_out(sequence)
+        self._drop(sequence)
+
     def abandon(self, sequence: Sequence) -> None:
         """Give up a sequence that was not finished."""
         self._drop(sequence)

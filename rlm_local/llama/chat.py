@@ -1,6 +1,6 @@
 """From messages to tokens, through the model's own chat template.
 
-The template comes with the model and is rendered in a sandbox. What it writes may
+The template comes with the model and is rendered in a sandbox, in bounded time. What it writes may
 hold special tokens; what the messages hold may not: a document that contains
 `<|im_end|>` must not end the user's turn. So every special token's spelling inside
 a message is broken by a marker before the template sees it. The rendered text is
@@ -10,11 +10,12 @@ taken out, and the stretches between are tokenized as plain text.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jinja2
@@ -24,6 +25,7 @@ import numpy as np
 from rlm_local.errors import ModelError
 from rlm_local.llama.engine import Tokens, Vocabulary, common_prefix
 from rlm_local.llama.modelfile import Special
+from rlm_local.llama.timer import OvertimeError, cpu_limit
 from rlm_local.records import Message
 from rlm_local.thoughts import marks_of
 
@@ -38,6 +40,7 @@ PLAIN_STOPS = ("\n### User:", "\n### System:")
 _MARKERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 _MARKER_CHARS = 8  # of one made up of several
 _LOOKS_STRUCTURAL = re.compile(r"<\|.*\|>|</?s>|\[/?INST\]|<(start|end)_of_turn>")
+TEMPLATE_SECONDS = 3.0  # of CPU time, for one prompt: templates take milliseconds
 _CACHED_STRETCHES = 512
 _CACHED_SYSTEMS = 64
 # What rendering an untrusted template can raise, beside jinja's own errors.
@@ -193,9 +196,10 @@ class Chat:
         # The two names by which templates that know of thoughts are told.
         switches = {"enable_thinking": thinking, "thinking": thinking} if self.thought_marks else {}
         try:
-            return self._template.render(
-                messages=messages, add_generation_prompt=True, **self._marks, **switches
-            )
+            with _in_time():
+                return self._template.render(
+                    messages=messages, add_generation_prompt=True, **self._marks, **switches
+                )
         except _TEMPLATE_ERRORS as error:
             raise ModelError(
                 f"the model's chat template failed: {type(error).__name__}: {str(error)[:200]}",
@@ -255,12 +259,25 @@ def _compiled(source: str) -> jinja2.Template:
     environment.globals["strftime_now"] = time.strftime
     environment.filters["tojson"] = _to_json
     try:
-        return environment.from_string(source)
+        with _in_time():  # it reckons what is constant
+            return environment.from_string(source)
     except _TEMPLATE_ERRORS as error:
         raise ModelError(
             f"the model's chat template is invalid: {str(error)[:200]}",
             hint="use another conversion of the model",
         ) from error
+
+
+@contextlib.contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        with cpu_limit(TEMPLATE_SECONDS):
+            yield
+    except OvertimeError:
+        raise ModelError(
+            f"the model's chat template did not come to its end within {TEMPLATE_SECONDS:g} s",
+            hint="use another conversion of the model",
+        ) from None
 
 
 def _raise(message: str) -> None:

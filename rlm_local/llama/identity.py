@@ -16,6 +16,8 @@ from rlm_local.records import Adapter
 _HEAD_BYTES = 1 << 20
 _SAMPLES = 256
 _SAMPLE_BYTES = 4_096
+_PACKAGE = Path(__file__).parent.parent
+_REPLY_CODE = ("llama/*.py", "forms/*.py", "fences.py", "thoughts.py")
 
 
 def identity(model: Path, adapters: Iterable[Adapter] = (), libraries: Path | None = None) -> str:
@@ -43,12 +45,23 @@ def identity(model: Path, adapters: Iterable[Adapter] = (), libraries: Path | No
 def reply_identity(identity: str, *, kv_type: str, flash: bool, gpu_layers: int) -> str:
     """A name for what the model of that identity replies when it is computed so; '' for ''.
 
-    Other KV types, other kernels and other processors round in other places.
+    Other KV types, other kernels and other processors round in other places, and our own code
+    makes prompts of messages, grammars of schemas and text of tokens.
     """
     if not identity:
         return ""
-    how = f"{identity} {kv_type} flash={flash} gpu_layers={gpu_layers}"
+    how = f"{identity} {kv_type} flash={flash} gpu_layers={gpu_layers} {code_digest()}"
     return hashlib.blake2b(how.encode(), digest_size=16).hexdigest()
+
+
+def code_digest(package: Path = _PACKAGE) -> str:
+    """A name for the code of ours that lies between a request and its reply."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in _REPLY_CODE:
+        for path in sorted(package.glob(part)):
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def state_key(identity: str, cells: str) -> str:

@@ -46,13 +46,17 @@ class Intake:
         self._end = end
         self._grammar = grammar
 
-    def jobs(self, requests: Items[Request]) -> list[Job]:
-        """Raises RequestError, with all that are refused, and ModelError: then there are none."""
+    def jobs(
+        self, requests: Items[Request], *, attend: Callable[[int], None] = lambda _: None
+    ) -> list[Job]:
+        """`attend` is told which request it is at. Raises RequestError, with all that are refused,
+        and ModelError: then there are none."""
         jobs: list[Job] = []
         refusals: list[RequestError] = []
         whole = False
         try:
             for index, request in enumerate(requests):
+                attend(index)
                 try:
                     jobs.append(self._job(request, index))
                 except RequestError as error:

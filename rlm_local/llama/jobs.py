@@ -66,6 +66,7 @@ class Job:
         self.depth = depth
         self.prefix = prefix
         self.call: Call
+        self.index = 0  # in the call
         self.sequence: Sequence | None = None
         self.tokens = prompt  # what has to be in the cache: also the reply, after a restart
         self.made = 0  # tokens of the reply
@@ -136,5 +137,5 @@ class Call:
         self.jobs = tuple(jobs)
         self.tokens_left = token_limit
         self.unfinished = len(jobs)
-        for job in jobs:
-            job.call = self
+        for index, job in enumerate(jobs):
+            job.call, job.index = self, index

@@ -2,7 +2,8 @@
 
 It also knows until when each call may run. A deadline or a cancellation ends the
 batch that is being computed, whoever it is for; the main thread then ends the calls
-that are due and computes the rest of the batch again.
+that are due and computes the rest of the batch again. Where it does not come back to that, the
+listener ends the process, so that its successor has the other calls: see `watch`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import queue
 import select
 import threading
 import time
-from typing import Protocol
+import traceback
+from collections.abc import Callable
+from typing import NoReturn, Protocol
 
 from rlm_local.llama import protocol
 from rlm_local.llama.protocol import Cancel, Command, Complete
+from rlm_local.llama.watch import Place, Watch
 
 _FINISH_SECONDS = 1.5  # less than the parent waits for the end
 
@@ -42,16 +46,20 @@ class Listener:
 
     def __init__(self, pipe: int) -> None:
         self.finishing = threading.Lock()
+        self.watch = Watch()
         self._pipe = pipe
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._engine: Abortable | None = None
+        self._refuse: Callable[[Place], None] | None = None
         self._deadlines: dict[int, float] = {}  # of calls that are under way
         self._due: set[int] = set()
         threading.Thread(target=self._run, name="listener", daemon=True).start()
 
-    def attach(self, engine: Abortable) -> None:
-        """Whose batches to end when a call is due."""
+    def attach(self, engine: Abortable, *, refuse: Callable[[Place], None] | None = None) -> None:
+        """Whose batches to end when a call is due; and what to do, as the last thing of all, about
+        a request that the main thread does not come back from."""
+        self._refuse = refuse
         self._engine = engine
 
     def first(self) -> Command:
@@ -71,6 +79,7 @@ class Listener:
             due, self._due = self._due, set()
             if self._engine is not None:
                 self._engine.resume()
+            self.watch.heed()
         return due
 
     def answered(self, number: int) -> None:
@@ -84,17 +93,25 @@ class Listener:
             while True:
                 with self._lock:
                     first = min(self._deadlines.values(), default=math.inf)
-                wait = min(first - time.monotonic(), protocol.LONGEST_WAIT)
+                wait = min(first - time.monotonic(), self.watch.patience / 3)
                 if select.select([self._pipe], [], [], max(0.0, wait))[0]:
                     self._hear(protocol.receive_command(self._pipe))
                 with self._lock:
                     now = time.monotonic()
                     self._end([n for n, until in self._deadlines.items() if now >= until])
+                if self.watch.is_stuck() and not self.finishing.locked():  # that may take its time
+                    self._give_up()
         except protocol.Closed:
             # The parent is done, or dead. There is nothing else to save, and the main
             # thread may be deep inside llama.cpp.
             self.finishing.acquire(timeout=_FINISH_SECONDS)
             os._exit(0)
+        except BaseException:  # noqa: BLE001  # out of memory, say
+            # Deaf, the process would keep no deadline and outlive its parent.
+            try:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
 
     def _hear(self, command: Command) -> None:
         if isinstance(command, Cancel):
@@ -113,3 +130,14 @@ class Listener:
             self._due.add(number)
         if numbers and self._engine is not None:
             self._engine.abort()
+            self.watch.abort()
+
+    def _give_up(self) -> NoReturn:
+        try:
+            seconds = f"{self.watch.patience:g} s of CPU time"
+            os.write(2, f"llama.cpp did not come back within {seconds} and was ended\n".encode())
+            place = self.watch.attended
+            if place is not None and self._refuse is not None:
+                self._refuse(place)
+        finally:
+            os._exit(1)

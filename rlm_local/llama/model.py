@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rlm_local.closing import Closing
@@ -21,6 +20,7 @@ from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.process import Exchange, WorkerProcess
 from rlm_local.llama.protocol import (
+    MOST_BYTES,
     Cancel,
     Complete,
     Completed,
@@ -35,9 +35,11 @@ from rlm_local.llama.protocol import (
     Refused,
     Reply,
     TooLong,
+    bytes_of,
 )
+from rlm_local.llama.succession import Succession
 from rlm_local.llama.threads import default_threads
-from rlm_local.model import Interrupted, is_within
+from rlm_local.model import Interrupted, is_within, nothing_done
 from rlm_local.records import Adapter, Completion, KvChoice, LayerChoice, ModelInfo, Request
 from rlm_local.thoughts import marks_of
 
@@ -55,7 +57,8 @@ class LlamaModel(Closing):
     its file says, which other files may say too. `adapters` change the model for all
     that it is asked. `progress` is given the loaded
     fraction. When the worker dies, `notice` is told how, and a new one takes over
-    the calls that were under way: once. At its second death they end with WorkerDied.
+    the calls that were under way: once in `succession.RESTART_SECONDS`. At a second death
+    within that time they end with WorkerDied.
     `states`: a folder, the user's own, where system prompts are kept as the model
     has read them, so that the next process need not read them again. For
     `context_tokens`, `kv_type` and `gpu_layers` see `plan`; `gpu_share` is the part
@@ -94,15 +97,9 @@ class LlamaModel(Closing):
             gpu_layers=gpu_layers,
         )
         self.threads = threads or default_threads(self._file.parameters)
-        self._progress = progress
-        self._notice = notice
-        self._states = states
-        self._speculate = speculate
         self._ids = itertools.count(1)
         self._running: dict[int, Complete] = {}
-        self._closed = False
-        self._restart_lock = threading.Lock()
-        self._restarts_left = 1
+        self._cancelled: set[int] = set()
         self._identity = identity(path, adapters)
         self._info = ModelInfo(
             name="+".join([name or self._file.name, *map(_label, adapters)]),
@@ -120,7 +117,20 @@ class LlamaModel(Closing):
                 gpu_layers=self._plan.gpu_layers,
             ),
         )
-        self._worker = self._start()
+        self._workers = Succession(
+            lambda born: start_worker(
+                self._file,
+                self._plan,
+                self.threads,
+                progress=progress,
+                identity=self._identity,
+                states=states,
+                speculate=speculate,
+                draft=self._draft,
+                born=born,
+            ),
+            notice=notice,
+        )
 
     @property
     def info(self) -> ModelInfo:
@@ -133,7 +143,7 @@ class LlamaModel(Closing):
     @property
     def pid(self) -> int:
         """The worker's process id."""
-        return self._worker.pid
+        return self._workers.worker.pid
 
     def complete(
         self, requests: Sequence[Request], *, deadline: float, token_limit: int
@@ -141,13 +151,14 @@ class LlamaModel(Closing):
         """See `Model.complete`.
 
         Of a prompt that a limit cut off before its reply began, `prompt_tokens`
-        counts what was processed.
+        counts what was processed. Raises FormError for more than `protocol.MOST_BYTES` of text
+        at once.
         """
         if not requests:
             return []
         command = Complete(
             id=next(self._ids),
-            requests=tuple(outgoing(request, at) for at, request in enumerate(requests)),
+            requests=tuple(_checked(requests)),
             deadline=deadline,
             token_limit=token_limit,
         )
@@ -156,13 +167,20 @@ class LlamaModel(Closing):
             reply = self._ask(command, deadline=deadline, grace=GRACE_SECONDS)
         finally:
             del self._running[command.id]
+            self._cancelled.discard(command.id)
         if not isinstance(reply, Completed):
             raise ModelError(f"the worker answered with {type(reply).__name__}")
         return list(reply.completions)
 
     def count_tokens(self, text: str) -> int:
-        """See `Model.count_tokens`."""
-        command = Count(id=next(self._ids), text=encodable(text))
+        """See `Model.count_tokens`. Raises ModelError for more than `protocol.MOST_BYTES`."""
+        text = encodable(text)
+        if (size := bytes_of(text)) > MOST_BYTES:
+            raise ModelError(
+                f"a text of {size:,} bytes was to be counted, and {MOST_BYTES:,} are taken at once",
+                hint="count it in parts",
+            )
+        command = Count(id=next(self._ids), text=text)
         reply = self._ask(command, deadline=time.monotonic() + _TEXT_SECONDS)
         if not isinstance(reply, Counted):
             raise ModelError(f"the worker answered with {type(reply).__name__}")
@@ -172,31 +190,40 @@ class LlamaModel(Closing):
         """See `Model.cancel`."""
         for command in list(self._running.values()):
             if not node or any(is_within(request.node, node) for request in command.requests):
+                self._cancelled.add(command.id)
                 self._tell(Cancel(id=command.id))
+        self._workers.wake()
         if node:
             self._tell(Forget(id=next(self._ids), node=node))
 
     def close(self) -> None:
         """End the worker. A call that runs in another thread ends with a ModelError."""
-        self._closed = True
-        self._worker.close()
+        self._workers.close()
 
     # --------------------------------------------------------------- worker
 
     def _tell(self, command: Cancel | Forget) -> None:
         with contextlib.suppress(WorkerDied):  # then it has nothing to end or to forget
-            self._worker.send(command, until=time.monotonic() + GRACE_SECONDS)
+            self._workers.worker.send(command, until=time.monotonic() + GRACE_SECONDS)
 
     def _ask(self, command: Complete | Count, *, deadline: float, grace: float = 0.0) -> Reply:
-        """The reply to `command`. If the worker dies meanwhile, its successor is asked."""
-        worker = self._worker
+        """The reply to `command`. If the worker dies meanwhile, its successor is asked.
+
+        A call that ends before there is one has nothing done.
+        """
+        worker = self._workers.worker
         while True:
-            if worker.death is not None or self._closed:
-                worker = self._successor(worker)
+            if worker.death is not None or self._workers.closed:
+                successor = self._workers.after(
+                    worker, until=deadline, ended=lambda: command.id in self._cancelled
+                )
+                if successor is None:
+                    return _undone(command, worker.died())
+                worker = successor
             try:
                 reply = self._exchange(worker, command, max(deadline, time.monotonic()) + grace)
             except WorkerDied:
-                if self._closed:
+                if self._workers.closed:
                     raise ModelError("the model was closed") from None
                 if time.monotonic() >= deadline:
                     raise
@@ -211,6 +238,8 @@ class LlamaModel(Closing):
 
     def _exchange(self, worker: WorkerProcess, command: Complete | Count, until: float) -> Reply:
         with worker.exchange(command, until=until) as exchange:
+            if command.id in self._cancelled:  # before the worker knew of it
+                self._tell(Cancel(id=command.id))
             try:
                 return exchange.receive(until=until)
             except KeyboardInterrupt as interrupt:
@@ -227,35 +256,6 @@ class LlamaModel(Closing):
             return Interrupted(())
         return Interrupted(reply.completions if isinstance(reply, Completed) else ())
 
-    def _successor(self, dead: WorkerProcess) -> WorkerProcess:
-        """The worker that took the place of `dead`, or takes it now. Raises WorkerDied."""
-        with self._restart_lock:
-            if self._closed:
-                raise ModelError("the model was closed")
-            if self._worker is dead and dead.death is not None:
-                if not self._restarts_left:
-                    raise dead.death
-                self._restarts_left -= 1
-                if self._notice is not None:
-                    self._notice(f"{dead.death}; the model is loaded again")
-                dead.close()
-                self._worker = self._start()
-                if self._closed:  # meanwhile
-                    self._worker.close()
-            return self._worker
-
-    def _start(self) -> WorkerProcess:
-        return start_worker(
-            self._file,
-            self._plan,
-            self.threads,
-            progress=self._progress,
-            identity=self._identity,
-            states=self._states,
-            speculate=self._speculate,
-            draft=self._draft,
-        )
-
 
 def start_worker(
     file: ModelFile,
@@ -268,13 +268,16 @@ def start_worker(
     speculate: bool = True,
     draft: Draft | None = None,
     check: bool = False,
+    born: Callable[[WorkerProcess], None] = lambda _: None,
 ) -> WorkerProcess:
-    """A worker with the model loaded. `check`: read every weight for validity.
+    """A worker with the model loaded. `check`: read every weight for validity. `born` is told of
+    its process before that.
 
     Raises WorkerDied, ModelError.
     """
     beside_bytes = draft.plan.host_bytes if draft is not None else 0
     worker = WorkerProcess(memory_bytes=plan.host_bytes + beside_bytes)
+    born(worker)
     command = Load(
         path=file.path,
         plan=plan,
@@ -316,6 +319,14 @@ def _refusal(told: TooLong | Malformed) -> RequestError:
     return FormError(told.message, hint=told.hint, index=told.index)
 
 
+def _undone(command: Complete | Count, death: WorkerDied) -> Reply:
+    """What becomes of a call that ends while there is no worker. Raises WorkerDied: nothing can."""
+    if isinstance(command, Count):
+        raise death
+    completions = tuple(nothing_done("deadline") for _ in command.requests)
+    return Completed(id=command.id, completions=completions)
+
+
 def usable_gpus(
     gpu_layers: LayerChoice, *, notice: Callable[[str], None] | None = None
 ) -> tuple[Device, ...]:
@@ -339,6 +350,22 @@ def usable_gpus(
 def thinks(file: ModelFile) -> bool:
     """Whether the model can write thoughts before its replies."""
     return marks_of(file.template, (special.text for special in file.specials)) is not None
+
+
+def _checked(requests: Sequence[Request]) -> Iterator[Request]:
+    """As they go to the worker. Raises FormError, also where they are too much for one command."""
+    size = 0
+    for at, request in enumerate(requests):
+        ready = outgoing(request, at)
+        size += bytes_of(ready)
+        if size > MOST_BYTES:
+            raise FormError(
+                f"the requests of a call have {size:,} bytes up to number {at}, and {MOST_BYTES:,} "
+                "are taken at once",
+                hint="ask in smaller batches",
+                index=at,
+            )
+        yield ready
 
 
 def _label(adapter: Adapter) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlm_local.errors import AdapterError, FormError, ModelError
+from rlm_local.limits import MIB
 from rlm_local.llama.bindings import llama as _llama
 from rlm_local.llama.engine import Logits, Outcome, Tokens
 from rlm_local.llama.memory import SEQUENCES
@@ -25,6 +26,9 @@ from rlm_local.llama.threads import Governor
 from rlm_local.records import Adapter, KvType
 
 _CELL_TYPES: dict[KvType, int] = {"f16": _llama.GGML_TYPE_F16, "q8_0": _llama.GGML_TYPE_Q8_0}
+# Of one text: the tokenizer takes up to 67 bytes of memory for each, and ends the process where
+# it gets none.
+MOST_TEXT_BYTES = 4 * MIB
 _WARNING, _ERROR, _GOES_ON = 3, 4, 5  # ggml's levels; the last is for the rest of a line
 
 
@@ -77,6 +81,12 @@ class NativeVocabulary:
 
     def tokenize(self, text: str) -> Tokens:
         raw = text.encode()
+        if len(raw) > MOST_TEXT_BYTES:
+            raise ModelError(
+                f"a text of {len(raw):,} bytes was to be tokenized, and {MOST_TEXT_BYTES:,} are "
+                "the most",
+                hint="split the text",
+            )
         capacity = len(raw) + 16
         buffer = np.empty(capacity, np.int32)
         count: int = _llama.llama_tokenize(

@@ -245,6 +245,8 @@ class WorkerProcess:
                 if exchange is not None:
                     exchange.put(reply)
         except protocol.Closed:
+            pass
+        finally:  # also when there is no memory for a reply: nobody waits for ever
             with self._exchanges_lock:
                 self._gone = True
                 waiting = list(self._exchanges.values())

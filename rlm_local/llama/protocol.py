@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from rlm_local.errors import ModelFileError
+from rlm_local.limits import MIB
 from rlm_local.llama.drafting import Draft
 from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import Special
@@ -23,6 +24,9 @@ from rlm_local.records import Adapter, Completion, Record, Request
 
 _LENGTH = struct.Struct("<I")
 LONGEST_WAIT = 3600.0  # seconds; a wait in `select` must be finite
+# Of what one command asks. The worker holds it several times over, as frame, as text and as
+# tokens, in what it may have above the model's plan.
+MOST_BYTES = 32 * MIB
 
 
 LOAD = 0  # the id of the command to load; calls have ids from 1 on, never one twice
@@ -159,6 +163,11 @@ def frame(message: Command | Reply) -> bytes:
             hint="rename the file",
         ) from None
     return _LENGTH.pack(len(body)) + body
+
+
+def bytes_of(asked: Request | str) -> int:
+    """What `asked` takes of a frame. Its text is known to be UTF-8."""
+    return len(_encoder.encode(asked))
 
 
 def send(pipe: int, message: Command | Reply) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from rlm_local.llama.engine import Logits
 
 MIN_P = 0.05  # a token less likely than this share of the likeliest is not drawn
+# Beyond these the draw is no other, and single precision ends.
+_COLDEST, _HOTTEST = 1e-6, 1e6
 
 
 class Sampler:
@@ -31,7 +33,7 @@ class Sampler:
         top_p: float = 1.0,
         min_p: float = MIN_P,
     ) -> None:
-        self._temperature = temperature
+        self._temperature = np.float32(min(max(temperature, _COLDEST), _HOTTEST))
         self._top_k = top_k
         self._top_p = top_p
         self._min_log = np.log(min_p) if min_p > 0 else -np.inf
@@ -41,7 +43,7 @@ class Sampler:
         top = logits.max()
         if not np.isfinite(top):  # damaged weights: there is nothing to choose between
             return int(logits.argmax())
-        scaled = (logits - top) / np.float32(self._temperature)
+        scaled = (logits - top) / self._temperature
         likely = np.flatnonzero(scaled >= self._min_log)
         if 0 < self._top_k < likely.size:
             largest = np.argpartition(scaled[likely], -self._top_k)[-self._top_k :]

@@ -11,13 +11,13 @@ guessed: those that turn out right are part of the reply, and cells of the rest 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlm_local.errors import ModelError
-from rlm_local.llama.batch import Batch, Part
+from rlm_local.llama.batch import Batch, Part, portions
 from rlm_local.llama.cache import WORTH_SHARING, PrefixCache, Sequence, Start
 from rlm_local.llama.choices import shared_start
 from rlm_local.llama.engine import Engine, Logits, Outcome, common_prefix
@@ -27,24 +27,20 @@ from rlm_local.llama.speculation import Speculator
 from rlm_local.llama.waiting import Line, Waiting
 
 # Cells kept for a running reply. Fewer than its worst case, because most replies are
-# short: when cells run out all the same, the youngest request starts over later.
+# short: when cells run out all the same, some request starts over later (`_victim`).
 HORIZON = 64
 TURN_PLACES = 4  # above `places`, for turns of dialogues: sub-calls do not keep a root out
 # So many sub-calls that come at once have long dialogues moved out of their way.
 CROWD = 16
 _LOOK_AHEAD = 32  # jobs of a node that are tried before the next node's
-# Prompt tokens in one batch beside running replies: of requests as deep as those, and
-# of shallower ones, which may slow the replies by a fifth.
-_PEER_TOKENS = 128
-_SHALLOW_SHARE = 5
-_SHALLOW_TOKENS = 2  # at least
 
 
 class Scheduler:
     """Runs calls. `places`: how many sequences decode together. `speculator`: guesses tokens.
 
     `clock`: what its batches are timed by, in seconds. `clears`: whether idle dialogues make
-    way for a crowd of sub-calls; on a GPU moving them costs more than it saves.
+    way for a crowd of sub-calls; on a GPU moving them costs more than it saves. `attend`: told
+    whose token is being chosen, and None when that is over.
     """
 
     def __init__(
@@ -56,6 +52,7 @@ class Scheduler:
         speculator: Speculator | None = None,
         clock: Callable[[], float] = time.perf_counter,
         clears: bool = True,
+        attend: Callable[[Job | None], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._vocabulary = engine.vocabulary
@@ -64,6 +61,7 @@ class Scheduler:
         self._speculator = speculator
         self._clock = clock
         self._clears = clears
+        self._attend = attend
         self._calls: dict[int, Call] = {}
         self._waiting = Waiting()
         self._active: list[Job] = []
@@ -210,7 +208,8 @@ class Scheduler:
             job.tokens, room=job.room, dialogue=job.dialogue, node=job.node, start=start
         )
         if not job.made:
-            job.cached = min(job.sequence.computed, len(job.prompt))
+            # What it computed itself before it was interrupted, it did not find.
+            job.cached = max(0, min(job.sequence.computed, len(job.prompt)) - job.charged)
         self._active.append(job)
         return True
 
@@ -229,7 +228,7 @@ class Scheduler:
         guesses = self._guesses([] if prompts else replying)
         for job in replying:
             batch.put(job, 1, guesses.get(job, ()))
-        for job, most in self._shares(replying, prompts):
+        for job, most in portions(replying, prompts, lambda: self._engine.room):
             batch.put(job, most)
         return batch.parts
 
@@ -240,41 +239,35 @@ class Scheduler:
         free = min(self._cache.free, self._engine.room) - len(replying)
         return self._speculator.guesses(replying, room=max(0, free))
 
-    def _shares(self, replying: list[Job], prompts: list[Job]) -> Iterator[tuple[Job, int]]:
-        """The prompts and how many of their tokens are computed now, deepest first."""
-        deepest = max((job.depth for job in replying), default=-1)
-        shallow = max(_SHALLOW_TOKENS, len(replying) // _SHALLOW_SHARE)
-        for depth in sorted({job.depth for job in prompts}, reverse=True):
-            room = self._engine.room
-            if replying:
-                room = min(room, _PEER_TOKENS if depth >= deepest else shallow)
-            mine = [job for job in prompts if job.depth == depth]
-            mine.sort(key=_length)
-            for at, job in enumerate(mine):
-                if not room:
-                    return
-                # What a short prompt leaves of its share, longer ones have.
-                share = max(1, room // (len(mine) - at))
-                room -= min(share, _length(job))
-                yield job, share
-
     def _make_room(self, job: Job, count: int, parts: list[Part]) -> int:
         """How many of `count` cells there are for `job`, after giving up what is in the way."""
         while self._cache.free < count and self._cache.evict():
             pass
-        younger = self._active[self._active.index(job) + 1 :]
-        while self._cache.free < count and younger:
-            victim = younger.pop()
-            if any(victim is part.job for part in parts):
-                continue
+        placed = [part.job for part in parts]
+        while self._cache.free < count and (victim := self._victim(job, placed)) is not None:
             self._restart_later(victim)
         return self._cache.free
 
+    def _victim(self, job: Job, placed: list[Job]) -> Job | None:
+        """Who gives its cells to `job`, if anybody: sub-calls before turns of dialogues, and of
+        them the one that has the least to lose.
+
+        It is one that comes behind `job`: turns come first, then whoever is older. So nobody
+        takes from the first of all, and that one gets done.
+        """
+        order = sorted(self._active, key=lambda other: not other.dialogue)
+        behind = [one for one in order[order.index(job) + 1 :] if one not in placed]
+        return min(behind, key=self._loss, default=None)
+
+    def _loss(self, job: Job) -> tuple[bool, bool, int]:
+        own = self._cache.own(job.sequence) if job.sequence else 0
+        return bool(job.dialogue), not own, own  # taking none would help nobody
+
     def _restart_later(self, job: Job) -> None:
-        """Take its cells away; it will compute its prompt and its reply so far again."""
+        """Take its cells away; what is not kept of them will be computed again."""
         if job.sequence is not None:
             job.tokens = job.sequence.all.copy()
-            self._cache.abandon(job.sequence)
+            self._cache.interrupt(job.sequence)
             job.sequence = None
         self._active.remove(job)
         self._waiting.put_back(job)
@@ -308,6 +301,8 @@ class Scheduler:
         made: list[int] = []
         right = 0
         finish: Finish | None = None
+        if job.picker:
+            self._attend(job)
         for at, row in enumerate(logits):
             token = job.picker(row) if job.picker else int(likeliest[at])
             written = (job.steering.instead(token) if job.steering else ()) or (token,)
@@ -319,6 +314,8 @@ class Scheduler:
                 break
             right += 1
             sequence.computed += 1
+        if job.picker:
+            self._attend(None)
         if right < len(part.guess):
             self._drop_guess(part)
         if self._speculator is not None:
@@ -372,7 +369,3 @@ class Scheduler:
             self._cache.close(job.sequence)
             job.sequence = None
         job.end(finish)
-
-
-def _length(job: Job) -> int:
-    return len(job.sequence.pending) if job.sequence else 0

@@ -116,9 +116,10 @@ class Stored(NamedTuple):
                 held = memoryview(mmap.mmap(-1, header.size - _LAYOUT.size))
                 if file.readinto(held) != len(held) or _digest(held) != header.digest:
                     return None
-            os.utime(self.path)
         except (OSError, ValueError):
             return None
+        with contextlib.suppress(OSError):  # a folder that is only read serves as well
+            os.utime(self.path)
         return held[4 * header.tokens :]
 
 

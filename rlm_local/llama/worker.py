@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import rlm_local.llama.bindings  # noqa: F401  # before anything that imports numpy
-from rlm_local.errors import ModelError, RequestError, WindowError
+from rlm_local.errors import FormError, ModelError, RequestError, WindowError
 from rlm_local.llama import protocol
 from rlm_local.llama.cache import PrefixCache
 from rlm_local.llama.chat import Chat, ChatFormat
 from rlm_local.llama.draft import DraftModel
 from rlm_local.llama.identity import state_key
 from rlm_local.llama.intake import Intake
-from rlm_local.llama.jobs import Call
+from rlm_local.llama.jobs import Call, Job
 from rlm_local.llama.listener import Listener
 from rlm_local.llama.memory import SEQUENCES
 from rlm_local.llama.native import Loading, Native, log_warnings_only, uses_gpu
@@ -45,8 +45,11 @@ from rlm_local.llama.protocol import (
 from rlm_local.llama.scheduler import Scheduler
 from rlm_local.llama.speculation import Lookups, Speculation
 from rlm_local.llama.states import PrefixStore, Swap
+from rlm_local.llama.watch import Place
 
 LEAST_PLACES = 8  # sequences decoded together, before it is known how many are worth it
+
+_COUNTED_CHARS = 1 << 20  # at once: the tokenizer takes much memory
 
 
 class Worker:
@@ -54,6 +57,7 @@ class Worker:
 
     def __init__(self, load: Load, listener: Listener, reply_pipe: int) -> None:
         self._listener = listener
+        self._watch = listener.watch
         self._pipe = reply_pipe
         how = Loading(
             cells=load.plan.cells,
@@ -97,6 +101,9 @@ class Worker:
             # CPU time does not tell of the machine's other work, but a GPU's takes none.
             clock=time.perf_counter if uses_gpu() else time.process_time,
             clears=not uses_gpu(),
+            attend=lambda job: self._watch.attend(
+                Place(job.call.number, job.index) if job else None
+            ),
         )
 
     def _speculation(self, load: Load) -> Speculation | None:
@@ -145,21 +152,48 @@ class Worker:
                     self._reply(Completed(id=call.number, completions=completions))
                 if not self._scheduler.busy:
                     self._cache.tend()
+                self._watch.attend(None)  # a sign of life, after what may have taken its time
 
     def _begin(self, command: Command) -> None:
         """Answer `command` at once, or see that it will be."""
         try:
             match command:
                 case Complete():
-                    jobs = self._intake.jobs(command.requests)
+                    jobs = self._jobs(command)
                     self._scheduler.submit(Call(command.id, jobs, token_limit=command.token_limit))
                 case Count():
-                    tokens = len(self._vocabulary.tokenize(command.text))
-                    self._reply(Counted(id=command.id, tokens=tokens))
+                    self._reply(Counted(id=command.id, tokens=self._count(command.text)))
                 case Forget():
                     self._cache.forget(command.node)
         except ModelError as error:
             self._reply(_failure(command.id, error))
+
+    def _jobs(self, command: Complete) -> list[Job]:
+        def attend(index: int) -> None:
+            self._watch.attend(Place(command.id, index))
+
+        try:
+            return self._intake.jobs(command.requests, attend=attend)
+        finally:
+            self._watch.attend(None)
+
+    def refuse(self, place: Place) -> None:
+        """Tell of a request that the main thread does not come back from."""
+        error = FormError(
+            f"a step of keeping a reply to its form took more than {self._watch.patience:g} s of "
+            "CPU time, and ended the model's process",
+            hint="give a schema or grammar whose alternatives differ where they begin",
+            index=place.at,
+        )
+        protocol.send(self._pipe, _failure(place.call, error))
+
+    def _count(self, text: str) -> int:
+        """Tokens of `text`; of a long one, up to a few more at each of the cuts."""
+        tokens = 0
+        for at in range(0, len(text), _COUNTED_CHARS):
+            tokens += len(self._vocabulary.tokenize(text[at : at + _COUNTED_CHARS]))
+            self._watch.attend(None)
+        return tokens
 
     def _reply(self, reply: Reply) -> None:
         self._listener.answered(reply.id)
@@ -182,7 +216,7 @@ def main(command_pipe: int, reply_pipe: int, memory_bytes: int) -> None:
     except ModelError as error:
         protocol.send(reply_pipe, protocol.Failed(id=0, message=str(error), hint=error.hint))
         sys.exit(1)
-    listener.attach(worker.native)
+    listener.attach(worker.native, refuse=worker.refuse)
     protocol.send(reply_pipe, protocol.Loaded())
     worker.run()
 

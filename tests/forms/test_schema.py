@@ -52,3 +52,22 @@ def test_a_schema_that_nests_too_deep() -> None:
         schema = {"type": "array", "items": schema}
     with pytest.raises(FormError, match="deeper than 64"):
         gbnf_of(schema)
+
+
+TREE = {"type": "array", "items": {"$ref": "#"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "alternatives"),
+    [
+        ({"anyOf": [TREE, dict(TREE)]}, 1),
+        ({"anyOf": [TREE, {**TREE, "maxItems": 2}]}, 2),
+        ({"anyOf": [{"const": 1}, {"const": True}, {"const": 1}]}, 2),
+        ({"type": ["null", "null"]}, 1),
+        ({"enum": ["a", "b", "a"]}, 2),
+    ],
+)
+def test_equal_alternatives_are_one(schema: dict[str, object], alternatives: int) -> None:
+    """llama.cpp follows each of them: of those that contain themselves twice as many a level."""
+    rules = gbnf_of(schema).split("ws ::= ")[0].splitlines()
+    assert max(rule.count(" | ") for rule in rules) + 1 == alternatives

@@ -16,7 +16,7 @@ from bench import models
 from rlm_local.errors import AdapterError, ConfigError, ModelMemoryError
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel, inspect, plan
-from rlm_local.llama.identity import identity, reply_identity, state_key
+from rlm_local.llama.identity import code_digest, identity, reply_identity, state_key
 from rlm_local.llama.native import Loading, Native
 from rlm_local.records import Adapter, Message, Request
 from tests.llama import build, lora
@@ -168,7 +168,7 @@ def test_stored_prompts_are_those_of_the_adapters_too(tiny_path: Path, tmp_path:
     assert first_reply(tiny_path, states, whole)[1] == 0
 
 
-def test_identities(tiny_path: Path, tmp_path: Path) -> None:
+def test_identities(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = lora.write(tmp_path / "one.gguf", changes(tiny_path))
     two = lora.write(tmp_path / "two.gguf", changes(tiny_path, rank=3))
     adapters = [Adapter(path=str(path), scale=scale) for path in (one, two) for scale in (1, 0.5)]
@@ -188,6 +188,16 @@ def test_identities(tiny_path: Path, tmp_path: Path) -> None:
         for layers in (0, 1)
     }
     assert len(computed) == 16
+    assert code_digest() == code_digest()
+    package = tmp_path / "package"
+    (package / "llama").mkdir(parents=True)
+    codes = set()
+    for place in ("llama/chat.py", "fences.py", "fences.py"):
+        (package / place).write_text(f"changed = {len(codes)}")
+        codes.add(code_digest(package))
+    assert len(codes) == 3
+    monkeypatch.setattr("rlm_local.llama.identity.code_digest", lambda: "another")
+    assert reply_identity("a", kv_type="f16", flash=False, gpu_layers=0) not in computed
     assert reply_identity("", kv_type="f16", flash=False, gpu_layers=0) == ""
     assert state_key("a", "f16") != state_key("a", "q8_0") != state_key("b", "q8_0")
 

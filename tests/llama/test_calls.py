@@ -141,6 +141,41 @@ def test_prompts_share_a_batch_evenly() -> None:
     assert sorted(tokens for _, tokens in setup.engine.batches[0]) == [10, 25, 25]
 
 
+def prompt_tokens_by_depth(*depths: int, replies: int = 0, batch: int = 100) -> list[int]:
+    """What a long prompt of each of these depths has of a batch, beside replies at depth 1."""
+    setup = Setup(parallel=16, cells=16_000, batch=batch)
+    if replies:
+        setup.submit([job([n, 40, 41], depth=1, max_tokens=50) for n in range(replies)])
+        setup.scheduler.step()
+    jobs = [job([at] * 1_000, depth=depth) for at, depth in enumerate(depths)]
+    for one in jobs:
+        setup.submit([one])
+    setup.scheduler.step()
+    return [one.charged for one in jobs]
+
+
+def test_a_shallow_prompt_comes_on_beside_deeper_ones() -> None:
+    assert prompt_tokens_by_depth(1, 0) == [80, 20]
+    assert prompt_tokens_by_depth(2, 1, 0) == [80, 16, 4]
+    assert prompt_tokens_by_depth(1, 0, batch=2) == [1, 1]
+
+
+def test_a_shallow_prompt_takes_no_more_than_it_needs() -> None:
+    setup = Setup(parallel=4, cells=4_000, batch=100)
+    deep, short = job([1] * 1_000, depth=1), job([2] * 10)
+    setup.submit([deep])
+    setup.submit([short])
+    setup.scheduler.step()
+    assert (deep.charged, short.charged) == (90, 10)
+
+
+def test_a_shallow_prompt_comes_on_beside_more_deep_ones_than_a_batch_takes() -> None:
+    *deep, shallow = prompt_tokens_by_depth(*[1] * 12, 0, batch=10)
+    assert (sum(deep), shallow) == (8, 2)
+    *deep, shallow = prompt_tokens_by_depth(*[1] * 12, 0, replies=1, batch=11)
+    assert (sum(deep), shallow) == (8, 2)
+
+
 # ------------------------------------------------------------------ choices
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tracemalloc
 
 import numpy as np
@@ -201,3 +202,25 @@ def test_stretches_are_tokenized_once() -> None:
     first = vocabulary.calls
     formatter.tokens(messages)
     assert vocabulary.calls == first + 2
+
+
+LOOP = "{% for n in range(99999) %}"
+ENDLESS = {
+    "loops": f"{LOOP}{LOOP}{{% endfor %}}{{% endfor %}}",
+    "a number": "{% set n = messages|length + 6 %}{{ n ** (n ** n) }}",
+    "a constant": "{{ 9 ** (9 ** 9) }}",
+    "from the third message on": (
+        f"{{% if messages[2] %}}{LOOP}{LOOP}{{% endfor %}}{{% endfor %}}{{% endif %}}x"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_template_without_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlm_local.llama.chat.TEMPLATE_SECONDS", 0.2)
+    messages = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
+    if "third" in name:
+        assert chat(ENDLESS[name]).tokens(messages[:1]).size
+    with pytest.raises(ModelError, match=r"did not come to its end within 0\.2 s"):
+        chat(ENDLESS[name]).tokens(messages)
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from rlm_local.llama import LlamaModel
 from rlm_local.llama.forms import FormPicker
 from rlm_local.llama.sampling import Sampler
 from rlm_local.records import Completion, Message, Request
+from tests.llama import build
+from tests.llama.conftest import MEMORY
 from tests.llama.fake import END, SIZE, FakeVocabulary
 from tests.llama.test_together import ask, complete
 
@@ -75,7 +79,9 @@ def test_one_form_at_a_time(model: LlamaModel) -> None:
         formed(model, choices=("a",), grammar='root ::= "a"')
 
 
-@pytest.mark.parametrize("how", [{"temperature": -1.0}, {"top_p": 0.0}, {"min_p": 1.5}])
+@pytest.mark.parametrize(
+    "how", [{"temperature": -1.0}, {"temperature": math.inf}, {"top_p": 0.0}, {"min_p": 1.5}]
+)
 def test_what_cannot_be_drawn_with(model: LlamaModel, how: dict[str, float]) -> None:
     with pytest.raises(FormError, match="cannot be drawn with"):
         formed(model, **how)
@@ -244,6 +250,26 @@ def test_grammars_that_would_kill(own_model: LlamaModel, name: str) -> None:
         formed(own_model, grammar=KILLERS[name], max_tokens=5)
     assert time.monotonic() - began < 20
     assert own_model.pid == pid
+
+
+@pytest.mark.slow
+def test_a_grammar_that_llama_cpp_does_not_come_back_from(tmp_path: Path) -> None:
+    """Two arrays of themselves that differ at their ends alone: at each level each stack of
+    llama.cpp becomes two, and the time for a token four times as long."""
+    array = {"type": "array", "items": {"$ref": "#"}}
+    schema = {"anyOf": [array, {**array, "maxItems": 3}]}
+    path = build.talker(tmp_path, [b"[" * count for count in range(1, 9)])
+    with LlamaModel(path, memory_bytes=MEMORY) as model, ThreadPoolExecutor(2) as pool:
+        pid = model.pid
+        fine, bad = ask("Well?"), ask("Well?", schema=schema, max_tokens=200)
+        culprit = pool.submit(complete, model, fine, bad, seconds=600)
+        time.sleep(3)
+        other = pool.submit(complete, model, fine, seconds=600)
+        with pytest.raises(FormError, match="took more than 15 s") as caught:
+            culprit.result()
+        assert caught.value.index == 1
+        assert other.result()[0].text.startswith("[[[")
+        assert model.pid != pid
 
 
 class OnlyThese:

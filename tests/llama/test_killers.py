@@ -65,6 +65,17 @@ CALLS = {
         "refused(lambda: native.vocabulary.piece(native.vocabulary.size))\n"
         "refused(lambda: native.vocabulary.piece(-1))"
     ),
+    "a text that the tokenizer has no memory for": (
+        "import resource\n"
+        "from rlm_local.errors import ModelError\n"
+        "from rlm_local.llama.native import MOST_TEXT_BYTES\n"
+        "used = int(open('/proc/self/statm').read().split()[5]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (used + (512 << 20),) * 2)\n"
+        "text = '\\x01' * MOST_TEXT_BYTES\n"
+        "assert len(native.vocabulary.tokenize(text)) == len(text)\n"
+        "try: native.vocabulary.tokenize(2 * text)\n"
+        "except ModelError as error: print(error)"
+    ),
     "a grammar and a token that it disallows": (
         "grammar = native.grammar('root ::= \"a\"')\n"
         "wrong = next(t for t in range(native.vocabulary.size) if not grammar.allows(t))\n"

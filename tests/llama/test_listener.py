@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -59,3 +61,78 @@ def test_a_call_that_is_answered_at_once_has_no_deadline(
     assert heard.wait(30)
     assert listener.due() == set()
     assert engine.aborts == 0
+
+
+OUT_OF_MEMORY = """
+import os, resource, time
+from rlm_local.llama import protocol
+from rlm_local.llama.listener import Listener
+
+read, write = os.pipe()
+frame = protocol.frame(protocol.Count(id=1, text="x" * (64 << 20)))
+held = len(frame)  # it is there already, and will not fit a second time
+Listener(read)
+resource.setrlimit(resource.RLIMIT_DATA, (held, held))
+protocol.write(write, frame)
+time.sleep(60)
+"""
+
+
+def test_a_listener_that_cannot_go_on_ends_the_process() -> None:
+    """Else it would be deaf: to deadlines, to cancellations, and to the end of its parent."""
+    run = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "MemoryError" in run.stderr
+
+
+STUCK = """
+import math, os, sys, time
+from rlm_local.llama import protocol
+from rlm_local.llama.listener import Listener
+from rlm_local.llama.protocol import Cancel, Complete
+from rlm_local.llama.watch import Place
+
+class Engine:
+    def abort(self): pass
+    def resume(self): pass
+
+read, write = os.pipe()
+listener = Listener(read)
+listener.watch.patience = 0.5
+listener.attach(Engine(), refuse=lambda place: print("refused", *place, flush=True))
+protocol.send(write, Complete(id=7, requests=(), deadline=math.inf, token_limit=1))
+listener.take(wait=True)
+listener.due()
+def work(seconds):
+    until = time.process_time() + seconds
+    while time.process_time() < until: pass
+exec(sys.argv[1])
+print("alive")
+"""
+STUCK_CASES = {
+    "at one request": ("listener.watch.attend(Place(7, 3)); work(60)", 1, "refused 7 3\n"),
+    "with an abort": ("protocol.send(write, Cancel(id=7)); work(60)", 1, ""),
+    "asleep": ("listener.watch.attend(Place(7, 3)); time.sleep(1)", 0, "alive\n"),
+    "tending the cache": (
+        "with listener.finishing:\n"
+        "    protocol.send(write, Cancel(id=7)); work(1); listener.watch.heed()",
+        0,
+        "alive\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUCK_CASES)
+def test_a_main_thread_that_does_not_come_back_ends_the_process(name: str) -> None:
+    does, code, said = STUCK_CASES[name]
+    run = subprocess.run(
+        [sys.executable, "-c", STUCK, does], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stdout) == (code, said)
+    assert ("did not come back" in run.stderr) == bool(code)

@@ -26,6 +26,7 @@ from rlm_local.errors import (
 )
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel, verify
+from rlm_local.llama.protocol import MOST_BYTES, bytes_of
 from rlm_local.model import Interrupted
 from rlm_local.records import Completion, Message, Request
 from tests.llama import build
@@ -222,6 +223,21 @@ def test_a_template_that_fails(tmp_path: Path, kind: str) -> None:
         complete(model, ask("x"))
 
 
+@pytest.mark.slow
+def test_others_go_on_beside_a_template_that_never_ends(tmp_path: Path) -> None:
+    loop = "{% for n in range(99999) %}"
+    template = (
+        "{% if messages[0].content == 'x' %}" + loop + loop + "{% endfor %}{% endfor %}{% endif %}"
+        "{{ messages[0].content + '\\n' }}"
+    )
+    with LlamaModel(build.talker(tmp_path, [b"Yes"], template=template), memory_bytes=MEMORY) as m:
+        pid = m.pid
+        with pytest.raises(ModelError, match="did not come to its end within 3 s"):
+            complete(m, ask("x"), seconds=600)
+        assert complete(m, ask("y"))[0].text == "Yes"
+        assert m.pid == pid
+
+
 def test_a_template_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlm_local.llama.model.GRACE_SECONDS", 0.3)
     loop = "{% for n in range(99999) %}"
@@ -275,6 +291,46 @@ def test_a_huge_prompt_is_refused_soon(model: LlamaModel) -> None:
     with pytest.raises(WindowError) as caught:
         complete(model, ask("the text " * 3_000_000))
     assert caught.value.tokens > 3_000_000
+
+
+def test_more_text_than_a_command_takes(model: LlamaModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = ask("the text", max_tokens=2), ask("another", max_tokens=2)
+    size = bytes_of(one) + bytes_of(other)
+    monkeypatch.setattr("rlm_local.llama.model.MOST_BYTES", size)
+    assert len(complete(model, one, other)) == 2
+    monkeypatch.setattr("rlm_local.llama.model.MOST_BYTES", size - 1)
+    with pytest.raises(FormError, match=f"{size} bytes up to number 1, and {size - 1}") as caught:
+        complete(model, one, other)
+    assert (caught.value.index, caught.value.hint) == (1, "ask in smaller batches")
+    assert complete(model, one)[0].completion_tokens == 2
+
+
+def test_more_text_than_is_counted(model: LlamaModel) -> None:
+    pid = model.pid
+    with pytest.raises(ModelError, match=r"33,554,437 bytes was to be counted, and 33,554,432"):
+        model.count_tokens("\x01" * MOST_BYTES)
+    assert model.pid == pid
+
+
+@pytest.mark.slow
+def test_the_longest_text_that_is_counted(own_model: LlamaModel) -> None:
+    pid = own_model.pid
+    assert own_model.count_tokens("\x01" * (MOST_BYTES - 5)) == MOST_BYTES - 5
+    assert own_model.pid == pid
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["\x01", "é", "😀"])
+def test_as_much_text_as_a_command_takes_leaves_the_worker_alive(
+    own_model: LlamaModel, text: str
+) -> None:
+    """Each byte is a token here, and a face in a text gives its letters four bytes each."""
+    pid = own_model.pid
+    prompt = "\x01" * 800 + text
+    most = MOST_BYTES // bytes_of(ask(prompt))
+    replies = complete(own_model, *[ask(prompt)] * most, seconds=1.0)
+    assert len(replies) == most
+    assert own_model.pid == pid
 
 
 def test_the_token_limit(model: LlamaModel) -> None:
@@ -421,7 +477,7 @@ def test_progress(tiny_path: Path) -> None:
 
 def fatally(model: LlamaModel) -> LlamaModel:
     """The model, whose worker has no successor left."""
-    model._restarts_left = 0
+    model._workers.restarts_left = 0
     return model
 
 
@@ -452,7 +508,7 @@ def test_killed_under_several_callers(tiny_path: Path) -> None:
         with ThreadPoolExecutor(8) as pool:
             replies = list(pool.map(lambda one: complete(model, one), requests * 4))
         assert all(reply[0].finish in ("stop", "length") for reply in replies)
-        assert model._restarts_left == 0
+        assert model._workers.restarts_left == 0
 
 
 def test_killed_while_it_is_idle(tiny_path: Path) -> None:
@@ -467,7 +523,7 @@ def test_killed_while_it_is_idle(tiny_path: Path) -> None:
 def test_its_last_words_are_in_the_error(tmp_path: Path) -> None:
     """llama.cpp aborts on what the header's check cannot know."""
     with LlamaModel(build.written(tmp_path, build.gguf()), memory_bytes=MEMORY) as model:
-        model._worker._lines.append("GGML_ASSERT(n > 0) failed")
+        model._workers.worker._lines.append("GGML_ASSERT(n > 0) failed")
         os.kill(model.pid, signal.SIGABRT)
         with pytest.raises(WorkerDied, match=r"GGML_ASSERT\(n > 0\) failed"):
             complete(fatally(model), ask("x"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from rlm_local.llama.sampling import Sampler
 
@@ -37,6 +38,18 @@ def test_the_unlikely_is_never_drawn() -> None:
 
 def test_a_low_temperature_is_nearly_greedy() -> None:
     assert drawn(Sampler(0.1, 1)).most_common(1)[0] == (0, 4_000)
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-50, 1e-30])
+def test_the_lowest_temperatures_are_greedy(temperature: float) -> None:
+    assert drawn(Sampler(temperature, 1), 50) == {0: 50}
+
+
+@pytest.mark.parametrize("temperature", [1e30, 1e300])
+def test_the_highest_temperatures_draw_from_all_that_may_be(temperature: float) -> None:
+    sampler = Sampler(temperature, 1, min_p=0)
+    row = np.array([9.0, -np.inf, 0.0], np.float32)
+    assert {sampler(row) for _ in range(50)} == {0, 2}
 
 
 def test_a_negative_or_huge_seed() -> None:

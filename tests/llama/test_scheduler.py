@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,9 +15,10 @@ from rlm_local.llama.engine import Outcome
 from rlm_local.llama.jobs import Call, Job
 from rlm_local.llama.places import Places
 from rlm_local.llama.scheduler import Scheduler
+from rlm_local.llama.states import Swap
 from rlm_local.llama.stream import TextStream
 from rlm_local.records import Completion
-from tests.llama.fake import END, FakeEngine, reference
+from tests.llama.fake import END, FakeEngine, next_token, reference
 
 PLENTY = 1 << 40
 
@@ -161,6 +164,95 @@ def test_replies_that_outgrow_the_cells_start_over(monkeypatch: pytest.MonkeyPat
     setup = Setup(cells=300, parallel=8)
     prompts = [[n, n + 1, n + 2] for n in range(20)]
     check(prompts, setup.run(prompts, max_tokens=200), 200)
+
+
+def endless(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies as long as may be, begun in one cell."""
+    monkeypatch.setattr("rlm_local.llama.scheduler.HORIZON", 1)
+    setup.engine.next_token = lambda tokens: next_token(tokens, 1 << 60)
+
+
+def work_of(setup: Setup) -> int:
+    return sum(tokens for batch in setup.engine.batches for _, tokens in batch)
+
+
+def test_a_turn_keeps_its_cells_beside_sub_calls_that_outgrow_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = Setup(cells=300, parallel=8)
+    endless(setup, monkeypatch)
+    calls = [[n, n + 1, n + 2] for n in range(6)]
+    setup.submit([a_job(call, max_tokens=60) for call in calls])
+    setup.scheduler.step()
+    turn = a_job([n % 50 for n in range(200)], max_tokens=30, dialogue="root")
+    setup.submit([turn])
+    setup.scheduler.step()
+    held = turn.sequence
+    assert held is not None
+    while turn.finish is None:
+        assert turn.sequence is held
+        setup.scheduler.step()
+    assert turn.made == 30
+    while setup.scheduler.busy:
+        setup.scheduler.step()
+        setup.scheduler.take_finished()
+
+
+def test_of_sub_calls_the_one_with_the_least_to_lose_starts_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = Setup(cells=150, parallel=8)
+    endless(setup, monkeypatch)
+    first, short, long = (
+        a_job([n] * length, max_tokens=60) for n, length in enumerate((10, 5, 90), 1)
+    )
+    setup.submit([first, short, long])
+    while None not in (short.sequence, long.sequence) or not first.made:
+        setup.scheduler.step()
+    assert (short.sequence, long.sequence is not None) == (None, True)
+
+
+def test_a_turn_that_makes_room_for_another_is_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = swapping(Setup(cells=300), tmp_path)
+    endless(setup, monkeypatch)
+    one, other = (
+        a_job([n] * 120, max_tokens=100, dialogue=name) for n, name in enumerate(("0.1", "0.2"))
+    )
+    setup.submit([one, other])
+    while setup.scheduler.busy:
+        setup.scheduler.step()
+        setup.scheduler.take_finished()
+    assert (one.made, other.made) == (100, 100)
+    assert work_of(setup) <= 2 * 220
+
+
+def test_a_prompt_that_is_interrupted_costs_what_it_does_otherwise(tmp_path: Path) -> None:
+    setup = swapping(Setup(cells=400, batch=40), tmp_path)
+    turn = a_job([n % 50 for n in range(200)], max_tokens=5, dialogue="0")
+    setup.submit([turn])
+    for _ in range(3):
+        setup.scheduler.step()
+    assert turn.charged == 120
+    setup.scheduler._restart_later(turn)
+    while setup.scheduler.busy:
+        setup.scheduler.step()
+        setup.scheduler.take_finished()
+    assert (turn.cached, turn.charged) == (0, 200)
+    assert work_of(setup) == 200 + turn.made - 1
+
+
+def swapping(setup: Setup, folder: Path) -> Setup:
+    cells = setup.engine.capacity
+    setup.cache = PrefixCache(setup.engine, cells=cells, sequences=16, swap=Swap(folder))
+    setup.scheduler = Scheduler(setup.engine, setup.cache, places=Places(4, 4))
+    return setup
+
+
+def a_job(prompt: list[int], *, max_tokens: int, dialogue: str = "") -> Job:
+    tokens = np.array(prompt, np.int32)
+    return Job(tokens, max_tokens=max_tokens, stream=TextStream(fence=False), dialogue=dialogue)
 
 
 def test_a_prompt_as_large_as_the_cache() -> None:

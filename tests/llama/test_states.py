@@ -84,6 +84,19 @@ def test_cut_short_after_it_was_listed(store: PrefixStore) -> None:
     assert state.read() is None
 
 
+def test_a_folder_that_can_only_be_read(
+    store: PrefixStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(tokens(1, 2), memoryview(b"the state"))
+
+    def refuses(*_: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuses)
+    [state] = reopened(store).states
+    assert state.read() == b"the state"
+
+
 def test_the_oldest_make_space(tmp_path: Path) -> None:
     others = PrefixStore(tmp_path / "other model")
     others.put(tokens(9), memoryview(bytes(4_000)))
@@ -399,7 +412,7 @@ def test_damaged_states_never_reach_llama_cpp(tiny_path: Path, tmp_path: Path) -
         with LlamaModel(tiny_path, memory_bytes=MEMORY, states=tmp_path) as model:
             (reply,) = complete(model, ask(SYSTEM, "one", dialogue="0"))
             assert (reply.text, reply.cached_tokens) == (cold.text, 0)
-            assert model._restarts_left == 1
+            assert model._workers.restarts_left == 1
 
 
 def test_dialogues_that_crowd_each_other_out(tiny_path: Path) -> None:
