@@ -164,7 +164,6 @@ def main() -> None:
         for size in sizes:
             write_prompt(folder / "prompt.txt", size)
             with open_prompt([folder / "prompt.txt"], folder=folder / "spool") as prompt:
-                prompt.identity  # noqa: B018 - once a run, not once a turn
                 for number, (state, code) in enumerate(STATES.items()):
                     place = folder / f"checkpoints-{size}-{number}"
                     figures = measure(sandbox, prompt, code, place)

@@ -42,6 +42,7 @@ class Part(Prompt):
         self.single = False
         self.bytes = max(1, whole.bytes * self.chars // whole.chars)
         self.skipped = ()
+        self.identity = f"{whole.identity}[{start}:{stop}]"
         self.bad_bytes = whole.bad_bytes
         self.reused = True
         self.spools = whole.spools

@@ -30,7 +30,6 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,7 +39,7 @@ from rlm_local.closing import Closing
 from rlm_local.errors import PromptError
 from rlm_local.paths import cache_folder
 from rlm_local.spool.files import DiskFullError, spool_errors, spool_read_errors
-from rlm_local.spool.identity import identity
+from rlm_local.spool.identity import is_held
 from rlm_local.spool.index import FORMAT, Document, Documents, Manifest, Region
 from rlm_local.spool.sources import Listing, expand, path_text
 from rlm_local.spool.store import Lease, Store
@@ -91,6 +90,8 @@ class Prompt(Closing):
         self.chars = manifest.chars
         self.bytes = manifest.bytes
         self.skipped = manifest.skipped
+        #: What tells its content from any other's: see `rlm_local.spool.identity`.
+        self.identity = manifest.identity
         self.bad_bytes: BadBytes = bad_bytes
         self.reused = reused
         #: Where the spools of its children's contexts go: beside its own; None is the cache.
@@ -113,12 +114,6 @@ class Prompt(Closing):
     @property
     def closed(self) -> bool:
         return not self._release.alive
-
-    @cached_property
-    def identity(self) -> str:
-        """What tells its content from any other's: see `rlm_local.spool.identity`."""
-        with spool_read_errors(self._folder):
-            return identity(self.regions, self.documents, single=self.single)
 
     def keep(self, folder: Path) -> None:
         """Make `folder`, which is not there yet, hold the spool too, for `open_kept`.
@@ -238,12 +233,15 @@ def prompt_from_texts(
 
 
 def open_kept(folder: Path) -> Prompt:
-    """The prompt that `Prompt.keep` has put into `folder`. Raises PromptError."""
+    """The prompt that `Prompt.keep` has put into `folder`: all of it is read, since nothing has
+    waited for the disk to have it. Raises PromptError."""
     lease = Store(folder.parent).find(folder.name)
     prompt = None if lease is None else _read(lease)
-    if prompt is None:
+    if prompt is None or not is_held(
+        prompt.identity, prompt.regions, prompt.documents, single=prompt.single
+    ):
         if lease is not None:
-            lease.close()
+            (prompt or lease).close()
         raise PromptError(
             f"the prompt that was kept in {folder} is gone or damaged",
             hint="ask the question anew",

@@ -46,7 +46,7 @@ EVENTS = "events.jsonl"
 SETUP = "setup.json"
 CHECKPOINTS = "checkpoints"
 PROMPT = "prompt"
-SETUP_FORMAT = 1
+SETUP_FORMAT = 2
 #: A kept prompt up to this size stays with a run that has ended, for replays and forks.
 KEPT_PROMPT_BYTES = 16 << 20
 _ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")

@@ -35,7 +35,13 @@ LAYERS = [
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-ADAPTERS = {"wasmtime": "wasm", "llama_cpp": "llama", "mmap_ninja": "spool", "httpx": "remote"}
+ADAPTERS = {
+    "wasmtime": "wasm",
+    "llama_cpp": "llama",
+    "mmap_ninja": "spool",
+    "xxhash": "spool",
+    "httpx": "remote",
+}
 
 
 def part_of(path: Path) -> str:

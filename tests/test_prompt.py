@@ -243,7 +243,7 @@ def test_a_kept_prompt_is_the_same_and_no_store(tmp_path: Path, spool: Path) -> 
 def test_a_spool_that_somebody_removed_is_a_clear_error(spool: Path) -> None:
     with prompt_from_text("one", folder=spool) as prompt:
         shutil.rmtree(prompt.regions[0].path.parent)
-        for use in (lambda: prompt.read(0), lambda: prompt.preview(1), lambda: prompt.identity):
+        for use in (lambda: prompt.read(0), lambda: prompt.preview(1)):
             with pytest.raises(PromptError, match="cannot be read: No such file") as caught:
                 use()
             assert "made again" in caught.value.hint

@@ -1,50 +1,71 @@
-"""What tells one prompt's content from another's, at a price that does not grow with it."""
+"""What tells one prompt's content from another's, of any length, to the last character.
+
+All of a text is looked at once, when it is spooled, and so is known by its digest from
+then on without being read again. XXH3 is fast enough for that: beside the check for UTF-8
+it is hardly noticed, and any other digest would take as long as all the rest. It finds
+whatever changes by itself; texts that somebody has made to be taken for each other are
+nothing to be on guard against here, since they are that person's own.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from rlm_local.spool.index import Document, Region
+import msgspec
+import xxhash
 
-#: Of a prompt up to this many bytes all is looked at; of a longer one, as much in samples.
-WHOLE_BYTES = 8 << 20
-_SAMPLE_BYTES = 64 << 10
-_DOCUMENTS = 1000
-#: Of more regions so many are looked into, both ends of each.
-_REGIONS = WHOLE_BYTES // (2 * _SAMPLE_BYTES)
+if TYPE_CHECKING:
+    from rlm_local.spool.index import Document, Region
 
-
-def identity(regions: Sequence[Region], documents: Sequence[Document], *, single: bool) -> str:
-    """A digest of a spooled prompt, 32 hexadecimal digits.
-
-    It covers the number of documents, the names and places of the first and last
-    thousand, and the text: all of it up to `WHOLE_BYTES`, else 64 KiB at a time,
-    evenly spread, both ends included; of very many files those that are evenly spread
-    among them. Raises OSError if a file cannot be read.
-    """
-    digest = hashlib.sha256(b"%d %d\n" % (single, len(documents)))
-    for document in (*documents[:_DOCUMENTS], *documents[-_DOCUMENTS:]):
-        name, *place = document
-        digest.update(f"{place} {name}\n".encode("utf-8", "surrogatepass"))
-    total = sum(region.length for region in regions)
-    if total > WHOLE_BYTES and len(regions) > _REGIONS:
-        digest.update(b"%d regions, %d bytes\n" % (len(regions), total))
-        last = len(regions) - 1
-        regions = [regions[last * number // (_REGIONS - 1)] for number in range(_REGIONS)]
-    for region in regions:
-        with region.path.open("rb") as file:
-            for start, length in _samples(region.length, total):
-                file.seek(region.offset + start)
-                digest.update(file.read(length))
-    return digest.hexdigest()[:32]
+_BLOCK_BYTES = 1 << 18  # a multiple of every width
+_CODECS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 
 
-def _samples(length: int, total: int) -> list[tuple[int, int]]:
-    """Where to look in a region of `length` bytes, of `total` in all: starts and lengths."""
-    if total <= WHOLE_BYTES:
-        return [(0, length)]
-    count = max(2, WHOLE_BYTES * length // total // _SAMPLE_BYTES)
-    last = max(0, length - _SAMPLE_BYTES)
-    starts = sorted({last * number // (count - 1) for number in range(count)})
-    return [(start, min(_SAMPLE_BYTES, length - start)) for start in starts]
+def text_digest(data: bytes = b"") -> xxhash.xxh3_128:
+    """What digests one text: to be updated with its UTF-8 after `data`, in pieces of any size."""
+    return xxhash.xxh3_128(data)
+
+
+class Identity:
+    """The identity of a prompt, from its documents as they come."""
+
+    def __init__(self) -> None:
+        self._digest = xxhash.xxh3_128()
+
+    def add(self, name: bytes, region: int, start: int, chars: int, digest: bytes) -> None:
+        """Enter the next document: its name in UTF-8, its place (see `Document`), and the
+        digest of its text."""
+        self._digest.update(msgspec.msgpack.encode((name, region, start, chars, digest)))
+
+    def hexdigest(self, *, single: bool) -> str:
+        """32 hexadecimal digits. `single`: the guest sees one text, not a list."""
+        whole = self._digest.copy()
+        whole.update(b"single" if single else b"list")
+        return whole.hexdigest()
+
+
+def is_held(
+    identity: str, regions: Sequence[Region], documents: Iterable[Document], *, single: bool
+) -> bool:
+    """Whether the files of a finished spool hold what has this identity: all of it is read."""
+    found = Identity()
+    try:
+        for document in documents:
+            digest = _digest_in(regions[document.region], document)
+            name = document.name.encode("utf-8", "replace")
+            found.add(name, document.region, document.start, document.chars, digest)
+    except OSError:
+        return False
+    return found.hexdigest(single=single) == identity
+
+
+def _digest_in(region: Region, document: Document) -> bytes:
+    text, left = text_digest(), document.chars * document.kind
+    with region.path.open("rb") as file:
+        file.seek(region.offset + document.start)
+        while block := file.read(min(_BLOCK_BYTES, left)):
+            left -= len(block)
+            # What is no text any more has another digest than any text.
+            text.update(block.decode(_CODECS[document.kind], "replace").encode())
+    return text.digest()

@@ -23,7 +23,7 @@ from rlm_local.spool.files import SpoolFile, spool_errors
 from rlm_local.spool.utf8 import Storage
 
 #: Changed whenever the spool's layout is: older spools are not reused.
-FORMAT = 1
+FORMAT = 2
 
 _COLUMNS = 6  # of the table: the fields of Document after `name`
 _ROWS_AT_ONCE = 1024
@@ -66,7 +66,8 @@ class RegionFile(Record, frozen=True):
 
 
 class Manifest(Record, frozen=True):
-    """What a spool holds. `bytes` is the size of its texts in UTF-8."""
+    """What a spool holds. `bytes` is the size of its texts in UTF-8, `identity` tells its
+    content from any other's (see `rlm_local.spool.identity`)."""
 
     format: int
     single: bool
@@ -76,6 +77,7 @@ class Manifest(Record, frozen=True):
     bytes: int
     kind: int
     skipped: tuple[str, ...]
+    identity: str
 
 
 class IndexWriter:
@@ -97,14 +99,13 @@ class IndexWriter:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, name: str, region: int, start: int, chars: int, storage: Storage) -> None:
-        """Enter the next document; see `Document`. Raises PromptError."""
+    def add(self, name: bytes, region: int, start: int, chars: int, storage: Storage) -> None:
+        """Enter the next document, with its name in UTF-8; see `Document`. Raises PromptError."""
         is_ascii = storage is Storage.ASCII
         self._rows.extend((region, start, chars, storage.kind, is_ascii, self.chars))
-        encoded = name.encode("utf-8", "replace")
-        self._names += encoded
+        self._names += name
         self._starts.append(self._end)
-        self._end += len(encoded)
+        self._end += len(name)
         self._ends.append(self._end)
         self._count += 1
         self.chars += chars

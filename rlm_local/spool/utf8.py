@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from rlm_local.errors import PromptError
+from rlm_local.spool.identity import text_digest
 
 BadBytes = Literal["error", "replace"]
 
@@ -113,14 +114,15 @@ class Utf8Reader:
     """Decodes one text. Blocks may be cut anywhere, also within a character.
 
     A UTF-8 byte order mark at the start is dropped; nothing else is translated,
-    line ends included. `chars`, `bytes` (of the text, without the mark) and `storage`
-    are of what was decoded so far. `name` is for messages.
+    line ends included. `chars`, `bytes` (of the text, without the mark), `storage` and
+    `digest` are of what was decoded so far. `name` is for messages.
     """
 
     def __init__(self, name: str, bad_bytes: BadBytes) -> None:
         self.chars = 0
         self.bytes = 0
         self.storage = Storage.ASCII
+        self.digest = text_digest()
         self.has_bom = False
         self._name = name
         self._bad_bytes = bad_bytes
@@ -186,9 +188,11 @@ class Utf8Reader:
                 ) from error
             text, used = codecs.utf_8_decode(data, "replace", final)
             encoded = text.encode()
+            self.digest.update(encoded)
             size, storage = len(encoded), storage_of_utf8(encoded)
         else:
             size = used
+            self.digest.update(memoryview(data)[:used])
             if text.isascii():  # known without a look at the characters
                 return text, used, size
             storage = storage_of_utf8(data[:used] if used < len(data) else data)

@@ -20,6 +20,7 @@ import msgspec
 from rlm_local.errors import PromptError
 from rlm_local.spool import files
 from rlm_local.spool.files import ZERO_BYTES, DiskFullError, SpoolFile, read_blocks, spool_errors
+from rlm_local.spool.identity import Identity, text_digest
 from rlm_local.spool.index import FORMAT, IndexWriter, Manifest, RegionFile
 from rlm_local.spool.lines import read_lines
 from rlm_local.spool.sources import Source, Stamp, source_errors
@@ -50,11 +51,19 @@ class SourceChangedError(PromptError):
     """A source is no longer what it was when it was listed."""
 
 
-class _LongText(NamedTuple):
-    """A text that has a file of its own: its parts, each a region and characters, and its
-    size in UTF-8."""
+class _Part(NamedTuple):
+    """A text that is a region, or what of a longer one is: its characters, and the digest of
+    its UTF-8."""
 
-    parts: list[tuple[int, int]]
+    region: int
+    chars: int
+    digest: bytes
+
+
+class _LongText(NamedTuple):
+    """A text that has files of its own, and its size in UTF-8."""
+
+    parts: list[_Part]
     storage: Storage
     size: int
 
@@ -84,6 +93,7 @@ class SpoolWriter:
         self._total = total
         self._progress = progress
         self._index = IndexWriter(folder)
+        self._identity = Identity()
         self._long_texts: dict[Stamp, _LongText] = {}
         self._regions: list[RegionFile] = []
         self._pack: _Pack | None = None
@@ -121,19 +131,21 @@ class SpoolWriter:
         """
         if not self._single and len(text) <= PACKED_BYTES:
             text, data = self._encoded(label or name, text)
-            self._pack_text(name, text, storage_of_utf8(data), len(data))
+            digest = text_digest(data).digest()
+            self._pack_text(name, text, storage_of_utf8(data), len(data), digest)
             return
         self.add_pieces(name, _slices(text), label=label)
 
     def add_pieces(self, name: str, pieces: Iterable[str], *, label: str = "") -> None:
         """Spool a long text that comes piece by piece. Raises PromptError, as `add_text`."""
-        size = 0
+        size, digest = 0, text_digest()
         with closing(self._new_text()) as file:
             for whole in pieces:
                 piece, data = self._encoded(label or name, whole)
                 file.append(piece, max(file.storage, storage_of_utf8(data)))
                 size += len(data)
-            parts = self._add_regions(file)
+                digest.update(data)
+            parts = self._add_regions(file, digest.digest())
         self._enter(name, _LongText(parts, file.storage, size))
 
     def finish(self, skipped: Iterable[str] = ()) -> Manifest:
@@ -144,15 +156,17 @@ class SpoolWriter:
         if not self._index.chars:
             raise _empty(self._label, len(names))
         self._index.finish()
+        single = self._single and len(self._index) == 1
         manifest = Manifest(
             format=FORMAT,
-            single=self._single and len(self._index) == 1,
+            single=single,
             regions=tuple(self._regions),
             documents=len(self._index),
             chars=self._index.chars,
             bytes=self._bytes,
             kind=self._index.kind,
             skipped=names,
+            identity=self._identity.hexdigest(single=single),
         )
         with SpoolFile(self._folder / MANIFEST) as file:
             file.write(msgspec.json.encode(manifest))
@@ -171,7 +185,7 @@ class SpoolWriter:
             _refuse_change(source, file, len(data))
         reader = Utf8Reader(source.label, self._bad_bytes)
         text = reader.decode(data, final=True)
-        self._pack_text(source.name, text, reader.storage, reader.bytes)
+        self._pack_text(source.name, text, reader.storage, reader.bytes, reader.digest.digest())
         self._advance(len(data))
 
     def _add_lines(self, source: Source) -> None:
@@ -197,7 +211,8 @@ class SpoolWriter:
                 self._advance(len(block))
             text.append(reader.decode(b"", final=True), reader.storage)
             _refuse_change(source, file, reader.offset)
-            finished = _LongText(self._add_regions(text), text.storage, reader.bytes)
+            parts = self._add_regions(text, reader.digest.digest())
+            finished = _LongText(parts, text.storage, reader.bytes)
         self._enter(source.name, finished)
         if source.stamp:
             self._long_texts[source.stamp] = finished
@@ -208,23 +223,24 @@ class SpoolWriter:
     def _new_path(self) -> Path:
         return self._folder / f"text-{len(self._regions)}"
 
-    def _add_regions(self, text: TextFile) -> list[tuple[int, int]]:
-        """Make a finished text one region, or several if it is too long for a `str`; each with
-        its characters."""
+    def _add_regions(self, text: TextFile, digest: bytes) -> list[_Part]:
+        """Make a finished text one region, or several if it is too long for a `str`. `digest`
+        is of all of it."""
         kind, storage = text.storage.kind, text.storage
         if text.file.size <= STR_BYTES:
-            return [(self._add_region(text.file), text.chars)]
+            return [_Part(self._add_region(text.file), text.chars, digest)]
         whole = self._folder / "whole"
         text.file.rename(whole)
-        parts: list[tuple[int, int]] = []
-        part = SpoolFile(self._new_path())
+        parts: list[_Part] = []
+        part, of_part = SpoolFile(self._new_path()), text_digest()
         try:
             for piece, ends in split(text.pieces(), text.chars, PART_BYTES // kind):
                 part.write(piece.encode(storage.codec))
+                of_part.update(piece.encode())
                 if ends:
-                    parts.append((self._add_region(part), part.size // kind))
-                    part = SpoolFile(self._new_path())
-            parts.append((self._add_region(part), part.size // kind))
+                    parts.append(_Part(self._add_region(part), part.size // kind, of_part.digest()))
+                    part, of_part = SpoolFile(self._new_path()), text_digest()
+            parts.append(_Part(self._add_region(part), part.size // kind, of_part.digest()))
         finally:
             part.close()
         with spool_errors(whole):
@@ -234,9 +250,9 @@ class SpoolWriter:
     def _enter(self, name: str, text: _LongText) -> None:
         """Enter a text that has regions of its own, as one document for each."""
         self._bytes += text.size
-        for number, (region, chars) in enumerate(text.parts, 1):
+        for number, part in enumerate(text.parts, 1):
             of = f"[{number}/{len(text.parts)}]" if len(text.parts) > 1 else ""
-            self._index.add(name + of, region, 0, chars, text.storage)
+            self._add_document(name + of, part.region, 0, part.chars, text.storage, part.digest)
 
     def _add_region(self, file: SpoolFile) -> int:
         """Enter a finished file as a region; its number."""
@@ -244,13 +260,20 @@ class SpoolWriter:
         file.close()
         return len(self._regions) - 1
 
-    def _pack_text(self, name: str, text: str, storage: Storage, size: int) -> None:
+    def _pack_text(self, name: str, text: str, storage: Storage, size: int, digest: bytes) -> None:
         if self._pack is None:
             self._pack = _Pack(self._folder / "pack", region=len(self._regions))
             self._regions.append(RegionFile(file="pack", length=0))  # known at the end
         start = self._pack.append(text.encode(storage.codec))
-        self._index.add(name, self._pack.region, start, len(text), storage)
+        self._add_document(name, self._pack.region, start, len(text), storage, digest)
         self._bytes += size
+
+    def _add_document(
+        self, name: str, region: int, start: int, chars: int, storage: Storage, digest: bytes
+    ) -> None:
+        encoded = name.encode("utf-8", "replace")
+        self._index.add(encoded, region, start, chars, storage)
+        self._identity.add(encoded, region, start, chars, digest)
 
     def _encoded(self, label: str, text: str) -> tuple[str, bytes]:
         """A text without lone surrogates, and its UTF-8."""

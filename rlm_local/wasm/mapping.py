@@ -14,7 +14,6 @@ from typing import Protocol
 from rlm_local.errors import AddressSpaceError, SandboxError
 from rlm_local.prompt import Document, Prompt, Region
 from rlm_local.records import Record
-from rlm_local.spool.identity import identity
 from rlm_local.wasm.memory import ADDRESS_SPACE, WASM_PAGE, GuestMemory
 
 TAIL_BYTES = 16
@@ -83,6 +82,7 @@ class AllAtOnce:
         check_fits(self.end, sum(region.length for region in self._regions))
         self._documents = list(prompt.documents)
         self._single = prompt.single
+        self._content = prompt.identity
 
     @property
     def setup(self) -> dict[str, object]:
@@ -95,8 +95,7 @@ class AllAtOnce:
 
     def identity(self) -> str:
         """See PromptMapping."""
-        content = identity(self._regions, self._documents, single=self._single)
-        return f"{content} {self._addresses}"
+        return f"{self._content} {self._addresses}"
 
     def begin(self, memory: GuestMemory) -> None:
         """See PromptMapping."""

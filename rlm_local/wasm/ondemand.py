@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from rlm_local.errors import AddressSpaceError, SandboxError
 from rlm_local.prompt import Prompt
 from rlm_local.sandbox import GuestRaise
-from rlm_local.spool.identity import identity
 from rlm_local.spool.writer import STR_BYTES
 from rlm_local.wasm.mapping import (
     AllAtOnce,
@@ -56,6 +55,7 @@ class OnDemand:
         """A window from `start` on. `memory_bytes`: see `mapping_of`. Raises AddressSpaceError."""
         self._regions = tuple(prompt.regions)
         self._documents = prompt.documents
+        self._content = prompt.identity
         self._start = whole_pages(start)
         # A longer region is one of many short documents, of which pieces are mapped.
         short = (r.length for r in self._regions if r.length <= whole_pages(STR_BYTES))
@@ -90,8 +90,7 @@ class OnDemand:
 
     def identity(self) -> str:
         """See PromptMapping."""
-        content = identity(self._regions, self._documents, single=False)
-        return f"{content} {self._start}-{self.end}"
+        return f"{self._content} {self._start}-{self.end}"
 
     def begin(self, memory: GuestMemory) -> None:
         """See PromptMapping."""

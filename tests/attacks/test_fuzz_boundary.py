@@ -205,6 +205,7 @@ class Piled:
     """Files of one to three pages, each of one byte's value."""
 
     single = False
+    identity = "piled"
 
     def __init__(self, folder: Path) -> None:
         self.regions = []

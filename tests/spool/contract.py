@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 
 from rlm_local.prompt import Prompt
+from rlm_local.spool.identity import is_held
 
 PAGE = 65_536
 
@@ -46,6 +47,10 @@ def check(prompt: Prompt) -> list[str]:
         piece.close()
     assert prompt.chars == chars
     assert prompt.single == (prompt.single and len(texts) == 1)
+    if type(prompt) is Prompt:  # what it is, as it was found on the way, is what is there
+        single = prompt.single
+        assert is_held(prompt.identity, prompt.regions, prompt.documents, single=single)
+        assert not is_held(prompt.identity, prompt.regions, prompt.documents, single=not single)
     return texts
 
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 import rlm_local.prompt
 from rlm_local.errors import PromptError
-from rlm_local.prompt import Region, open_prompt, prompt_from_text, prompt_from_texts
+from rlm_local.prompt import open_prompt, prompt_from_text, prompt_from_texts
 from rlm_local.spool import files, store, writer
-from rlm_local.spool.identity import identity
 from rlm_local.spool.textfile import split
 from tests.spool.contract import check
 
@@ -203,20 +202,3 @@ def test_the_index_is_written_as_it_grows(folder: Path) -> None:
         assert prompt.read(12_345) == "text 12345"
         assert prompt.documents[19_999:30_000] == [prompt.documents[-1]]
         assert prompt.documents[5:2] == []
-
-
-def test_many_regions_are_told_apart_by_samples(tmp_path: Path) -> None:
-    def of(count: int, changed: int = -1) -> str:
-        regions = []
-        for number in range(count):
-            path = tmp_path / f"{number}"
-            path.write_bytes(b"%d" % (number + (number == changed)) + bytes(200_000))
-            regions.append(Region(path, 0, 196_608))
-        return identity(regions, [], single=False)
-
-    few, many = of(60), of(200)
-    assert of(60, changed=31) != few
-    assert of(200, changed=0) != many
-    assert of(200, changed=199) != many
-    assert of(201) != many
-    assert of(200) == many

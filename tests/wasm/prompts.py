@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,9 +28,11 @@ class TextPrompt:
         self.documents: list[Document] = []
         folder.mkdir(parents=True, exist_ok=True)
         pack = bytearray()
+        digest = hashlib.sha256(f"{packed}".encode())
         for number, text in enumerate(texts):
             kind = kind_of(text)
             data = text.encode(_CODECS[kind], "surrogatepass")
+            digest.update(b"%d %d " % (kind, len(data)) + data)
             start = 0
             if packed:
                 start = -(-(len(pack) + _BEFORE) // _ALIGNMENT) * _ALIGNMENT
@@ -41,6 +44,7 @@ class TextPrompt:
             self.documents.append(Document(name, region, start, len(text), kind, text.isascii()))
         if packed:
             self._add_region(folder / "pack", bytes(pack))
+        self.identity = digest.hexdigest()
 
     def _add_region(self, path: Path, data: bytes) -> None:
         path.write_bytes(data)
@@ -55,3 +59,4 @@ class FilePrompt:
     def __init__(self, path: Path, chars: int) -> None:
         self.regions = [Region(path, 0, chars)]
         self.documents = [Document(path.name, 0, 0, chars, 1, True)]
+        self.identity = f"{path} {chars}"

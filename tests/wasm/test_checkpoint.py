@@ -19,7 +19,8 @@ from rlm_local.wasm.pages import PAGE_BYTES, extents
 from rlm_local.wasm.repl import WasmRepl
 from tests.wasm.conftest import Fork, Guest
 
-NO_PROMPT = AllAtOnce(SimpleNamespace(regions=(), documents=(), single=False), 0)  # type: ignore[arg-type]
+NOTHING = SimpleNamespace(regions=(), documents=(), single=False, identity="")
+NO_PROMPT = AllAtOnce(NOTHING, 0)  # type: ignore[arg-type]
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 5_000
 
 

@@ -93,6 +93,7 @@ class Large:
     """Two strs of 1.5 GB each, or whatever is asked for."""
 
     single = False
+    identity = "large"
 
     def __init__(self, folder: Path, *sizes: int) -> None:
         self.regions = [

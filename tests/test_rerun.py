@@ -1,0 +1,180 @@
+"""What a run that is gone through again must find as it was: its prompt, its models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rlm_local import rerun
+from rlm_local.errors import PromptError, RunError
+from rlm_local.limits import Limits
+from rlm_local.model import ScriptedModel
+from rlm_local.paths import cache_folder
+from rlm_local.prompt import open_prompt
+from rlm_local.records import Event, Replied, Request
+from rlm_local.runs import PROMPT, SETUP, RunStore
+from rlm_local.runtime import Runtime
+from rlm_local.wasm import WasmSandbox
+from rlm_local.wasm.mapping import AllAtOnce
+
+LINE = "2026-11-26 some service: all is well, 4 of 4 parts answer\n"
+#: Of a longer one nobody can look at everything again, each time that it is asked about.
+LONG = LINE * ((9 << 20) // len(LINE))
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Cells(ScriptedModel):
+    """Takes these turns, at the root and below it, and writes down which it took."""
+
+    def __init__(self, *cells: str) -> None:
+        super().__init__(self._turn)
+        self.taken: list[str] = []
+        self._cells = cells
+
+    def _turn(self, request: Request) -> str:
+        self.taken.append(f"{request.node} {request.turn}")
+        return f"```repl\n{self._cells[request.turn - 1]}\n```\n"
+
+
+COUNTING = ("print(len(context))", "FINAL(context.count('4 of 4'))")
+
+
+def killed_run(store: RunStore, sandbox: WasmSandbox, context: Path | str) -> str:
+    """The id of a run that was killed when its model had taken the second turn."""
+
+    def kill(event: Event) -> None:
+        if isinstance(event, Replied) and event.turn == 2:
+            raise Killed
+
+    runtime = Runtime(model=Cells(*COUNTING), sandbox=sandbox, store=store)
+    with pytest.raises(Killed), runtime:
+        runtime.ask("how many?", context, mode="rlm", on_event=kill)
+    return store.ids()[-1]
+
+
+def resumed(store: RunStore, sandbox: WasmSandbox, run_id: str) -> str:
+    """What comes of going on with it."""
+    model = Cells(*COUNTING)
+    with Runtime(model=model, sandbox=sandbox, store=store) as runtime:
+        answer = rerun.resume(runtime, run_id)
+    assert model.taken == []
+    return answer.text
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "log.txt"
+    path.write_text(LONG)
+    yield path
+    path.unlink()
+
+
+def spoil(path: Path) -> None:
+    """Change one digit, where no sample of some thousandths of a text would look."""
+    with path.open("r+b") as file:
+        file.seek(LONG.index("4 of 4", len(LONG) * 617 // 1000))
+        file.write(b"3")
+
+
+# ------------------------------------------------------------------ the prompt
+
+
+def test_one_digit_of_a_long_prompt_is_other_content(
+    store: RunStore, sandbox: WasmSandbox, log: Path
+) -> None:
+    run_id = killed_run(store, sandbox, log)
+    spoil(log)
+    for again in (
+        lambda: resumed(store, sandbox, run_id),
+        lambda: rerun.replay(store, run_id, sandbox),
+        lambda: fork(store, sandbox, run_id, 1),
+    ):
+        with pytest.raises(RunError, match="has other content now"):
+            again()
+
+
+def fork(store: RunStore, sandbox: WasmSandbox, run_id: str, turn: int, **given: str) -> Cells:
+    """Fork a run; the model that went on with it."""
+    model = Cells(*COUNTING)
+    with Runtime(model=model, sandbox=sandbox, store=store) as runtime:
+        rerun.fork(runtime, run_id, turn, question=given.get("question"))
+    return model
+
+
+def touch(path: Path) -> None:
+    os.utime(path, (1, 1))
+
+
+def copy(path: Path) -> None:
+    shutil.copyfile(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def evict(path: Path) -> None:
+    for spool in cache_folder("spool").iterdir():
+        shutil.rmtree(spool)
+
+
+@pytest.mark.parametrize("change", [touch, copy, evict])
+def test_the_same_text_in_another_file_is_no_other_content(
+    change: Callable[[Path], None], store: RunStore, sandbox: WasmSandbox, log: Path
+) -> None:
+    run_id = killed_run(store, sandbox, log)
+    change(log)
+    assert resumed(store, sandbox, run_id) == str(LONG.count("4 of 4"))
+
+
+def test_a_checkpoint_fits_no_prompt_with_another_digit(log: Path, tmp_path: Path) -> None:
+    fits = []
+    for _ in range(2):
+        with open_prompt([log], folder=tmp_path / "spool") as prompt:
+            fits.append(AllAtOnce(prompt, 0).identity())
+        spoil(log)
+    assert fits[0] != fits[1]
+
+
+def test_a_kept_prompt_that_is_damaged_is_refused(store: RunStore, sandbox: WasmSandbox) -> None:
+    run_id = killed_run(store, sandbox, LONG)
+    spoil(store.folder / run_id / PROMPT / "text-0")
+    with pytest.raises(PromptError, match="is gone or damaged"):
+        resumed(store, sandbox, run_id)
+
+
+def test_a_fork_asks_a_child_again_whose_text_is_another(
+    store: RunStore, sandbox: WasmSandbox, tmp_path: Path
+) -> None:
+    """The text that the root's code makes for it depends on the question, by one letter."""
+    (tmp_path / "note.txt").write_text("a note")
+    cell = f"""if question.startswith('part'):
+    FINAL(len(context))
+else:
+    FINAL(rlm_query('part', 'x' * 5_310_000 + question[-1] + 'y' * {5 << 20}))"""
+    taken: list[list[str]] = []
+    with Runtime(model=(model := Cells(cell)), sandbox=sandbox, store=store) as runtime:
+        runtime.limits = Limits(depth=2)
+        run_id = runtime.ask("all of a", tmp_path / "note.txt", mode="rlm").run_id
+        for question in ("all of a", "all of b"):
+            model.taken.clear()
+            rerun.fork(runtime, run_id, 1, question=question)
+            taken.append([*model.taken])
+    assert taken == [[], ["0.1 1"]]
+
+
+def test_a_run_of_an_older_version_is_refused(
+    store: RunStore, sandbox: WasmSandbox, log: Path
+) -> None:
+    """It says of the prompt only what its samples were, and of the model what it was called."""
+    run_id = killed_run(store, sandbox, log)
+    path = store.folder / run_id / SETUP
+    setup = msgspec.json.decode(path.read_bytes())
+    path.write_bytes(msgspec.json.encode({**setup, "format": 1}))
+    with pytest.raises(RunError, match="is of another version of this program"):
+        resumed(store, sandbox, run_id)
