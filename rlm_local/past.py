@@ -307,9 +307,18 @@ def _is_broken_off(event: Event) -> bool:
     return False
 
 
-def until_turn(events: Iterable[Event], turn: int) -> Iterator[Event]:
-    """The events of a run up to the end of the root's turn `turn`, without an end of the run."""
-    for event in events:
+def until_turn(
+    events: Iterable[Event], turn: int, *, said_by_others: bool = False
+) -> Iterator[Event]:
+    """The events of a run up to the end of the root's turn `turn`, without an end of the run.
+
+    `said_by_others`: its plain calls were answered by another model than the one that is to
+    go on, and its start says so (`RunStarted.others_turns`).
+    """
+    for each in events:
+        event = each
+        if isinstance(event, RunStarted) and said_by_others:
+            event = msgspec.structs.replace(event, others_turns=turn)
         if isinstance(event, TurnStarted) and event.node == ROOT and event.turn > turn:
             return
         if not isinstance(event, RunEnded):

@@ -154,8 +154,9 @@ class Adapter(Record, frozen=True):
 class ModelInfo(Record, frozen=True):
     """What the controller must know of a model. `profile` picks the prompts.
 
-    `name` tells models apart, adapters included: "qwen3-8b+style:0.5". `identity` is equal
-    only for models that give the same greedy reply to the same request; '' is unknown.
+    `name` tells models apart, adapters included: "qwen3-8b+style:0.5". `weights` is equal
+    only for the same weights with the same adapters, wherever their files lie, `identity` only
+    for models that give the same greedy reply to the same request; '' is unknown.
     """
 
     name: str
@@ -166,6 +167,7 @@ class ModelInfo(Record, frozen=True):
     file_bytes: int = 0
     thinks: bool = False  # whether it can write thoughts before its replies
     adapters: tuple[Adapter, ...] = ()
+    weights: str = ""
     identity: str = ""
 
 

@@ -19,10 +19,9 @@ from rlm_local.errors import RunError
 from rlm_local.fork import ForkJournal
 from rlm_local.journal import Journal
 from rlm_local.limits import Limits
-from rlm_local.model import Model
 from rlm_local.past import PASSING, Past, until_turn
 from rlm_local.prompt import Prompt, open_kept, open_prompt
-from rlm_local.records import Answer, Event, Resumed, RunStarted
+from rlm_local.records import Answer, Event, ModelInfo, Resumed, RunStarted
 from rlm_local.replay import Replay, ReplayJournal, SilentModel
 from rlm_local.runs import CHECKPOINTS, PROMPT, RunRecord, RunSetup, RunStore
 from rlm_local.runtime import Runtime, recorder
@@ -58,8 +57,7 @@ def resume(
                 f"run {run_id} has ended: {ended.answer.stop}",
                 hint="`rlm-local runs fork` begins a new run from any turn of it",
             )
-        _check_model(run_id, started.model, runtime.model)
-        _check_model(run_id, started.sub_model or started.model, runtime.sub_model)
+        _check_models(run_id, setup, runtime)
         with reopen_prompt(store, run_id, setup) as prompt:
             resumed = Resumed(time=time.time(), used_seconds=record.used_seconds)
             run.append(resumed)
@@ -106,7 +104,6 @@ def fork(
     asked = started.question if question is None else question
     seed = started.seed if seed is None else seed
     check_asked(asked, seed)
-    past = Past(until_turn(events, turn))
     if started.mode != "rlm":
         raise RunError(f"run {run_id} was asked directly: it has no turns", hint="ask anew")
     last = Past(events).last_ran()
@@ -115,8 +112,9 @@ def fork(
             f"run {run_id} has {last} turns that came to their end, so there is no turn {turn}",
             hint="`rlm-local runs show` has them; 0 begins before the first",
         )
-    names = (runtime.model.info.name, runtime.sub_model.info.name)
-    same = names == (started.model, started.sub_model or started.model)
+    same_sub_model = not _unlike(setup.sub_info or setup.info, runtime.sub_model.info)
+    same = same_sub_model and not _unlike(setup.info, runtime.model.info)
+    past = Past(until_turn(events, turn, said_by_others=not same_sub_model))
     with reopen_prompt(store, run_id, setup) as prompt, runtime.begin(prompt) as run:
         return runtime.carry_out(
             run.run_id,
@@ -200,12 +198,42 @@ def reopen_prompt(store: RunStore, run_id: str, setup: RunSetup) -> Prompt:
     return prompt
 
 
-def _check_model(run_id: str, was: str, model: Model) -> None:
-    if (name := model.info.name) != was:
-        raise RunError(
-            f"run {run_id} was made with the model {was}, not with {name}",
-            hint="name that model, or `rlm-local runs fork` the run",
+def _check_models(run_id: str, setup: RunSetup, runtime: Runtime) -> None:
+    """Raise RunError if a model is not the one that the run had, as far as its replies tell."""
+    for was, model in (
+        (setup.info, runtime.model),
+        (setup.sub_info or setup.info, runtime.sub_model),
+    ):
+        if found := _unlike(was, model.info):
+            what, hint = found
+            raise RunError(
+                f"run {run_id} was made with {what}",
+                hint=f"{hint}, or `rlm-local runs fork` the run",
+            )
+
+
+def _unlike(was: ModelInfo, now: ModelInfo) -> tuple[str, str] | None:
+    """How what a run was made with differs from the model of now, and what to do; None if it
+    would have had the same replies and the same refusals.
+
+    How it is computed (KV type, threads, layers on a GPU) does not count. Of a model on a
+    server, only the name and the window are known.
+    """
+    if was.name != now.name:
+        return f"the model {was.name}, not with {now.name}", "name that model"
+    if was.weights != now.weights:
+        old, new = (weights[:16] or "unknown" for weights in (was.weights, now.weights))
+        return (
+            f"other weights of the model {was.name}: their digest was {old}, and is {new}",
+            "bring the old file back",
         )
+    if was.context_tokens != now.context_tokens:
+        return (
+            f"a window of {was.context_tokens:,} tokens for the model {was.name}, not of "
+            f"{now.context_tokens:,}",
+            "give it that window",
+        )
+    return None
 
 
 def _start_of(events: tuple[Event, ...], run_id: str) -> RunStarted:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rlm_local import cli, runtime
@@ -136,6 +137,38 @@ def test_resume_with_events_prints_those_that_are_new(killed: str, run: Run):
     code, out, _ = run("runs", "resume", killed, "--events")
     kinds = [json.loads(line)["type"] for line in out.splitlines()]
     assert (code, kinds) == (0, ["ran", "turn", "reply", "ran", "end"])
+
+
+def test_resume_asks_for_the_window_that_the_run_had(
+    killed: str, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    """As it fits, it may be another where a GPU has less free than then."""
+    loaded: list[int | None] = []
+
+    def load(name: object, *, options: ModelOptions, **_: object) -> ScriptedModel:
+        loaded.append(options.context_tokens)
+        return ScriptedModel(lambda request: TURNS[request.turn - 1], ["said"])
+
+    monkeypatch.setattr(runtime, "load_model", load)
+    assert run("runs", "resume", killed)[0] == 0
+    assert loaded == [RunStore().setup(killed).info.context_tokens]
+
+
+def test_resume_with_other_weights_is_refused(
+    killed: str, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever now lies where the model lay, and with the models that the user has by name."""
+    model = ScriptedModel(lambda request: TURNS[request.turn - 1], ["said"])
+    model._info = msgspec.structs.replace(model.info, weights="0123456789abcdef and more")
+    monkeypatch.setattr(runtime, "load_model", lambda *_, **__: model)
+    code, out, err = run("runs", "resume", killed)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-2:] == [
+        f"error: run {killed} was made with other weights of the model scripted: their digest was "
+        "unknown, and is 0123456789abcdef",
+        "hint: bring the old file back, or `rlm-local runs fork` the run",
+    ]
+    assert run("runs", "fork", killed, "--turn", "1")[0] == 0
 
 
 def test_resume_of_a_prompt_that_has_changed(killed: str, run: Run, text: str):

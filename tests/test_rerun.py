@@ -16,7 +16,7 @@ from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import open_prompt
-from rlm_local.records import Event, Replied, Request
+from rlm_local.records import Event, Replied, Request, RunStarted, TurnStarted
 from rlm_local.runs import PROMPT, SETUP, RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
@@ -178,3 +178,118 @@ def test_a_run_of_an_older_version_is_refused(
     path.write_bytes(msgspec.json.encode({**setup, "format": 1}))
     with pytest.raises(RunError, match="is of another version of this program"):
         resumed(store, sandbox, run_id)
+
+
+# ------------------------------------------------------------------ the models
+
+
+def model_of(name: str = "one", *, weights: str = "", window: int = 9_000) -> ScriptedModel:
+    """A model that says what its weights are, as one that is loaded from a file does."""
+
+    def turn(request: Request) -> str:
+        cells = ["print(llm_query('a'))", "print(llm_query('b'))", "FINAL(llm_query('a'))"]
+        return f"```repl\n{cells[request.turn - 1]}\n```\n"
+
+    model = ScriptedModel(turn, lambda request: f"by {weights}", name=name, context_tokens=window)
+    model._info = msgspec.structs.replace(model.info, weights=weights)
+    return model
+
+
+Models = Callable[..., tuple[ScriptedModel, ScriptedModel | None]]
+
+
+def alone(**other: object) -> tuple[ScriptedModel, ScriptedModel | None]:
+    return model_of(**{"weights": "old", **other}), None  # type: ignore[arg-type]
+
+
+def as_sub_model(**other: object) -> tuple[ScriptedModel, ScriptedModel | None]:
+    return model_of("root"), model_of(**{"weights": "old", **other})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    path = tmp_path / "note.txt"
+    path.write_text("a note")
+    return path
+
+
+def killed_run_of(store: RunStore, sandbox: WasmSandbox, note: Path, models: Models) -> str:
+    """The id of a run with two calls of the sub-model, killed in its third turn."""
+
+    def kill(event: Event) -> None:
+        if isinstance(event, TurnStarted) and event.turn == 3:
+            raise Killed
+
+    model, sub_model = models()
+    runtime = Runtime(model=model, sub_model=sub_model, sandbox=sandbox, store=store)
+    with pytest.raises(Killed), runtime:
+        runtime.ask("which?", note, mode="rlm", on_event=kill)
+    return store.ids()[-1]
+
+
+@pytest.mark.parametrize("models", [alone, as_sub_model])
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"weights": "new"},
+            "with other weights of the model one: their digest was old, and is new",
+        ),
+        (
+            {"weights": ""},
+            "with other weights of the model one: their digest was old, and is unknown",
+        ),
+        ({"window": 9_001}, "with a window of 9,000 tokens for the model one, not of 9,001"),
+        ({"window": 8_999}, "with a window of 9,000 tokens for the model one, not of 8,999"),
+        ({"name": "two"}, "with the model one, not with two"),
+    ],
+)
+def test_a_run_goes_on_only_with_the_weights_and_windows_that_it_had(
+    models: Models,
+    other: dict[str, object],
+    said: str,
+    store: RunStore,
+    sandbox: WasmSandbox,
+    note: Path,
+) -> None:
+    run_id = killed_run_of(store, sandbox, note, models)
+    before = store.read(run_id).events
+    model, sub_model = models(**other)
+    with (
+        Runtime(model=model, sub_model=sub_model, sandbox=sandbox, store=store) as runtime,
+        pytest.raises(RunError, match=f"run {run_id} was made {said}") as refused,
+    ):
+        rerun.resume(runtime, run_id)
+    assert "runs fork" in refused.value.hint
+    assert store.read(run_id).events == before
+    model, sub_model = models()
+    with Runtime(model=model, sub_model=sub_model, sandbox=sandbox, store=store) as runtime:
+        assert rerun.resume(runtime, run_id).text == "by old"
+    asked = (sub_model or model).requests
+    assert [request for request in asked if not request.dialogue] == []  # it is known
+
+
+@pytest.mark.parametrize("models", [alone, as_sub_model])
+@pytest.mark.parametrize(
+    ("other", "answer"),
+    [({}, "by old"), ({"weights": "new"}, "by new"), ({"window": 9_001}, "by old")],
+)
+def test_a_fork_does_not_know_what_other_weights_have_said(
+    models: Models,
+    other: dict[str, object],
+    answer: str,
+    store: RunStore,
+    sandbox: WasmSandbox,
+    note: Path,
+) -> None:
+    """Beyond the turns that it takes over: those are the other run's, and on record as such."""
+    run_id = killed_run_of(store, sandbox, note, models)
+    model, sub_model = models(**other)
+    with Runtime(model=model, sub_model=sub_model, sandbox=sandbox, store=store) as runtime:
+        forked = rerun.fork(runtime, run_id, 2)
+    assert forked.text == answer
+    asked = [each for each in (sub_model or model).requests if not each.dialogue]
+    assert len(asked) == (1 if other else 0)
+    started = store.read(forked.run_id).events[0]
+    assert isinstance(started, RunStarted)
+    assert started.others_turns == (2 if other else 0)

@@ -57,6 +57,8 @@ def runs_resume(run_id: str, as_json: bool, events: bool, quiet: bool) -> int:
         return resume(runtime, run_id, on_past=show_past, on_event=view.event)
 
     config = _config_of(setup, limits_of(store.read(run_id)))
+    if setup.sub_info is None:  # as it fits, it could be another now
+        config = msgspec.structs.replace(config, context_tokens=setup.info.context_tokens)
     return _carry_out(go_on, setup, config, view, as_json=as_json, events=events, quiet=quiet)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from rlm_local.errors import AdapterError, ConfigError, ModelFileError
 from rlm_local.llama import gguf
 from rlm_local.llama.gguf import Gguf, Tensor
+from rlm_local.llama.identity import content
 from rlm_local.records import Adapter, Record
 
 #: Types that converters write, and that every part of llama.cpp's LoRA code computes with.
@@ -24,7 +25,8 @@ _LARGEST_SCALE = 1e6
 
 
 class AdapterFile(Record, frozen=True):
-    """A checked adapter, which fits its base. `rank` and `widest`: the most of its matrices."""
+    """A checked adapter, which fits its base. `rank` and `widest`: the most of its matrices.
+    `content`: see `identity.content`."""
 
     path: str
     scale: float
@@ -32,6 +34,7 @@ class AdapterFile(Record, frozen=True):
     matrices: int
     rank: int
     widest: int
+    content: str
 
 
 def inspect_adapter(adapter: Adapter, base: Gguf) -> AdapterFile:
@@ -75,6 +78,7 @@ class _Checker:
             widest=max(
                 (b.shape[1] for name, (_, b) in pairs.items() if name != _OUTPUT), default=0
             ),
+            content=content(self._header),
         )
 
     def _check_kind(self) -> None:

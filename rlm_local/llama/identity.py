@@ -1,39 +1,70 @@
 """Which model gives a reply, and what a stored state belongs to.
 
-A state is of no use, and dangerous, to any other model than the one that made it.
+A run goes on only with the weights that it was begun with, wherever they lie by then. A
+state is of no use, and dangerous, to any other model than the one that made it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rlm_local.records import Adapter
+from rlm_local.llama.gguf import Gguf
 
-_HEAD_BYTES = 1 << 20
-_SAMPLES = 256
+if TYPE_CHECKING:
+    from rlm_local.llama.modelfile import ModelFile
+
+_BLOCK_BYTES = 1 << 20
 _SAMPLE_BYTES = 4_096
 _PACKAGE = Path(__file__).parent.parent
 _REPLY_CODE = ("llama/*.py", "forms/*.py", "fences.py", "thoughts.py")
 
 
-def identity(model: Path, adapters: Iterable[Adapter] = (), libraries: Path | None = None) -> str:
-    """A name for what this model computes with these adapters and the llama.cpp in `libraries`
+def content(header: Gguf) -> str:
+    """A name for what is in a GGUF file, wherever it lies; '' if it cannot be read.
+
+    Hashing all weights would take as long as loading them. The whole header, with the
+    tokenizer and the chat template, the file's size, and a sample from the middle of every
+    tensor tell files apart that were not made to be mistaken for each other.
+    """
+    digest = hashlib.blake2b(b"%d " % header.file_bytes, digest_size=16)
+    try:
+        with header.path.open("rb", buffering=0) as file:
+            while block := file.read(min(_BLOCK_BYTES, header.data_offset - file.tell())):
+                digest.update(block)
+            for tensor in header.tensors.values():
+                middle = max(0, tensor.size - _SAMPLE_BYTES) // 2
+                file.seek(header.data_offset + tensor.offset + middle)
+                digest.update(file.read(min(tensor.size, _SAMPLE_BYTES)))
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def weights(file: ModelFile) -> str:
+    """A name for the weights of a model with its adapters; '' if a file could not be read."""
+    if not file.adapters or not file.content:
+        return file.content
+    if not all(adapter.content for adapter in file.adapters):
+        return ""
+    parts = [file.content, *(f"{each.content} {each.scale!r}" for each in file.adapters)]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def identity(file: ModelFile, libraries: Path | None = None) -> str:
+    """A name for what this model computes with its adapters and the llama.cpp in `libraries`
     (by default the one that is installed); '' if a file cannot be read.
 
-    Hashing all weights would take as long as loading them. The file's header, size,
-    time of change and samples from all over it tell models apart that were not made
-    to be mistaken for each other.
+    With the files' times of change, so that what is stored for it is not taken for another's.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    if not (named := weights(file)):
+        return ""
+    digest = hashlib.blake2b(named.encode(), digest_size=16)
     try:
-        _add_file(digest, model)
-        for adapter in adapters:
-            digest.update(f"adapter {adapter.scale!r}".encode())
-            _add_file(digest, Path(adapter.path))
+        for path in (file.path, *(adapter.path for adapter in file.adapters)):
+            digest.update(f"{Path(path).stat().st_mtime_ns}".encode())
         for library in sorted((libraries or installed_libraries()).iterdir()):
             built = library.stat()
             digest.update(f"{library.name} {built.st_size} {built.st_mtime_ns}".encode())
@@ -67,16 +98,6 @@ def code_digest(package: Path = _PACKAGE) -> str:
 def state_key(identity: str, cells: str) -> str:
     """A name for the states of the model of that identity with cells of this kind."""
     return hashlib.blake2b(f"{identity} {cells}".encode(), digest_size=16).hexdigest()
-
-
-def _add_file(digest: hashlib.blake2b, path: Path) -> None:
-    with path.open("rb") as file:
-        found = os.fstat(file.fileno())
-        digest.update(f"{found.st_size} {found.st_mtime_ns}".encode())
-        digest.update(file.read(_HEAD_BYTES))
-        for number in range(_SAMPLES):
-            file.seek(found.st_size * number // _SAMPLES)
-            digest.update(file.read(_SAMPLE_BYTES))
 
 
 def installed_libraries() -> Path:

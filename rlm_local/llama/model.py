@@ -15,7 +15,7 @@ from rlm_local.forms.outgoing import encodable, outgoing
 from rlm_local.llama.devices import Device
 from rlm_local.llama.devices import find as find_gpus
 from rlm_local.llama.drafting import Draft, plan_with
-from rlm_local.llama.identity import identity, reply_identity
+from rlm_local.llama.identity import identity, reply_identity, weights
 from rlm_local.llama.memory import MemoryPlan
 from rlm_local.llama.modelfile import ModelFile, inspect
 from rlm_local.llama.process import Exchange, WorkerProcess
@@ -100,7 +100,7 @@ class LlamaModel(Closing):
         self._ids = itertools.count(1)
         self._running: dict[int, Complete] = {}
         self._cancelled: set[int] = set()
-        self._identity = identity(path, adapters)
+        self._identity = identity(self._file)
         self._info = ModelInfo(
             name="+".join([name or self._file.name, *map(_label, adapters)]),
             path=self._file.path,
@@ -110,6 +110,7 @@ class LlamaModel(Closing):
             file_bytes=self._file.file_bytes,
             thinks=thinks(self._file),
             adapters=tuple(adapters),
+            weights=weights(self._file),
             identity=reply_identity(
                 self._identity,
                 kv_type=self._plan.kv_type,

@@ -20,6 +20,7 @@ from rlm_local.errors import ModelFileError
 from rlm_local.llama import gguf
 from rlm_local.llama.adapters import AdapterFile, inspect_adapter
 from rlm_local.llama.gguf import Gguf, Value
+from rlm_local.llama.identity import content
 from rlm_local.records import Adapter, Record
 
 _LAYERS = 1 << 10
@@ -61,7 +62,7 @@ class ModelFile(Record, frozen=True):
     K and V take, layer by layer. `layer_bytes` and `output_weight_bytes`: the part of the
     weights that each layer, and the output, have; a `tied` output shares the embedding's.
     `template`: the Jinja chat template, or ''. `mapped`: whether the weights can be used
-    from the file's own pages.
+    from the file's own pages. `content`: see `identity.content`.
     """
 
     path: str
@@ -93,6 +94,7 @@ class ModelFile(Record, frozen=True):
     eos: int
     template: str
     specials: tuple[Special, ...]
+    content: str
     adapters: tuple[AdapterFile, ...] = ()
 
     @property
@@ -177,6 +179,7 @@ class _Checker:
             eos=self._end(len(tokens)),
             template=template,
             specials=self._specials(tokens),
+            content=content(header),
         )
 
     def _check_kind(self) -> None:

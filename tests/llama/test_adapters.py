@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gguf
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from bench import models
 from rlm_local.errors import AdapterError, ConfigError, ModelMemoryError
 from rlm_local.limits import MIB
 from rlm_local.llama import LlamaModel, inspect, plan
-from rlm_local.llama.identity import code_digest, identity, reply_identity, state_key
+from rlm_local.llama.identity import code_digest, identity, reply_identity, state_key, weights
 from rlm_local.llama.native import Loading, Native
 from rlm_local.records import Adapter, Message, Request
 from tests.llama import build, lora
@@ -172,14 +173,22 @@ def test_identities(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     one = lora.write(tmp_path / "one.gguf", changes(tiny_path))
     two = lora.write(tmp_path / "two.gguf", changes(tiny_path, rank=3))
     adapters = [Adapter(path=str(path), scale=scale) for path in (one, two) for scale in (1, 0.5)]
-    names = {identity(tiny_path, [adapter]) for adapter in adapters} | {identity(tiny_path)}
-    assert len(names) == 5
-    assert identity(tiny_path, adapters[:1]) in names
-    assert identity(tmp_path / "none.gguf") == identity(tiny_path, [Adapter(path="none")]) == ""
+    files = [inspect(tiny_path, chosen) for chosen in ([], *([each] for each in adapters))]
+    names = {identity(file) for file in files}
+    assert len(names) == len({weights(file) for file in files}) == 5
+    assert identity(inspect(tiny_path, adapters[:1])) in names
+    for file in files[1:]:
+        for gone in (
+            msgspec.structs.replace(file, content=""),
+            msgspec.structs.replace(
+                file, adapters=(msgspec.structs.replace(file.adapters[0], content=""),)
+            ),
+        ):
+            assert identity(gone) == weights(gone) == ""
     libraries = tmp_path / "lib"
     libraries.mkdir()
     (libraries / "libllama.so").write_text("another build")
-    assert identity(tiny_path, libraries=libraries) not in names
+    assert identity(files[0], libraries) not in names
     computed = {
         reply_identity(name, kv_type=kv_type, flash=flash, gpu_layers=layers)
         for name in ("a", "b")

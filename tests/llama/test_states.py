@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlm_local.llama import LlamaModel
+from rlm_local.llama import LlamaModel, inspect
 from rlm_local.llama.cache import WORTH_MOVING, PrefixCache
 from rlm_local.llama.identity import identity, state_key
 from rlm_local.llama.native import Loading, Native
@@ -157,10 +157,12 @@ def test_keys_tell_models_and_cells_apart(tmp_path: Path, tiny_path: Path) -> No
     raw[-3] ^= 1
     other.write_bytes(raw)
     keys = {
-        state_key(identity(path), cells) for path in (tiny_path, other) for cells in ("f16", "q8_0")
+        state_key(identity(inspect(path)), cells)
+        for path in (tiny_path, other)
+        for cells in ("f16", "q8_0")
     }
     assert len(keys) == 4
-    assert state_key(identity(tiny_path), "f16") in keys
+    assert state_key(identity(inspect(tiny_path)), "f16") in keys
 
 
 # -------------------------------------------- in the cache, by the fake engine
