@@ -32,6 +32,9 @@ class ForkJournal(Journal):
         self._others_turns = others_turns
         self._lock = threading.Lock()  # children side by side are told of, each all at once
 
+    def begin(self, budget: Budget) -> None:
+        """All that is done is the new run's, in its time."""
+
     def record(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             event = msgspec.structs.replace(event, others_turns=self._others_turns)

@@ -74,6 +74,20 @@ class Journal:
         self._checkpoints = checkpoints
         self._restored: dict[str, int] = {}
         self._diverged: RunError | None = None
+        self._last_step: Event | None = None
+        self._catching_up: Budget | None = None
+
+    def begin(self, budget: Budget) -> None:
+        """The run begins or goes on, with the root's ledger `budget`.
+
+        While the root goes through what is on record of it, the clock stands: that time is
+        counted already, and nothing that was come to is lost for want of it. What others begin
+        meanwhile ends with the root, at the latest.
+        """
+        self._last_step = self.past.last_step()
+        if self._last_step is not None:
+            self._catching_up = budget
+            budget.clock.stand()
 
     def model(self, model: Model) -> Model:
         """`model`, to be asked only for what is not on record."""
@@ -97,6 +111,9 @@ class Journal:
                 "any turn of it",
             )
             raise self._diverged
+        if self._catching_up is not None and old is self._last_step:
+            self._catching_up.clock.go_on()
+            self._catching_up = None
 
     # ---------------------------------------------------- what is on record
 

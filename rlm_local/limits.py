@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from rlm_local.clock import FAR_SECONDS, RunClock
 from rlm_local.errors import ConfigError, LimitReached, NoTimeLeft, RlmError
 from rlm_local.records import ROOT, Completion, DepthUsage, Record, StopReason, Usage, depth_of
 from rlm_local.units import counted, format_seconds
@@ -27,13 +28,11 @@ MIB = 1 << 20
 MAX_DEPTH = 8
 #: The most that any limit may be: sums of two still go through 64 bits.
 MOST = 1 << 61
-#: The longest time, some 31 years: a wait for much more is an error to Python.
-MOST_SECONDS = 1e9
+MOST_SECONDS = FAR_SECONDS  #: The longest time.
 #: How often a wait for tokens looks at the clock.
 _LOOK_SECONDS = 0.1
 #: Of the tokens that are free, what requests side by side may be granted. The rest is for others.
 _SHARE_OF_BATCH = 0.75
-
 
 _MAY_BE_NONE = ("depth", "sub_calls", "thought_tokens", "sub_call_thought_tokens", "syntax_retries")
 
@@ -109,8 +108,7 @@ class Budget:
     """The ledger of one node. Made for the root, whose clock starts then; `child` makes others.
 
     `limits` are what this node may use with all that is below it. `used_seconds`
-    is what a run that is resumed has used before. `clock` is for tests; deadlines
-    are on its scale.
+    is what a run that is resumed has used before. `clock` is for tests.
     """
 
     def __init__(
@@ -120,21 +118,19 @@ class Budget:
         used_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._begin(limits, ROOT, clock, clock() - used_seconds + limits.wall_seconds)
+        began = RunClock(clock)
+        self._begin(limits, ROOT, began, began() - used_seconds + limits.wall_seconds)
         self._levels: tuple[Budget, ...] = (self,)
         self._changed = threading.Condition()
         self._by_depth: defaultdict[int, _Sums] = defaultdict(_Sums)
         self.begin()
         self._started -= used_seconds
 
-    def _begin(
-        self, limits: Limits, node: str, clock: Callable[[], float], deadline: float
-    ) -> None:
+    def _begin(self, limits: Limits, node: str, clock: RunClock, deadline: float) -> None:
         self.limits = limits
         self.node = node
-        #: When the wall clock runs out, on the clock's scale.
-        self.deadline = deadline
-        self._clock = clock
+        self._deadline = deadline
+        self.clock = clock  # of the whole run: while it stands, no time runs out
         self._started = clock()
         self._sums = _Sums()  # of this node and all below it
         self._own_turns = 0
@@ -150,10 +146,10 @@ class Budget:
         """
         self.check()
         self.require_tokens()
-        limits, deadline = self.limits, self.deadline
+        limits, deadline = self.limits, self._deadline
         if share is not None:
-            now = self._clock()
-            deadline = now + share * (self.deadline - now)
+            now = self.clock()
+            deadline = now + share * (self._deadline - now)
             limits = msgspec.structs.replace(
                 limits,
                 wall_seconds=min(limits.wall_seconds, max(1e-6, deadline - now)),
@@ -165,11 +161,11 @@ class Budget:
 
     def known_child(self, node: str) -> Budget:
         """The ledger of a child on record: see `enter`."""
-        return self._below(node, self.limits, self.deadline)
+        return self._below(node, self.limits, self._deadline)
 
     def _below(self, node: str, limits: Limits, deadline: float) -> Budget:
         budget = Budget.__new__(Budget)
-        budget._begin(limits, node, self._clock, deadline)
+        budget._begin(limits, node, self.clock, deadline)
         budget._levels = (*self._levels, budget)
         budget._changed = self._changed
         budget._by_depth = self._by_depth
@@ -177,16 +173,21 @@ class Budget:
 
     def begin(self) -> None:
         """The node begins: its own time runs from now on. Its deadline stays as it is."""
-        self._started = self._clock()
+        self._started = self.clock()
         with self._changed:
             self._by_depth[depth_of(self.node)].nodes += 1
 
     # ------------------------------------------------------------- what is left
 
     @property
+    def deadline(self) -> float:
+        """When the time runs out, on the scale of `time.monotonic`."""
+        return self.clock.due(self._deadline)
+
+    @property
     def seconds(self) -> float:
         """Time since it was made."""
-        return self._clock() - self._started
+        return self.clock() - self._started
 
     @property
     def tokens_left(self) -> int:
@@ -235,13 +236,13 @@ class Budget:
 
     def check(self) -> None:
         """Raise what ended this level or one above it, or LimitReached if no time is left."""
-        now = self._clock()
+        now = self.clock()
         for level in self._levels:
             if level._ended is not None:
                 raise level._ended
-            if now >= level.deadline:
+            if now >= level._deadline and not self.clock.stands:
                 # Of a child, from the call on: it may have waited for its turn.
-                took = level.limits.wall_seconds + now - level.deadline
+                took = level.limits.wall_seconds + now - level._deadline
                 raise level._reached(
                     StopReason.WALL_CLOCK,
                     f"took {format_seconds(took)}, and its limit is "
@@ -263,7 +264,7 @@ class Budget:
 
     def out_of_time(self, error: NoTimeLeft) -> RlmError:
         """What to raise for a call that had too little time: `error`, or the limit of a child."""
-        level = min(self._levels, key=lambda level: level.deadline)
+        level = min(self._levels, key=lambda level: level._deadline)
         over = level._reached(StopReason.WALL_CLOCK, f"has no time left: {error}", "wall_seconds")
         return error if level.node == ROOT else over
 

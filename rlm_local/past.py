@@ -225,6 +225,12 @@ class Past:
             turn += 1
         return turn
 
+    def last_step(self) -> Replied | Ran | None:
+        """The last that the root has come to on record: what the model said, or what the cell
+        of that gave."""
+        turn = self.last_ran()
+        return self.reply(ROOT, turn + 1) or self.ran(ROOT, turn)
+
     def node_started(self, node: str) -> NodeStarted | None:
         """How a child began."""
         found = self.events.get((NodeStarted, node))

@@ -274,23 +274,26 @@ class Runtime(Closing):
     ) -> Answer:
         """Run a question to its end. What only serves to go on with it goes then."""
         with self._kept_replies() as kept:
+            model, sub_model, sandbox = self._wait_for_parts()
+            budget = Budget(limits, used_seconds=used_seconds)
+            journal.begin(budget)
             answer = controller.answer(
                 question,
                 prompt,
-                model=self.model,
+                model=model,
                 sub_model=MemoModel(
-                    self.sub_model,
+                    sub_model,
                     past=journal.past.events.values(),
                     kept=kept,
                 ),
-                sandbox=self.sandbox,
+                sandbox=sandbox,
                 limits=limits,
                 run_id=run_id,
                 record=journal.record,
                 mode=mode,
                 turn_form=turn_form,
                 seed=seed,
-                budget=Budget(limits, used_seconds=used_seconds),
+                budget=budget,
                 journal=journal,
             )
         if answer.stop not in PASSING:

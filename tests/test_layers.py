@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Parts from the bottom up. A part may import what stands on a lower line, or its own.
 LAYERS = [
-    {"records", "fences", "thoughts", "jsontext", "helpers", "closing", "interrupts"},
+    {"records", "fences", "thoughts", "jsontext", "helpers", "closing", "interrupts", "clock"},
     {"errors"},
     {"paths", "units", "confine", "starting", "forms", "options", "endings"},
     {"limits", "spool", "packages", "catalog"},

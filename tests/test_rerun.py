@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,30 +14,40 @@ import pytest
 
 from rlm_local import rerun
 from rlm_local.errors import PromptError, RunError
-from rlm_local.limits import Limits
+from rlm_local.limits import Budget, Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import open_prompt
-from rlm_local.records import Event, Replied, Request, RunStarted, TurnStarted
-from rlm_local.runs import PROMPT, SETUP, RunStore
+from rlm_local.records import (
+    Answer,
+    Completion,
+    Event,
+    Observation,
+    Ran,
+    Replied,
+    Request,
+    RunStarted,
+    StopReason,
+    SubCalled,
+    TurnStarted,
+)
+from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, SETUP, RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.wasm import WasmSandbox
 from rlm_local.wasm.mapping import AllAtOnce
+from rlm_local.wasm.repl import WasmRepl
+from tests.test_resume import Death, Killed
 
 LINE = "2026-11-26 some service: all is well, 4 of 4 parts answer\n"
 #: Of a longer one nobody can look at everything again, each time that it is asked about.
 LONG = LINE * ((9 << 20) // len(LINE))
 
 
-class Killed(BaseException):
-    """The process is gone."""
-
-
 class Cells(ScriptedModel):
     """Takes these turns, at the root and below it, and writes down which it took."""
 
     def __init__(self, *cells: str) -> None:
-        super().__init__(self._turn)
+        super().__init__(self._turn, lambda request: "told")
         self.taken: list[str] = []
         self._cells = cells
 
@@ -293,3 +305,163 @@ def test_a_fork_does_not_know_what_other_weights_have_said(
     started = store.read(forked.run_id).events[0]
     assert isinstance(started, RunStarted)
     assert started.others_turns == (2 if other else 0)
+
+
+# ------------------------------------------------------------------ the clock
+
+WORKING = (
+    "answer['content'] = 'one'\nx = sum(range(300_000))",
+    "answer['content'] = 'two'\nx = sum(range(300_000))",
+    "answer['content'] = 'three'\nx = sum(range(300_000))",
+    "FINAL('four')",
+)
+LIMITS = Limits(wall_seconds=300.0)
+
+
+def killed_late(
+    store: RunStore, sandbox: WasmSandbox, note: Path, after: Callable[[Event], bool], used: float
+) -> str:
+    """The id of a run that was killed after an event, when it had used that much of its time,
+    and whose checkpoints are gone."""
+
+    def kill(event: Event) -> None:
+        if after(event):
+            raise Killed
+
+    runtime = Runtime(model=Cells(*WORKING), sandbox=sandbox, store=store, limits=LIMITS)
+    with pytest.raises(Killed), runtime:
+        runtime.ask("which?", note, mode="rlm", on_event=kill)
+    run_id = store.ids()[-1]
+    shutil.rmtree(store.folder / run_id / CHECKPOINTS, ignore_errors=True)
+    started = store.read(run_id).events[0]
+    assert isinstance(started, RunStarted)
+    os.utime(store.folder / run_id / EVENTS, (started.time + used,) * 2)
+    assert store.read(run_id).used_seconds == pytest.approx(used, abs=0.01)
+    return run_id
+
+
+def go_on(store: RunStore, sandbox: WasmSandbox, run_id: str) -> Answer:
+    with Runtime(model=Cells(*WORKING), sandbox=sandbox, store=store) as runtime:
+        return rerun.resume(runtime, run_id)
+
+
+def slow_cells(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """From now on a cell that works takes so long, by the clock of a budget."""
+    real, late = WasmRepl.execute, [0.0]
+
+    def execute(repl: WasmRepl, code: str, *, deadline: float, cell_seconds: float) -> Observation:
+        ran = real(repl, code, deadline=deadline, cell_seconds=cell_seconds)
+        late[0] += seconds * ("sum(" in code and "compile(" not in code)  # a check runs nothing
+        return ran
+
+    def budget(limits: Limits, *, used_seconds: float) -> Budget:
+        return Budget(limits, used_seconds=used_seconds, clock=lambda: time.monotonic() + late[0])
+
+    patch.setattr(WasmRepl, "execute", execute)
+    patch.setattr("rlm_local.runtime.Budget", budget)
+
+
+@pytest.mark.parametrize("kind", [Ran, TurnStarted, Replied])
+def test_a_run_without_time_left_ends_with_all_that_is_on_record(
+    kind: type, store: RunStore, sandbox: WasmSandbox, note: Path
+) -> None:
+    turn = 3 if kind is Ran else 4
+    run_id = killed_late(
+        store, sandbox, note, lambda e: isinstance(e, kind) and e.turn == turn, used=301.0
+    )
+    answer = go_on(store, sandbox, run_id)
+    assert (answer.stop, answer.text) == (StopReason.WALL_CLOCK, "three")
+    assert answer.usage.seconds >= 301.0
+    assert answer.usage.turns in (3, 4)
+
+
+def test_an_answer_that_is_on_record_is_given_when_no_time_is_left(
+    store: RunStore, sandbox: WasmSandbox, note: Path
+) -> None:
+    run_id = killed_late(
+        store, sandbox, note, lambda e: isinstance(e, Ran) and e.turn == 4, used=301.0
+    )
+    answer = go_on(store, sandbox, run_id)
+    assert (answer.stop, answer.text) == (StopReason.ANSWERED, "four")
+
+
+def test_cells_that_run_again_take_no_time_of_the_run(
+    store: RunStore, sandbox: WasmSandbox, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = killed_late(
+        store, sandbox, note, lambda e: isinstance(e, Ran) and e.turn == 3, used=200.0
+    )
+    slow_cells(monkeypatch, 90.0)
+    answer = go_on(store, sandbox, run_id)
+    assert (answer.stop, answer.text) == (StopReason.ANSWERED, "four")
+    assert 200.0 <= answer.usage.seconds < 290.0
+
+
+def test_a_run_that_was_asked_directly_has_its_reply_when_no_time_is_left(
+    store: RunStore, sandbox: WasmSandbox, note: Path
+) -> None:
+    def kill(event: Event) -> None:
+        if isinstance(event, Replied):
+            raise Killed
+
+    def model() -> ScriptedModel:
+        return ScriptedModel(lambda request: "a reply")
+
+    with (
+        pytest.raises(Killed),
+        Runtime(model=model(), sandbox=sandbox, store=store, limits=LIMITS) as runtime,
+    ):
+        runtime.ask("which?", note, mode="direct", on_event=kill)
+    run_id = store.ids()[-1]
+    path = store.folder / run_id / EVENTS
+    os.utime(path, (path.stat().st_mtime + 301.0,) * 2)
+    with Runtime(model=model(), sandbox=sandbox, store=store) as runtime:
+        answer = rerun.resume(runtime, run_id)
+    assert (answer.stop, answer.text) == (StopReason.ANSWERED, "a reply")
+
+
+def test_what_the_code_went_on_beside_does_not_end_a_run_that_is_behind(
+    store: RunStore, sandbox: WasmSandbox, note: Path
+) -> None:
+    """It is asked for again before the root is where it was, with no time left."""
+    over = threading.Event()
+
+    class Submitting(Cells):
+        def _complete(self, request: Request) -> Completion:
+            if not request.dialogue:
+                over.wait(60)
+            return super()._complete(request)
+
+        def cancel(self, node: str = "") -> None:
+            super().cancel(node)
+            over.set()
+
+    cells = ("aside = submit('aside')\n" + WORKING[0], *WORKING[1:])
+    runtime = Runtime(model=Submitting(*cells), sandbox=sandbox, store=store, limits=LIMITS)
+    with pytest.MonkeyPatch.context() as patch:
+        Death(patch, 11, written=True)
+        with pytest.raises(Killed), runtime:
+            runtime.ask("which?", note, mode="rlm")
+    run_id = store.ids()[-1]
+    *_, last = events = store.read(run_id).events
+    assert isinstance(last, Ran)
+    assert last.turn == 3
+    assert not any(isinstance(event, SubCalled) for event in events)
+    path = store.folder / run_id / EVENTS
+    os.utime(path, (path.stat().st_mtime + 301.0,) * 2)
+    with Runtime(model=Cells(*cells), sandbox=sandbox, store=store) as runtime:
+        answer = rerun.resume(runtime, run_id)
+    assert (answer.stop, answer.text) == (StopReason.WALL_CLOCK, "three")
+
+
+def test_the_time_of_a_fork_runs_from_its_beginning(
+    store: RunStore, sandbox: WasmSandbox, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cells run anew, and are work of its own."""
+    run_id = killed_late(
+        store, sandbox, note, lambda e: isinstance(e, Ran) and e.turn == 3, used=299.0
+    )
+    slow_cells(monkeypatch, 200.0)
+    with Runtime(model=Cells(*WORKING), sandbox=sandbox, store=store) as runtime:
+        answer = rerun.fork(runtime, run_id, 3)
+    assert (answer.stop, answer.text) == (StopReason.WALL_CLOCK, "two")
