@@ -15,10 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from rlm_local import dialogue
+from rlm_local.budget import Budget
 from rlm_local.endings import QuestionTooLongError, with_hint
 from rlm_local.errors import DiskError, RlmError, UsageError
 from rlm_local.journal import Journal, Recorder
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.model import Model
 from rlm_local.node import Node
 from rlm_local.prompt import Prompt

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from rlm_local.budget import Budget
 from rlm_local.journal import Journal, Place, Recorder
-from rlm_local.limits import Budget
 from rlm_local.past import Past, content_of
 from rlm_local.prompt import Prompt
 from rlm_local.records import ROOT, Completion, Event, NodeEnded, Request, RunStarted

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 
+from rlm_local.budget import Budget
 from rlm_local.errors import ModelError, RunError
-from rlm_local.limits import Budget
 from rlm_local.model import Model, ModelWrapper
 from rlm_local.past import PASSING, Past, difference, parent_of, title
 from rlm_local.prompt import Prompt

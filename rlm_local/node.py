@@ -12,9 +12,9 @@ import zlib
 import msgspec
 
 from rlm_local import dialogue
+from rlm_local.budget import Budget
 from rlm_local.endings import QuestionTooLongError, reason
 from rlm_local.errors import AddressSpaceError, LimitReached, RlmError, WindowError
-from rlm_local.limits import Budget
 from rlm_local.model import Interrupted
 from rlm_local.past import PASSING
 from rlm_local.plaincalls import call_chars, check_cut, most_tokens

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from rlm_local.limits import Budget
+from rlm_local.budget import Budget
 from rlm_local.records import (
     ROOT,
     CallRaised,

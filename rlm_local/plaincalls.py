@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from rlm_local import dialogue
+from rlm_local.budget import Budget
 from rlm_local.errors import LimitReached, ModelError, RequestError, RlmError, WindowError
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.model import Model, nothing_done
 from rlm_local.outcomes import Call, Outcome, failed
 from rlm_local.prompt import Prompt

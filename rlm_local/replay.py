@@ -13,10 +13,10 @@ import re
 import threading
 from collections.abc import Sequence
 
+from rlm_local.budget import Budget
 from rlm_local.closing import Closing
 from rlm_local.errors import WindowError
 from rlm_local.journal import Journal, RecordEndsError
-from rlm_local.limits import Budget
 from rlm_local.past import PASSING, Past, difference, key_of, stopped_by_clock, title
 from rlm_local.prompt import Prompt
 from rlm_local.records import (

@@ -18,13 +18,14 @@ from msgspec.structs import replace
 
 from rlm_local import controller
 from rlm_local.asked import Context, check_asked, open_context
+from rlm_local.budget import Budget
 from rlm_local.catalog import DEFAULT_MODEL, find, verified
 from rlm_local.closing import Closing
 from rlm_local.engines import Engines, Lora, Report, Room, Wanted, check_remote, wanted
 from rlm_local.errors import UsageError
 from rlm_local.eventfile import RunWriter, sync_files
 from rlm_local.journal import Journal, Recorder
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.memo import MemoModel
 from rlm_local.model import Model
 from rlm_local.options import ModelOptions

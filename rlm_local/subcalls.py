@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import ClassVar
 
+from rlm_local.budget import Budget
 from rlm_local.journal import Standing
-from rlm_local.limits import Budget
 from rlm_local.outcomes import Call, Outcome, attempted, failed, of_child
 from rlm_local.plaincalls import FREE, Form, PlainCalls
 from rlm_local.prompt import Prompt

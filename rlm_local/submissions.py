@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from rlm_local.budget import Budget
 from rlm_local.errors import RlmError
 from rlm_local.helpers import Job
 from rlm_local.journal import Place, RecordEndsError
-from rlm_local.limits import Budget
 from rlm_local.outcomes import Call, Outcome
 from rlm_local.records import Polled
 from rlm_local.sandbox import GuestRaise

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from rlm_local.budget import Budget
 from rlm_local.errors import LimitReached, NoTimeLeft, RlmError
 from rlm_local.helpers import Helpers
 from rlm_local.journal import Journal
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.model import Model
 from rlm_local.records import ROOT, Event, RunEnded, StopReason, TurnForm
 from rlm_local.sandbox import Repl, Sandbox

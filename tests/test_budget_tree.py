@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlm_local.budget import Budget
 from rlm_local.errors import LimitReached, ModelError
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.records import Completion, StopReason
 from tests.test_limits import Clock, completion
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rlm_local.budget import Budget
 from rlm_local.clock import FAR_SECONDS, RunClock
 from rlm_local.errors import LimitReached
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 
 
 class Now:

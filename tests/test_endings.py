@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from rlm_local import cli, eventfile, runtime
+from rlm_local.budget import Budget
 from rlm_local.errors import LimitReached
 from rlm_local.helpers import Helpers
 from rlm_local.journal import Journal, Recorder
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.records import (
     Answer,

@@ -18,6 +18,7 @@ LAYERS = [
     {"errors"},
     {"paths", "units", "confine", "starting", "forms", "options", "endings"},
     {"limits", "spool", "packages", "catalog"},
+    {"budget"},
     {"prompt", "past", "eventfile", "replies"},
     {"model", "sandbox", "dialogue", "runs", "demo", "views", "outline", "part", "asked"},
     {"journal", "memo", "syntax", "training"},

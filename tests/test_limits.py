@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
+from rlm_local.budget import Budget
 from rlm_local.errors import ConfigError, LimitReached
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.records import Completion, StopReason
 
 

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from rlm_local import rerun
+from rlm_local.budget import Budget
 from rlm_local.errors import PromptError, RunError
-from rlm_local.limits import Budget, Limits
+from rlm_local.limits import Limits
 from rlm_local.model import ScriptedModel
 from rlm_local.paths import cache_folder
 from rlm_local.prompt import open_prompt

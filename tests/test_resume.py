@@ -639,7 +639,7 @@ def test_a_fork_of_no_turn_is_refused(store: RunStore, prompt: Path, sandbox: Wa
 
 
 def test_children_that_ended_are_entered_in_the_ledger(whole: Whole):
-    from rlm_local.limits import Budget
+    from rlm_local.budget import Budget
 
     past = Past(whole.events)
     budget = Budget(durable.LIMITS)
@@ -656,7 +656,7 @@ def test_children_that_ended_are_entered_in_the_ledger(whole: Whole):
 
 def test_calls_that_failed_late_are_entered_in_the_ledger():
     """What a batch has cost of which the code was told by an exception."""
-    from rlm_local.limits import Budget
+    from rlm_local.budget import Budget
 
     lost = (completion(30, 10, 5), completion(7, 0, 0))
     raised = CallRaised(turn=1, call=1, kind="ValueError", message="", node="0.1", completions=lost)

@@ -303,7 +303,7 @@ def test_children_of_a_batch_work_side_by_side(ask: Asker) -> None:
     model = SlowModel(
         by_depth("FINAL(rlm_query_batched([('q', 'x')] * 6))", "FINAL(llm_query('x'))"),
         lambda request: "y",
-        seconds=0.05,
+        seconds=0.3,
     )
     assert ask(model=model).text == str(["y"] * 6)
     assert model.most_at_once > 2
