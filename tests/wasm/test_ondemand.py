@@ -477,6 +477,7 @@ class Sparse:
     """Texts of zeros in files that take no room, with marks at both ends."""
 
     single = False
+    identity = "zeros"
 
     def __init__(self, folder: Path, sizes: Sequence[int]) -> None:
         self.regions: list[Region] = []
