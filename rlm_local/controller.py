@@ -103,6 +103,7 @@ def answer(
     finally:
         with contextlib.suppress(KeyboardInterrupt):  # again: then nobody waits for what runs
             tree.close(root.budget)
+        with contextlib.suppress(KeyboardInterrupt):
             check.close()
     ended = root.ending(error)
     made = Answer(
@@ -119,7 +120,8 @@ def answer(
         try:
             tree.record(end)
         except KeyboardInterrupt:  # again
-            tree.record(end)
+            if not tree.over:
+                tree.record(end)
     except DiskError as unwritten:
         made = replace(made, stop=StopReason.DISK, message=with_hint(unwritten))
     if isinstance(error, QuestionTooLongError):

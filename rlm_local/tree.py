@@ -50,7 +50,7 @@ class Tree:
         self.spools = spools
         self.helpers = Helpers()
         self._recording = threading.Lock()
-        self._over = False
+        self.over = False  # its end is on record
         self._busy: list[tuple[Budget, Repl | None]] = []
         self._lock = threading.Lock()
 
@@ -58,10 +58,10 @@ class Tree:
         """Record an event; the next one waits until it is on disk. None comes after the end of
         the run: what still runs then, since nobody waited for it, ends here."""
         with self._recording:
-            if self._over:
+            if self.over:
                 raise interrupted()
             self.journal.record(event)
-            self._over = isinstance(event, RunEnded)
+            self.over = isinstance(event, RunEnded)
 
     @contextlib.contextmanager
     def busy(self, budget: Budget, repl: Repl | None = None) -> Iterator[None]:
