@@ -169,13 +169,14 @@ class PlainCalls:
             )
             for prompt in prompts
         ]
-        done, short = self._known(requests)
+        most = [most_tokens(request, self._tree.sub_model.info) for request in requests]
+        done, short = self._known(requests, most)
         seconds = 0.0
         ended: RlmError | None = None
         try:
             self._check_cut(done, short=short)
             while len(done) < len(requests):
-                part, took, short = self._part(requests[len(done) :])
+                part, took, short = self._part(requests[len(done) :], most[len(done) :])
                 done += part
                 seconds += took
                 self._check_cut(part, short=short)
@@ -209,27 +210,26 @@ class PlainCalls:
             raise ended
         return done
 
-    def _known(self, requests: list[Request]) -> tuple[list[Completion], bool]:
+    def _known(self, requests: list[Request], most: list[int]) -> tuple[list[Completion], bool]:
         """The completions of a whole batch that is on record, else none; and whether it could use
-        more tokens than there are."""
+        more tokens than there are. `most`: what each of them can use."""
         known = self._tree.journal.completions(requests)
         if known is None:
             return [], False
-        most = sum(most_tokens(request, self._tree.sub_model.info) for request in requests)
-        short = most > self._budget.tokens_left
+        short = sum(most) > self._budget.tokens_left
         with self._budget.grant(sum(completion.work_tokens for completion in known)) as grant:
             grant.charge(known, depth=self.depth)
         return known, short
 
-    def _part(self, requests: list[Request]) -> tuple[list[Completion], float, bool]:
+    def _part(
+        self, requests: list[Request], most: list[int]
+    ) -> tuple[list[Completion], float, bool]:
         """The completions of the first requests, of all unless they could use too many tokens,
         the seconds that they took, and whether they were granted less than they can use."""
-        model = self._tree.sub_model
-        most = [most_tokens(request, model.info) for request in requests]
         with self._budget.grant(*most) as grant, self._tree.busy(self._budget):
             began = time.monotonic()
             try:
-                done = model.complete(
+                done = self._tree.sub_model.complete(
                     requests[: grant.requests],
                     deadline=self._budget.deadline,
                     token_limit=grant.tokens,

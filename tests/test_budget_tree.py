@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,15 @@ from tests.test_limits import Clock, completion
 
 def used(tokens: int) -> Completion:
     return completion(tokens, 0, 0)
+
+
+def by_four_threads(work: Callable[[range], None], count: int) -> None:
+    """`work` on the numbers below `count`, a quarter on each thread."""
+    threads = [threading.Thread(target=work, args=[range(first, count, 4)]) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class TestShares:
@@ -253,14 +263,7 @@ class TestGrants:
                 for number in numbers:
                     ask(number, batches[number])
 
-        threads = [
-            threading.Thread(target=try_all, args=[range(first, len(batches), 4)])
-            for first in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        by_four_threads(try_all, len(batches))
         assert root.usage().work_tokens <= tokens
         if short:
             assert root.tokens_left < 30
@@ -288,14 +291,7 @@ class TestGrants:
                 except LimitReached:
                     refused.append(number)
 
-        threads = [
-            threading.Thread(target=try_all, args=[range(first, len(wanted), 4)])
-            for first in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        by_four_threads(try_all, len(wanted))
         assert root.usage().work_tokens <= tokens
         if refused:
             assert root.usage().work_tokens == tokens
