@@ -3,7 +3,7 @@ SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHES := prompt sandbox checkpoint text memory engine speculation turns turnforms remote tree startup
+BENCHES := prompt sandbox checkpoint text memory engine spinning speculation turns turnforms remote tree startup
 GUEST := pyproject.toml CMakeLists.txt $(shell find sandbox_wasm -type f -not -path '*/__pycache__/*')
 
 .PHONY: demo test test-slow test-training lint bench nano nano-gpu clean

@@ -2,5 +2,6 @@
 
 import os
 
-# Before llama.cpp is loaded: else its threads burn a core while they wait for each other.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from rlm_local.llama import spinning
+
+os.environ.update(spinning.variables())  # before llama.cpp is loaded, here or by what is compared

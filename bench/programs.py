@@ -19,8 +19,6 @@ from rlm_local.closing import Closing
 
 _START_SECONDS = 120.0
 _TRIES = 5  # it may end before its last line is written
-#: As the worker has it: threads that wait for each other burn no core.
-_ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "passive"}
 
 
 class Settings(NamedTuple):
@@ -68,7 +66,7 @@ def _batched_bench(
     ]
     for _ in range(_TRIES):
         with subprocess.Popen(
-            command, env=_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             written = process.stdout.read() if process.stdout else b""
             _, status, usage = os.wait4(process.pid, 0)
@@ -98,7 +96,6 @@ class Server(Closing):
                 *("--host", "127.0.0.1", "--port", str(self._port), "--no-ui", "--offline"),
                 *("--no-cache-idle-slots", "--cache-ram", "0"),
             ],
-            env=_ENVIRONMENT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

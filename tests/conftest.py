@@ -7,7 +7,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when llama.cpp is loaded
+from rlm_local.llama import spinning
+
+os.environ.update(spinning.variables())  # read when llama.cpp is loaded
 
 import pytest
 from hypothesis import settings

@@ -26,7 +26,7 @@ or before using it. The files below it, from the parent's side to the worker's:
     modelfile  what a usable file holds
     memory     how much memory it will take; offload: which layers go to a GPU
     devices    the GPUs there are; probe: the process that asks llama.cpp for them
-    threads    how many threads it gets
+    threads    how many threads it gets; spinning: how they wait for each other
     adapters   what a LoRA adapter for it holds
     gguf       the file format's header
 """

@@ -21,7 +21,7 @@ from typing import Self
 
 from rlm_local.errors import WorkerDied
 from rlm_local.limits import MIB
-from rlm_local.llama import protocol
+from rlm_local.llama import protocol, spinning
 from rlm_local.llama.protocol import Command, Reply
 from rlm_local.starting import begin
 
@@ -275,7 +275,7 @@ def _environment() -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "OMP_WAIT_POLICY": "passive",  # else threads that wait for each other burn a core
+        **spinning.variables(),
         "GGML_NO_BACKTRACE": "1",  # else an abort runs a debugger
         "OPENBLAS_NUM_THREADS": "1",  # numpy only looks for maxima here
         "HF_HUB_OFFLINE": "1",

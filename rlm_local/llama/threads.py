@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-SMALL_PARAMETERS = 30_000_000  # below, a step is shorter than the wait for other threads
+SMALL_PARAMETERS = 30_000_000  # below, a step is hardly longer than a wait for other threads,
+SMALL_THREADS = 2  # and more than two have not been seen to pay
 WINDOW_SECONDS = 0.1  # of decoding, before it is judged
 ENOUGH = 0.6  # of the CPU time that the threads could use
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 16.0  # seconds of decoding before the full number is retried
@@ -18,8 +19,9 @@ _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
 def default_threads(parameters: int) -> int:
-    """One for a small model; else the cores that this process may use."""
-    return 1 if parameters < SMALL_PARAMETERS else usable_cores()
+    """The cores that this process may use; for a small model two of them."""
+    cores = usable_cores()
+    return min(cores, SMALL_THREADS) if parameters < SMALL_PARAMETERS else cores
 
 
 def usable_cores() -> int:
@@ -49,9 +51,9 @@ def _read(path: Path) -> str:
 class Governor:
     """Fewer threads while other programs need the cores, more when they are free.
 
-    Threads that wait for each other use no CPU time. So where the process gets much
-    less of it than its threads could use, some of them have no core, and all wait
-    for those. The full number is tried again after a while, then less and less often.
+    Threads that wait for each other use hardly any CPU time (see `spinning`). So where the
+    process gets much less of it than its threads could use, some of them have no core, and
+    all wait for those. The full number is tried again after a while, then less and less often.
     """
 
     def __init__(self, most: int) -> None:

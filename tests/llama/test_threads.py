@@ -6,9 +6,11 @@ import os
 
 import pytest
 
+from rlm_local.llama import threads
 from rlm_local.llama.threads import (
     FIRST_PAUSE,
     SMALL_PARAMETERS,
+    SMALL_THREADS,
     WINDOW_SECONDS,
     Governor,
     default_threads,
@@ -17,8 +19,11 @@ from rlm_local.llama.threads import (
 )
 
 
-def test_a_small_model_gets_one() -> None:
-    assert default_threads(SMALL_PARAMETERS - 1) == 1
+def test_a_small_model_gets_two_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, given in ((1, 1), (2, 2), (16, SMALL_THREADS)):
+        monkeypatch.setattr(threads, "usable_cores", lambda cores=cores: cores)
+        assert default_threads(SMALL_PARAMETERS - 1) == given
+        assert default_threads(SMALL_PARAMETERS) == cores
 
 
 def test_a_large_model_gets_what_there_is() -> None:
