@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import pytest
 from hypothesis import settings
 
 import rlm_local.llama.bindings  # noqa: F401  # before numpy: see there
+from rlm_local import cli, runtime
+from rlm_local.model import ScriptedModel
 from rlm_local.paths import cache_folder
 from rlm_local.runs import RunStore
 from rlm_local.wasm import WasmSandbox
+from tests.fakes import FakeSandbox, Run, Script
 
 # Examples are not timed: these machines are shared, and time is the benchmarks' matter.
 settings.register_profile("shared", deadline=None)
@@ -54,3 +58,44 @@ def sandbox() -> Iterator[WasmSandbox]:
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For commands in this process: folders of the test's own, and no real sandbox."""
+    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    """The path of a text of four characters."""
+    path = tmp_path / "text.txt"
+    path.write_text("four")
+    return str(path)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Sets what the model of commands in this process says."""
+
+    def set_turns(*turns: str, profile: str = "generic") -> None:
+        def load(*_: object, **__: object) -> ScriptedModel:
+            return ScriptedModel(turns, profile=profile)
+
+        monkeypatch.setattr(runtime, "load_model", load)
+
+    return set_turns
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command: its exit code, standard output and standard error."""
+
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(arguments)
+        sys.stderr.flush()
+        return (code, *capfd.readouterr())
+
+    return invoke

@@ -19,6 +19,11 @@ from rlm_local.prompt import Prompt
 from rlm_local.records import Completion, GuestError, Observation, Request
 from rlm_local.sandbox import HostFunctions
 
+#: Runs a command: exit code, standard output, standard error.
+Run = Callable[..., tuple[int, str, str]]
+#: Sets what a model says.
+Script = Callable[..., None]
+
 
 class _Final(BaseException):
     pass

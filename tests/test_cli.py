@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -28,53 +28,12 @@ from rlm_local.model import ScriptedModel
 from rlm_local.records import StopReason
 from rlm_local.runs import RunStore
 from rlm_local.spool.files import DiskFullError
-from tests.fakes import FakeSandbox, cell
+from tests.fakes import FakeSandbox, Run, Script, cell
+
+pytestmark = pytest.mark.usefixtures("folders")
 
 ROOT = Path(__file__).parent.parent
 FINISH = cell("FINAL(len(context))")
-
-
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    path = tmp_path / "text.txt"
-    path.write_text("four")
-    return str(path)
-
-
-Script = Callable[..., None]
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Script:
-    """Sets what the model says."""
-
-    def set_turns(*turns: str, profile: str = "generic") -> None:
-        def load(*_: object, **__: object) -> ScriptedModel:
-            return ScriptedModel(turns, profile=profile)
-
-        monkeypatch.setattr(runtime, "load_model", load)
-
-    return set_turns
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        code = cli.run(arguments)
-        sys.stderr.flush()
-        return (code, *capfd.readouterr())
-
-    return invoke
 
 
 def every_command(

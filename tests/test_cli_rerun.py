@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from rlm_local import cli, runtime
+from rlm_local import runtime
 from rlm_local.model import ScriptedModel
 from rlm_local.options import ModelOptions
 from rlm_local.records import Observation, Request, SubCalled
 from rlm_local.runs import CHECKPOINTS, EVENTS, PROMPT, RunStore
-from tests.fakes import FakeRepl, FakeSandbox, cell
+from tests.fakes import FakeRepl, Run, cell
 from tests.test_resume import Death, Killed
 
 TURNS = [
@@ -24,15 +23,10 @@ TURNS = [
     cell("FINAL(f'{question} {x} {said}')"),
 ]
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture(autouse=True)
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    """Folders of their own, no real sandbox, and a model; what that was asked."""
-    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
+def asked(folders: None, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """What the model was asked."""
     requests: list[Request] = []
 
     def turn(request: Request) -> str:
@@ -45,21 +39,6 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
     monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(turn, sub_call))
     return requests
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    path = tmp_path / "text.txt"
-    path.write_text("four")
-    return str(path)
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        return (cli.run(arguments), *capfd.readouterr())
-
-    return invoke
 
 
 @pytest.fixture

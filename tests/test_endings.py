@@ -6,12 +6,11 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rlm_local import cli, eventfile, runtime
+from rlm_local import eventfile, runtime
 from rlm_local.budget import Budget
 from rlm_local.errors import LimitReached
 from rlm_local.helpers import Helpers
@@ -32,43 +31,12 @@ from rlm_local.runs import RunState, RunStore
 from rlm_local.runtime import Runtime
 from rlm_local.tree import Tree
 from rlm_local.wasm import WasmSandbox
-from tests.fakes import FakeRepl, FakeSandbox, cell
+from tests.fakes import FakeRepl, FakeSandbox, Run, Script, cell
 
-Run = Callable[..., tuple[int, str, str]]
-Script = Callable[..., None]
+pytestmark = pytest.mark.usefixtures("folders")
+
 #: Events of a run of two turns: its start, three for each turn, its end.
 TURNS = (cell("print('so far')"), cell("FINAL(len(context))"))
-
-
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    path = tmp_path / "a.txt"
-    path.write_text("four")
-    return str(path)
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Script:
-    def set_turns(*turns: str) -> None:
-        monkeypatch.setattr(runtime, "load_model", lambda *_, **__: ScriptedModel(turns))
-
-    return set_turns
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        code = cli.run(arguments)
-        return (code, *capfd.readouterr())
-
-    return invoke
 
 
 def full_after(patch: pytest.MonkeyPatch, events: int) -> None:
