@@ -42,6 +42,7 @@ _MARKER_CHARS = 8  # of one made up of several
 _LOOKS_STRUCTURAL = re.compile(r"<\|.*\|>|</?s>|\[/?INST\]|<(start|end)_of_turn>")
 TEMPLATE_SECONDS = 3.0  # of CPU time, for one prompt: templates take milliseconds
 _CACHED_STRETCHES = 512
+_CACHED_CHARS = 8_000_000  # of them together, but for the last one
 _CACHED_SYSTEMS = 64
 # What rendering an untrusted template can raise, beside jinja's own errors.
 _TEMPLATE_ERRORS = (
@@ -100,6 +101,7 @@ class Chat:
         }
         self._opens_thought: dict[bool, bool] = {}
         self._stretches: dict[str, Tokens] = {}
+        self._stretches_chars = 0
         self._system_lengths: dict[tuple[str, bool], int] = {}
 
     def tokens(
@@ -244,8 +246,13 @@ class Chat:
         tokens = self._stretches.pop(stretch, None)
         if tokens is None:
             tokens = self._vocabulary.tokenize(stretch)
-            if len(self._stretches) >= _CACHED_STRETCHES:
-                del self._stretches[next(iter(self._stretches))]
+            self._stretches_chars += len(stretch)
+            while self._stretches and (
+                len(self._stretches) >= _CACHED_STRETCHES or self._stretches_chars > _CACHED_CHARS
+            ):
+                oldest = next(iter(self._stretches))
+                del self._stretches[oldest]
+                self._stretches_chars -= len(oldest)
         self._stretches[stretch] = tokens
         return tokens
 

@@ -187,14 +187,15 @@ def test_filters_that_templates_use() -> None:
     assert text.startswith('{"a": "é<"}20')
 
 
+class Counting(Letters):
+    calls = 0
+
+    def tokenize(self, text: str) -> Tokens:
+        self.calls += 1
+        return super().tokenize(text)
+
+
 def test_stretches_are_tokenized_once() -> None:
-    class Counting(Letters):
-        calls = 0
-
-        def tokenize(self, text: str) -> Tokens:
-            self.calls += 1
-            return super().tokenize(text)
-
     vocabulary = Counting()
     formatter = Chat(vocabulary, ChatFormat(CHATML, SPECIALS, BEGIN, END))
     messages = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
@@ -202,6 +203,26 @@ def test_stretches_are_tokenized_once() -> None:
     first = vocabulary.calls
     formatter.tokens(messages)
     assert vocabulary.calls == first + 2
+
+
+@pytest.mark.parametrize(("chars", "kept"), [(50, True), (51, False)])
+def test_long_stretches_are_not_kept_for_ever(
+    monkeypatch: pytest.MonkeyPatch, chars: int, kept: bool
+) -> None:
+    monkeypatch.setattr("rlm_local.llama.chat._CACHED_CHARS", 100)
+    vocabulary = Counting()
+    formatter = Chat(vocabulary, ChatFormat("{{ messages[0].content }}", SPECIALS, BEGIN, END))
+
+    def calls(text: str) -> int:
+        before = vocabulary.calls
+        formatter.tokens([Message("user", text)])
+        return vocabulary.calls - before
+
+    assert calls("a" * chars) == 1
+    assert calls("b" * chars) == 1
+    assert calls("a" * chars) == (0 if kept else 1)
+    assert calls("c" * 1_000) == 1
+    assert calls("c" * 1_000) == 0  # the last one is kept, however long
 
 
 LOOP = "{% for n in range(99999) %}"
