@@ -23,6 +23,8 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
+import jinja2
+
 from bench import models
 from bench.programs import Server, Settings, batched_bench
 from bench.report import report
@@ -102,7 +104,7 @@ class Bench:
                 **self._programs(model, programs),
                 "one by one": lambda: self._ours(model, together=False),
                 "create_completion": lambda: high_level.run(
-                    [f"{PREFIX} {text}" for text in self._texts()], new=NEW_TOKENS
+                    [prompt(text) for text in self._texts()], new=NEW_TOKENS
                 ),
                 "bare llama_decode": lambda: bare.generate(
                     sequences=SEQUENCES, prefix=PROMPT_TOKENS, steps=NEW_TOKENS - 1
@@ -341,6 +343,12 @@ PARTS = (
 def request(text: str, new: int) -> Request:
     messages = (Message("system", PREFIX), Message("user", text))
     return Request(messages=messages, max_tokens=new)
+
+
+def prompt(text: str) -> str:
+    """That request as its template has it, for those that take text alone."""
+    template = jinja2.Template(models.CHATML)
+    return template.render(messages=request(text, 1).messages, add_generation_prompt=True)
 
 
 def with_depth(one: Request) -> Request:
