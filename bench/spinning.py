@@ -37,8 +37,11 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (
-    Setting(1, spinning.ROUNDS),
-    *(Setting(usable_cores(), spins) for spins in (0, 400, spinning.ROUNDS, 10_000, 300_000)),
+    Setting(1, 0),
+    *(
+        Setting(usable_cores(), spins)
+        for spins in (0, 400, 1_000, spinning.ROUNDS, 10_000, 300_000)
+    ),
 )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 
-#: The rounds of a spin, each an instruction that pauses: some 15 us in all.
-ROUNDS = 1_000
+#: The rounds of a spin, each an instruction that pauses: tens of microseconds in all.
+ROUNDS = 4_000
 SETTING = "GOMP_SPINCOUNT"
 
 
