@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlm_local.prompt import Prompt, open_prompt, prompt_from_text, prompt_from_texts
@@ -30,7 +30,8 @@ def identity_of(folder: Path, *texts: str) -> str:
         return prompt.identity
 
 
-@given(TEXTS.filter(bool), st.integers(4, 64))
+@given(TEXTS.filter(bool), st.integers(1, 16).map(lambda widest: 4 * widest))
+@example("aaé€😀", 4)  # widened twice, in several blocks
 def test_it_does_not_depend_on_how_the_text_came(folder: Path, text: str, block: int) -> None:
     path = folder.parent / f"{next(NUMBERS)}.txt"
     path.write_bytes(text.encode())
