@@ -99,10 +99,10 @@ class Bench:
         rounds: dict[str, list[Measured]] = {}
         with contextlib.ExitStack() as programs:
             ways = {
-                "batch": lambda: self._ours(model, together=True),
-                "batch, one token each": lambda: self._ours(model, together=True, new=1),
+                "batch": lambda: self.ours(model, together=True),
+                "batch, one token each": lambda: self.ours(model, together=True, new=1),
                 **self._programs(model, programs),
-                "one by one": lambda: self._ours(model, together=False),
+                "one by one": lambda: self.ours(model, together=False),
                 "create_completion": lambda: high_level.run(
                     [prompt(text) for text in self._texts()], new=NEW_TOKENS
                 ),
@@ -190,7 +190,8 @@ class Bench:
             ),
         }
 
-    def _ours(self, model: LlamaModel, *, together: bool, new: int = NEW_TOKENS) -> Measured:
+    def ours(self, model: LlamaModel, *, together: bool, new: int = NEW_TOKENS) -> Measured:
+        """CALLS new sub-calls, in one call or each in its own."""
         requests = [request(text, new) for text in self._texts()]
         groups = [requests] if together else [[one] for one in requests]
         return measured(model, groups)
@@ -291,7 +292,7 @@ class Bench:
         alone, beside = [], []
         history = min(4_000, model.info.context_tokens - 600)
         for number in range(self.rounds):
-            alone.append(self._ours(model, together=True).cpu)
+            alone.append(self.ours(model, together=True).cpu)
             turn = Request(
                 messages=(Message("user", words(number, 2, history)),),
                 max_tokens=1,
@@ -299,7 +300,7 @@ class Bench:
                 node="idle",
             )
             complete(model, turn)
-            beside.append(self._ours(model, together=True).cpu)
+            beside.append(self.ours(model, together=True).cpu)
             model.cancel("idle")  # the next round begins without it
         return {"64 sub-calls beside an idle dialogue, CPU, x": ratio(beside, alone)}
 

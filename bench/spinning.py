@@ -19,9 +19,9 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+from unittest import mock
 
-from bench import models
-from bench.engine import CALLS, MEMORY, NEW_TOKENS, TAIL_WORDS, measured, request, words
+from bench.engine import CALLS, MEMORY, Bench, measured, request
 from bench.report import report
 from rlm_local.llama import LlamaModel, spinning
 from rlm_local.llama.threads import usable_cores
@@ -45,25 +45,25 @@ SETTINGS = (
 )
 
 
-def figures(path: Path, rounds: int) -> list[dict[str, object]]:
+def figures(name: str, rounds: int) -> list[dict[str, object]]:
     """A row a setting."""
+    bench = Bench(name, rounds)
     series = count()
     rows: list[dict[str, object]] = [
-        {"model": path.stem, "threads": each.threads, "spins": each.spins} for each in SETTINGS
+        {"model": bench.path.stem, "threads": each.threads, "spins": each.spins}
+        for each in SETTINGS
     ]
     with ExitStack() as held:
-        workers = [held.enter_context(worker(path, each)) for each in SETTINGS]
+        workers = [held.enter_context(worker(bench.path, each)) for each in SETTINGS]
         for processes, where in ((0, ""), (usable_cores(), ", busy")):
             calls: list[list[float]] = [[] for _ in workers]
             replies: list[list[float]] = [[] for _ in workers]
             with busy(processes):
                 for _ in range(rounds):
                     for n, model in enumerate(workers):
-                        of = next(series)
-                        texts = [words(of, call, TAIL_WORDS) for call in range(CALLS)]
-                        asked = [request(text, NEW_TOKENS) for text in texts]
-                        calls[n].append(measured(model, [asked]).wall)
-                        reply = measured(model, [[request(f"alone {of}", REPLY_TOKENS)]])
+                        calls[n].append(bench.ours(model, together=True).wall)
+                        alone = request(f"alone {next(series)}", REPLY_TOKENS)
+                        reply = measured(model, [[alone]])
                         replies[n].append(1000 * reply.wall / reply.tokens)
             for row, of_calls, of_replies in zip(rows, calls, replies, strict=True):
                 row[f"{CALLS} sub-calls{where}, s"] = median(of_calls)
@@ -74,14 +74,8 @@ def figures(path: Path, rounds: int) -> list[dict[str, object]]:
 @contextmanager
 def worker(path: Path, setting: Setting) -> Iterator[LlamaModel]:
     """A model whose worker was started so, and has been asked once."""
-    before = os.environ.get(spinning.SETTING)
-    os.environ[spinning.SETTING] = str(setting.spins)
-    try:
+    with mock.patch.dict(os.environ, {spinning.SETTING: str(setting.spins)}):
         model = LlamaModel(path, memory_bytes=MEMORY, threads=setting.threads)
-    finally:
-        os.environ.pop(spinning.SETTING)
-        if before is not None:
-            os.environ[spinning.SETTING] = before
     with model:
         measured(model, [[request("the", 2)]])
         yield model
@@ -106,8 +100,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["5m", "50m"])
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    paths = [models.make(name) if name in models.SHAPES else Path(name) for name in asked.models]
-    report("spinning", [row for path in paths for row in figures(path, asked.rounds)])
+    report("spinning", [row for name in asked.models for row in figures(name, asked.rounds)])
 
 
 if __name__ == "__main__":

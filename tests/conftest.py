@@ -93,8 +93,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
     """Runs a command: its exit code, standard output and standard error."""
 
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        code = cli.run(arguments)
+    def invoke(*arguments: str | Path) -> tuple[int, str, str]:
+        code = cli.run([*map(str, arguments)])
         sys.stderr.flush()
         return (code, *capfd.readouterr())
 

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,27 +17,20 @@ from rlm_local.model import ScriptedModel
 from rlm_local.records import Request
 from rlm_local.runs import RunStore
 from rlm_local.spool.files import DiskFullError
-from tests.fakes import FakeSandbox, cell
+from tests.fakes import Run, cell
 
 
 @pytest.fixture(autouse=True)
-def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders of its own, a model that gives back the prompt, no WebAssembly."""
-    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
+def parts(folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that gives back the prompt."""
     model = ScriptedModel(lambda _: cell("FINAL(context)"))
     monkeypatch.setattr(runtime, "load_model", lambda *_, **__: model)
 
 
-Run = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
-def ask(capfd: pytest.CaptureFixture[str]) -> Run:
+def ask(run: Run) -> Run:
     def invoke(*arguments: str | Path, question: str = "q") -> tuple[int, str, str]:
-        code = cli.run(["ask", "-q", "--mode", "rlm", question, *map(str, arguments)])
-        return (code, *capfd.readouterr())
+        return run("ask", "-q", "--mode", "rlm", question, *arguments)
 
     return invoke
 

@@ -11,13 +11,10 @@ from pathlib import Path
 import pytest
 
 from bench import models
-from rlm_local import cli, runtime
 from rlm_local.llama import Device
 from rlm_local.llama import model as llama_model
-from tests.fakes import FakeSandbox
+from tests.fakes import Run
 from tests.llama import lora
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +23,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def model(built: Path, folders: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The model in a folder of models, where it is listed as `listed`."""
     folder = tmp_path / "models"
     folder.mkdir()
     monkeypatch.setenv("RLM_LOCAL_MODELS", str(folder))
-    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
     path = folder / "tiny.gguf"
     path.write_bytes(built.read_bytes())
     (folder / "catalog.toml").write_text(
@@ -40,14 +35,6 @@ def model(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         'licence = "MIT"\n'
     )
     return path
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def invoke(*arguments: str | Path) -> tuple[int, str, str]:
-        return (cli.run([*map(str, arguments)]), *capfd.readouterr())
-
-    return invoke
 
 
 def sha256(path: Path) -> str:

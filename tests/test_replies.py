@@ -14,14 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rlm_local import runtime
 from rlm_local.limits import MIB
 from rlm_local.memo import MemoModel
 from rlm_local.model import ScriptedModel
 from rlm_local.records import Completion, Message, Request
 from rlm_local.replies import FILE, ReplyStore
 from rlm_local.runtime import Runtime
-from tests.fakes import FakeSandbox, cell
+from tests.fakes import cell
 
 
 def reply(text: str) -> Completion:
@@ -317,13 +316,6 @@ def test_what_a_limit_cut_short_is_not_kept(store: ReplyStore) -> None:
 
 
 # -------------------------------------------------------------------------- for a run
-
-
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
 
 
 def run(*, reuse: bool, prefix: str, stages: list[str] | None = None) -> tuple[str, int, int]:

@@ -11,7 +11,7 @@ from rlm_local import cli, runtime
 from rlm_local.errors import ModelError, RlmError
 from rlm_local.model import ScriptedModel
 from rlm_local.starting import Starting, begin
-from tests.fakes import FakeSandbox, cell
+from tests.fakes import cell
 
 
 def no_thread(thread: threading.Thread) -> None:
@@ -62,12 +62,13 @@ def test_the_error_is_of_whose_thread_it_was(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("left", range(4))
 def test_a_command_with_too_few_threads_says_so(
-    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    left: int,
+    folders: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Two are for starts, and one is for the steps, which can do without."""
-    monkeypatch.setenv("RLM_LOCAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("RLM_LOCAL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(runtime, "start_sandbox", lambda notice: FakeSandbox())
     model = ScriptedModel([cell("FINAL(len(context))")])
     monkeypatch.setattr(runtime, "load_model", lambda *_, **__: model)
     (tmp_path / "a.txt").write_text("four")

@@ -6,15 +6,12 @@ With a tiny Qwen3 (and a tiny Llama) of random weights. Needs the extra `sft`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch and llama.cpp are loaded
 
 torch = pytest.importorskip("torch", reason="the extra `sft` is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra `sft` is not installed")

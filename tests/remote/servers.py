@@ -61,7 +61,6 @@ def running(
         process = subprocess.Popen(
             command(kind, model, port, window),
             stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         )  # fmt: skip
     try:
         until = time.monotonic() + _START_SECONDS
