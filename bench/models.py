@@ -24,6 +24,7 @@ CHATML = (
 END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CONTROL = (END_OF_TEXT, IM_START, IM_END)
 _WORDS = (
+    "system user assistant "  # first: then their letters are merged into nothing else
     "the of and to in is that it was for on are as with his they at be this from have or by one "
     "had not but what all were when we there can an your which their said if do will each about "
     "how up out them then she many some so these would other into has more her two like him see "

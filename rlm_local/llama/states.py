@@ -5,20 +5,24 @@ files without a name: they are the process's own, in memory while there is memor
 on disk where there is not, and gone with it. `PrefixStore` keeps the beginnings that
 new processes will need again, the system prompts, in a folder.
 
-llama.cpp ends its process on a state that was cut short, so a stored one is read
-whole and compared with its checksum before it is handed over.
+llama.cpp ends its process on a state that was cut short, so all of a stored one is
+compared with its checksum before it is handed over.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import mmap
 import os
+import re
 import stat
 import struct
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, Self
 
@@ -26,15 +30,19 @@ import numpy as np
 
 from rlm_local.limits import MIB
 from rlm_local.llama.engine import Tokens
+from rlm_local.llama.threads import usable_cores
 from rlm_local.model import is_within
 
 SWAP_BYTES = 4096 * MIB
 STORE_BYTES = 1024 * MIB
 LARGEST_BYTES = 512 * MIB  # of one stored prefix
-_MAGIC = b"RLMKV\0\0\1"
+_MAGIC = b"RLMKV\0\0\2"
 _LAYOUT = struct.Struct("<8sQQ32s")  # magic, tokens, bytes of the state, digest of both
 _DIGEST_BYTES = 32
-_SUFFIX = ".kv"
+_PIECE_BYTES = 4 * MIB  # digested by whichever core is free
+_SUFFIX, _UNFINISHED = ".kv", ".unfinished"
+_OURS = re.compile(rf"[0-9a-f]{{32}}(?:\{_SUFFIX}|\w+\{_UNFINISHED})")
+_MADV_POPULATE_READ = 22  # of Linux 5.14; the module `mmap` does not name it
 # A file that was not finished by then was its process's last: it is ended as it writes, too.
 _ABANDONED_SECONDS = 3_600.0
 
@@ -112,15 +120,18 @@ class Stored(NamedTuple):
         try:
             with self.path.open("rb") as file:
                 header = _Header.read(file)
-                # Shared memory, because the limit on the process's own does not count it.
-                held = memoryview(mmap.mmap(-1, header.size - _LAYOUT.size))
-                if file.readinto(held) != len(held) or _digest(held) != header.digest:
-                    return None
+                held = mmap.mmap(file.fileno(), header.size, access=mmap.ACCESS_READ)
+            with _unless_unknown():
+                held.madvise(_MADV_POPULATE_READ)  # a failing disk is an error, and a signal later
         except (OSError, ValueError):
+            return None
+        start = _LAYOUT.size + 4 * header.tokens
+        content = memoryview(held)
+        if _digest(content[_LAYOUT.size : start], content[start:]) != header.digest:
             return None
         with contextlib.suppress(OSError):  # a folder that is only read serves as well
             os.utime(self.path)
-        return held[4 * header.tokens :]
+        return content[start:]
 
 
 class PrefixStore:
@@ -146,14 +157,16 @@ class PrefixStore:
         body = np.ascontiguousarray(tokens, np.int32).tobytes()
         if len(state) > min(LARGEST_BYTES, self._most_bytes):
             return
-        digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES)
-        path = self._folder / f"{digest.hexdigest()[:32]}{_SUFFIX}"
-        digest.update(state)
+        name = _blake2b(body).hex()[:32]
+        path = self._folder / f"{name}{_SUFFIX}"
+        digest = _digest(body, state)
         with contextlib.suppress(OSError):
             self._make_space(len(state))
-            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+            with tempfile.NamedTemporaryFile(
+                dir=self._folder, prefix=name, suffix=_UNFINISHED, delete=False
+            ) as file:
                 try:
-                    file.write(_LAYOUT.pack(_MAGIC, len(tokens), len(state), digest.digest()))
+                    file.write(_LAYOUT.pack(_MAGIC, len(tokens), len(state), digest))
                     file.write(body)
                     file.write(state)
                     file.flush()
@@ -170,7 +183,9 @@ class PrefixStore:
             state.path.unlink()
 
     def _make_space(self, size: int) -> None:
-        found_at = ((path.stat(), path) for path in self._folder.parent.glob("*/*"))
+        beside = self._folder.parent.glob("*/*")
+        # Somebody may have given us a folder of his own.
+        found_at = ((path.lstat(), path) for path in beside if _OURS.fullmatch(path.name))
         files = [(found, path) for found, path in found_at if stat.S_ISREG(found.st_mode)]
         held = sum(found.st_size for found, _ in files)
         abandoned = time.time() - _ABANDONED_SECONDS
@@ -212,5 +227,23 @@ def _tokens(path: Path) -> Tokens | None:
     return np.frombuffer(raw, np.int32) if len(raw) == 4 * count else None
 
 
-def _digest(held: memoryview) -> bytes:
-    return hashlib.blake2b(held, digest_size=_DIGEST_BYTES).digest()
+def _digest(tokens: bytes | memoryview, state: memoryview) -> bytes:
+    """Of the digests of `tokens` and of the pieces of `state`."""
+    starts = range(0, len(state), _PIECE_BYTES)
+    pieces = [tokens, *(state[start : start + _PIECE_BYTES] for start in starts)]
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return _blake2b(b"".join(pool.map(_blake2b, pieces)))
+
+
+def _blake2b(content: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+@contextlib.contextmanager
+def _unless_unknown() -> Iterator[None]:
+    """Go on where the system does not know of what is asked."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise

@@ -222,7 +222,7 @@ class Checkpoints:
 
     def _write(self, head: Head, pieces: list[memoryview]) -> int:
         """Write the file, whole or not at all; its size. Raises OSError."""
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".")
+        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=SUFFIX)
         try:
             try:
                 size = _write_all(handle, [memoryview(_encoded(head)), *pieces])
@@ -237,7 +237,7 @@ class Checkpoints:
     def _prune(self, turn: int) -> None:
         """Remove all checkpoints but that after `turn`, and what the memory stands on."""
         kept = {self._path(turn), *(self._path(head.turn) for head in self._chain)}
-        for path in self._folder.iterdir():
+        for path in self._folder.glob(f"*{SUFFIX}"):  # nothing else is ours
             if path not in kept:
                 path.unlink(missing_ok=True)
 

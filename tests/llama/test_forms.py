@@ -49,11 +49,14 @@ def test_labels_of_one_token_cost_the_prompt_alone(model: LlamaModel) -> None:
 
 
 def test_the_chosen_one_is_what_greedy_would_say(model: LlamaModel) -> None:
-    greedy = formed(model, "Which?", max_tokens=1)
-    if not greedy.text.strip():
-        pytest.skip("its first token is not a label")
     others = ("the", "of", "and")
-    assert formed(model, "Which?", choices=(*others, greedy.text)).text == greedy.text
+    tried = 0
+    for question in ("Which?", "What?", "Who?", "Where?", "When?", "Why?", "How?"):
+        label = formed(model, question, max_tokens=1).text
+        if label.strip().isalnum() and label not in others:  # others are no text, or a blank
+            tried += 1
+            assert formed(model, question, choices=(*others, label)).text == label
+    assert tried
 
 
 def test_one_label_may_begin_another(model: LlamaModel) -> None:

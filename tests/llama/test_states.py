@@ -113,18 +113,38 @@ def test_the_oldest_make_space(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
     store = PrefixStore(tmp_path / "states" / "key", most_bytes=1_000)
-    old, new = (tmp_path / "states" / "other" / name for name in ("tmpold", "tmpnew"))
+    old, new = (
+        tmp_path / "states" / "other" / f"{0:032x}{name}.unfinished" for name in ("_old", "_new")
+    )
     old.parent.mkdir()
     for path in (old, new):
         path.write_bytes(bytes(400))
     os.utime(old, (0, 0))
-    (old.parent / "folder").mkdir()
-    os.utime(old.parent / "folder", (0, 0))
+    folder = old.with_name(f"{1:032x}.kv")
+    folder.mkdir()
+    os.utime(folder, (0, 0))
     store.put(tokens(1), memoryview(bytes(100)))
     assert (old.exists(), new.exists()) == (False, True)
     store.put(tokens(2), memoryview(bytes(480)))  # beside what another process may be writing
     assert [state.tokens.tolist() for state in reopened(store).states] == [[2]]
     assert new.exists()
+
+
+def test_others_files_are_left_alone(tmp_path: Path) -> None:
+    """The folder is whatever somebody gave us: a home, for all we know."""
+    foreign = [
+        tmp_path / "documents" / name
+        for name in ("thesis.tex", "notes.kv", "tmpabc", "draft.unfinished", f"{0:032x}")
+    ]
+    foreign[0].parent.mkdir()
+    for path in foreign:
+        path.write_bytes(bytes(400))
+        os.utime(path, (0, 0))
+    store = PrefixStore(tmp_path / "key", most_bytes=500)
+    for number in range(3):
+        store.put(tokens(number), memoryview(bytes(300)))
+    assert all(path.exists() for path in foreign)
+    assert [state.tokens.tolist() for state in reopened(store).states] == [[2]]
 
 
 def test_one_that_is_too_large_is_not_kept(tmp_path: Path) -> None:

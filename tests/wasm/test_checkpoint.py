@@ -356,3 +356,14 @@ class Wasm:
                 _, at = self._leb(data, at + 1)
             at += 1
         return mutable
+
+
+def test_what_a_killed_process_left_half_written_goes_and_nothing_else(
+    fork: Fork, folder: Path
+) -> None:
+    guest = fork(TEXT)
+    folder.mkdir()
+    (folder / f".half{SUFFIX}").write_bytes(b"half")
+    (folder / "notes.txt").write_text("of somebody else's")
+    saved(guest, folder, 1)
+    assert sorted(path.name for path in folder.iterdir()) == [f"1{SUFFIX}", "notes.txt"]
