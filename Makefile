@@ -3,8 +3,9 @@ SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHES := prompt sandbox checkpoint text memory engine spinning speculation turns turnforms remote tree startup
-GUEST := pyproject.toml CMakeLists.txt $(shell find sandbox_wasm -type f -not -path '*/__pycache__/*')
+BENCHES := prompt sandbox checkpoint text memory engine spinning alignment speculation turns turnforms remote tree startup
+BUILT := pyproject.toml CMakeLists.txt rlm_local/llama/aligned_new.c \
+  $(shell find sandbox_wasm -type f -not -path '*/__pycache__/*')
 
 .PHONY: demo test test-slow test-training lint bench nano nano-gpu clean
 .DEFAULT_GOAL := test
@@ -73,7 +74,7 @@ clean:  ## remove the environment; the caches stay
 
 # What pip prints is kept in a log; on the terminal only the steps of the two long builds.
 export CMAKE_ARGS := -DLLAVA_BUILD=OFF
-$(READY): $(GUEST)
+$(READY): $(BUILT)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3'; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \

@@ -276,7 +276,7 @@ class Bench:
             [done] = complete(model, asked)
             took = time.perf_counter() - began
             new = done.prompt_tokens - done.cached_tokens
-            bare._native.remove(0, history)
+            bare.cut(0, history)
             theirs.append(bare.prefill(0, new, history))
             ours.append(took)
         return {

@@ -80,7 +80,10 @@ class BareDecode:
 
     def clear(self, sequences: int) -> None:
         for number in range(sequences):
-            self._native.remove(number, 0)
+            self.cut(number, 0)
+
+    def cut(self, sequence: int, length: int) -> None:
+        self._native.remove(sequence, length)
 
     def _decode(self) -> float:
         began = time.perf_counter()

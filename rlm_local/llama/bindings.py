@@ -13,6 +13,7 @@ import types
 from typing import Any
 
 from rlm_local.errors import ModelError
+from rlm_local.llama import alignment
 
 
 def _bindings() -> Any:
@@ -30,4 +31,5 @@ def _bindings() -> Any:
     return importlib.import_module("llama_cpp.llama_cpp")
 
 
+alignment.load()
 llama = _bindings()
