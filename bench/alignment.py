@@ -3,7 +3,8 @@
     python -m bench.alignment [--rounds N] [--models MODEL …]
 
 Bare batches with flash attention, in a process of its own for each, with the aligned `operator
-new[]` and without, in turns. Median milliseconds of wall time; results go to bench/out/alignment.json.
+new[]` and without, in turns. Median milliseconds of wall time; results go to
+bench/out/alignment.json.
 """
 
 from __future__ import annotations
