@@ -120,6 +120,7 @@ class Stored(NamedTuple):
         try:
             with self.path.open("rb") as file:
                 header = _Header.read(file)
+                # Not a copy: such files are replaced and removed, but never written to.
                 held = mmap.mmap(file.fileno(), header.size, access=mmap.ACCESS_READ)
             with _unless_unknown():
                 held.madvise(_MADV_POPULATE_READ)  # a failing disk is an error, and a signal later
