@@ -1,4 +1,4 @@
-"""The wheel carries the guest, and suits every platform."""
+"""The wheel carries what is built, and suits every Python of one platform."""
 
 from __future__ import annotations
 
