@@ -20,7 +20,6 @@ import stat
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, Self
 
@@ -118,17 +117,14 @@ class Stored(NamedTuple):
                 header = _Header.read(file)
                 # Not a copy: such files are replaced and removed, but never written to.
                 held = mmap.mmap(file.fileno(), header.size, access=mmap.ACCESS_READ)
-            with _unless_unknown():
-                held.madvise(_MADV_POPULATE_READ)  # a failing disk is an error, and a signal later
         except (OSError, ValueError):
             return None
-        start = _LAYOUT.size + 4 * header.tokens
         content = memoryview(held)
-        if _digest(content[_LAYOUT.size :]) != header.digest:
+        if not _readable(held) or text_digest(content[_LAYOUT.size :]).digest() != header.digest:
             return None
         with contextlib.suppress(OSError):  # a folder that is only read serves as well
             os.utime(self.path)
-        return content[start:]
+        return content[_LAYOUT.size + 4 * header.tokens :]
 
 
 class PrefixStore:
@@ -154,16 +150,17 @@ class PrefixStore:
         body = np.ascontiguousarray(tokens, np.int32).tobytes()
         if len(state) > min(LARGEST_BYTES, self._most_bytes):
             return
-        name = text_digest(body).hexdigest()
+        digest = text_digest(body)
+        name = digest.hexdigest()
         path = self._folder / f"{name}{_SUFFIX}"
-        digest = _digest(body, state)
+        digest.update(state)
         with contextlib.suppress(OSError):
             self._make_space(len(state))
             with tempfile.NamedTemporaryFile(
                 dir=self._folder, prefix=name, suffix=_UNFINISHED, delete=False
             ) as file:
                 try:
-                    file.write(_LAYOUT.pack(_MAGIC, len(tokens), len(state), digest))
+                    file.write(_LAYOUT.pack(_MAGIC, len(tokens), len(state), digest.digest()))
                     file.write(body)
                     file.write(state)
                     file.flush()
@@ -224,19 +221,10 @@ def _tokens(path: Path) -> Tokens | None:
     return np.frombuffer(raw, np.int32) if len(raw) == 4 * count else None
 
 
-def _digest(*pieces: bytes | memoryview) -> bytes:
-    """Damage shows in it; files that somebody makes to deceive are that person's own."""
-    digest = text_digest()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.digest()
-
-
-@contextlib.contextmanager
-def _unless_unknown() -> Iterator[None]:
-    """Go on where the system does not know of what is asked."""
+def _readable(held: mmap.mmap) -> bool:
+    """Whether all of the file can be read: of a failing disk, what comes later is a signal."""
     try:
-        yield
+        held.madvise(_MADV_POPULATE_READ)
     except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
+        return error.errno == errno.EINVAL  # a system that does not know of this
+    return True

@@ -22,7 +22,7 @@ _BLOCK_BYTES = 1 << 18  # a multiple of every width
 _CODECS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 
 
-def text_digest(data: bytes = b"") -> xxhash.xxh3_128:
+def text_digest(data: bytes | memoryview = b"") -> xxhash.xxh3_128:
     """What digests one text: to be updated with its UTF-8 after `data`, in pieces of any size."""
     return xxhash.xxh3_128(data)
 

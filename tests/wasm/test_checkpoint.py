@@ -293,6 +293,17 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(
     assert restored(fork, folder).value("x") == "2"
 
 
+def test_what_a_killed_process_left_half_written_goes_and_nothing_else(
+    fork: Fork, folder: Path
+) -> None:
+    guest = fork(TEXT)
+    folder.mkdir()
+    (folder / f".half{SUFFIX}").write_bytes(b"half")
+    (folder / "notes.txt").write_text("of somebody else's")
+    saved(guest, folder, 1)
+    assert sorted(path.name for path in folder.iterdir()) == [f"1{SUFFIX}", "notes.txt"]
+
+
 def test_without_a_page_map_there_are_no_checkpoints(
     fork: Fork, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -356,14 +367,3 @@ class Wasm:
                 _, at = self._leb(data, at + 1)
             at += 1
         return mutable
-
-
-def test_what_a_killed_process_left_half_written_goes_and_nothing_else(
-    fork: Fork, folder: Path
-) -> None:
-    guest = fork(TEXT)
-    folder.mkdir()
-    (folder / f".half{SUFFIX}").write_bytes(b"half")
-    (folder / "notes.txt").write_text("of somebody else's")
-    saved(guest, folder, 1)
-    assert sorted(path.name for path in folder.iterdir()) == [f"1{SUFFIX}", "notes.txt"]
