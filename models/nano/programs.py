@@ -65,11 +65,11 @@ def far(gap):
     ends = re.findall(r"\\n|(?<![.\\s])[.!?] ", gap)
     return len(gap) + 120 * len(ends) + 150 * gap.count("\\n\\n")
 forms = {
-    "number": r"\\b\\d{5,}\\b",
+    "number": r"(?<![0-9a-f]-)\\b\\d{5,}\\b(?!-[0-9a-f])",
     "word": r"\\b[a-z]+-[a-z]+\\b",
     "uuid": r"\\b[0-9a-f]{8}-[0-9a-f-]{27}\\b",
 }
-def nearest(form):
+def candidate(form):
     found, unnamed = [(9999, None)], 9 * (form not in question.lower())
     for score, before, key, after in hits:
         doubt = unnamed + round(50 * math.log2(hits[0][0] / score))
@@ -81,10 +81,14 @@ def nearest(form):
 hits = locate()
 for _, before, key, after in hits[:2]:
     print(repr(before[-50:]), "[" + key + "]", repr(after[:70]))
-order = sorted(forms, key=nearest)
+order = sorted(forms, key=candidate)
+def likely(form):
+    return form if candidate(form)[0] <= candidate(order[0])[0] + 30 else order[0]
+def nearest(form):
+    return candidate(likely(form))
 print("nearest", order[0])
 for form in order:
-    print(form, *nearest(form))"""
+    print(form, *candidate(form))"""
 
 
 def final(form: str) -> str:

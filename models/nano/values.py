@@ -9,7 +9,7 @@ from models.nano.lexicon import ADJECTIVES, NOUNS, Split, words
 
 #: Kind → the regular expression that a cell uses to find a value of that kind.
 PATTERNS = {
-    "number": r"\b\d{5,}\b",
+    "number": r"(?<![0-9a-f]-)\b\d{5,}\b(?!-[0-9a-f])",
     "word": r"\b[a-z]+-[a-z]+\b",
     "uuid": r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b",
 }

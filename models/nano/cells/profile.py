@@ -66,7 +66,8 @@ def kind(c):
     return "number" if plain and len(set(seen)) * 2 > len(seen) else "text"
 kinds = {c: kind(c) for c in head}
 q = fold(question)
-named = [c for c in head if re.search(rf"\b({fold(c)}(s|es)?|{fold(c)[:-1]}ies)\b", q)]
+plural = r"\b(%s(s|es)?|%sies)\b"
+named = [c for c in filter(fold, head) if re.search(plural % (fold(c), fold(c)[:-1]), q)]
 dates = re.findall(r"\d{4}-\d\d(?:-\d\d)?", question)
 items = re.search(r"[:(] *(\w[\w -]*(?:, [\w -]+)+)", question)
 labels = re.split(r", (?:or |and )?| or | and ", items[1]) if items else []

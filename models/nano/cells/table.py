@@ -9,7 +9,7 @@ TABLE = r"""from itertools import combinations, product
 many = [c for c in asked if len(asked[c]) > 1]
 free = [c for c in named if kinds[c] == "text" and c not in asked]
 by = (free + many + [""])[0]
-num = ([c for c in named if kinds[c] == "number"] + [""])[0]
+num = ([c for c in named if kinds[c] == "number"] + [None])[0]
 day = ([c for c in head if kinds[c] == "date"] + [""])[0]
 side = (many + [""])[0]
 table = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 #: Takes the rarest code or name of the question that the text has, and goes from line to line
 #: (or sentence) by the keys in them, in the direction of the first step. A key looks like the
 #: others of its chain (`XK-12` like `BD-40`); `path` is all of them in order, and `held` the
-#: value beside the last.
+#: value beside the last. A question without a code has a chain of one key: its rarest phrase.
 WALK = r"""CODE = r"\b[A-Z][a-z]+ [A-Z][a-z]+\b|\w+(?:[-_]\w+)+|\w*\d\w*|\b[A-Z]{3,}\b"
 def lines(k):
     for t in docs:
@@ -23,8 +23,13 @@ def like(k):
     p = re.escape(p).replace("A", "[A-Z]").replace("a", "[a-z]+").replace("0", r"\d+")
     return re.compile(rf"(?<![\w-]){p}(?![\w-])")
 codes = re.findall(rf"(?=({CODE}))", question)
-path = [min((k for k in codes if often(k)), key=lambda k: (often(k), -len(k)), default="")]
-key = path[0]
+def rarest(keys):
+    return min(filter(often, keys), key=lambda k: (often(k), -len(k)), default="")
+words = [m.span() for m in re.finditer(r"\w(?:[\w-]*\w)?", question)]
+key = rarest(codes)
+starts = (question, question[:1].lower() + question[1:])
+phrases = [q[a:b] for q in starts for n, (a, _) in enumerate(words) for _, b in words[n:n + 4]]
+path = [key or rarest(phrases)]
 if key.isdigit():
     near = [w for u in lines(key) for w in re.findall(CODE, " ".join(u)) if not w.isdigit()]
     key = min(near, key=often, default=key)

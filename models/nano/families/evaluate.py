@@ -39,8 +39,6 @@ from rlm_local.runtime import Runtime
 
 #: 8K, 128K, 1M, 10M and 40M characters.
 LENGTHS = (8_000, 128_000, 1_000_000, 10_000_000, 40_000_000)
-#: Those of the families whose sub-calls grow with the text, and of which the answer does.
-SHORT_LENGTHS = {"labels": (8_000, 128_000), "pairs": (8_000, 128_000)}
 LIMITS = Limits(wall_seconds=600.0, turns=8, depth=3, sub_calls=20_000, tokens=100_000_000)
 
 
@@ -142,7 +140,7 @@ def evaluate(
         if family == "workers":
             plan += [(family, role, 0, SEED + n) for role in ROLES for n in range(runs)]
             continue
-        usual = NEEDLE_LENGTHS if family == "needle" else SHORT_LENGTHS.get(family, LENGTHS)
+        usual = NEEDLE_LENGTHS if family == "needle" else LENGTHS
         plan += [
             (family, "", chars, SEED + chars + n) for chars in lengths or usual for n in range(runs)
         ]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
+from models.nano.cells.table import TABLE
+from models.nano.cells.walk import WALK
 from models.nano.families.task import Task, score
 from models.nano.stage import SandboxStage, first_messages
 from rlm_local import dialogue
@@ -16,8 +18,11 @@ from rlm_local.limits import MIB
 from rlm_local.records import Message, Observation
 from rlm_local.sandbox import GuestText, Repl
 
-#: How often a dialogue has an attempt that goes wrong, and its correction.
-MISSTEPS = 0.05
+#: How often a dialogue has an attempt that goes wrong, and its correction: a program of another
+#: kind of question, or an ending that there is not.
+MISSTEPS = 0.08
+#: Programs that do no harm to those after them, and ask nobody anything.
+_ASTRAY = (programs.LOCATE, TABLE, WALK)
 #: What a careless model might try: none of it is there.
 _MISTAKES = (
     "FINAL(result)",
@@ -60,6 +65,7 @@ class Stage(SandboxStage):
     def play(self, task: Task, *, missteps: float = MISSTEPS) -> Episode:
         """The profile and then the task's own plan, as they go in the sandbox."""
         rng = random.Random(task.seed)
+        misstep = rng.choice(("program", "ending")) if rng.random() < missteps else None
         episode = Episode(task, [])
         host = _Host(self, task, episode)
         with (
@@ -76,9 +82,12 @@ class Stage(SandboxStage):
             for message in first_messages(task.question, prompt):
                 episode.turns.append(Turn(message))
             self._turn(episode, repl, PROFILE, constant=True)
+            if misstep == "program":
+                others = [cell for cell in _ASTRAY if cell not in task.plan]
+                self._turn(episode, repl, rng.choice(others), learn=False, constant=True)
             for cell in task.plan[:-1]:
                 self._turn(episode, repl, cell, constant=True)
-            if rng.random() < missteps:
+            if misstep == "ending":
                 self._turn(episode, repl, rng.choice(_MISTAKES), learn=False)
             self._turn(episode, repl, task.plan[-1])
         del episode.turns[-1]  # what the last cell printed, nobody reads
