@@ -11,9 +11,9 @@ from __future__ import annotations
 #: one that begins with it (two pointers, a pass over the text for each step), and that
 #: one less its last word. Phrases that occur thousands of times say nothing and are
 #: dropped; passages around the others are ranked by the phrases in their line or
-#: sentence, long and rare ones counting most. Case, hyphens and underscores do not matter
-#: (up to a length of which the guest can hold a copy), but where a phrase is spelled as the
-#: question spells it, that is a rarer phrase of its own.
+#: sentence, long and rare ones counting most; one that comes again in the same words is told
+#: once. Case, hyphens and underscores do not matter (up to a length of which the guest can hold
+#: a copy), but where a phrase is spelled as the question spells it, that is a rarer one.
 LOCATE = """\
 import math, re
 docs = [context] if isinstance(context, str) else context
@@ -48,7 +48,7 @@ def locate():
                 for p, at in ((e, same), (p, at)):
                     if at:
                         spots[p], weight[p] = at, len(p) ** 2 / len(at)
-    for p in sorted(weight, key=weight.get)[-12:]:
+    for p in sorted(weight, key=weight.get)[-20:]:
         for d, k in spots[p]:
             t, end = texts[d], k + len(p)
             a = k - len(re.split(r"\\n|\\. ", t[max(0, k - 150):k])[-1])
@@ -56,8 +56,13 @@ def locate():
             near = t[a:b] + "\\n" + docs[d][a:b].lower()
             score = weight[p] + sum(weight[s] for s in weight if s in near)
             ranked.append((score, d, k, p))
+    seen = set()
     for score, d, k, p in sorted(ranked, reverse=True):
-        if len(hits) < 12 and all(e != d or abs(k - l) > 60 for e, l, *_ in hits):
+        if len(hits) == 12:
+            break
+        here = docs[d][max(0, k - 60):k + 60]
+        if here not in seen and all(e != d or abs(k - l) > 60 for e, l, *_ in hits):
+            seen.add(here)
             t, end = docs[d], k + len(p)
             hits.append((d, k, score, t[max(0, k - 200):k], t[k:end], t[end:end + 200]))
     return [hit[2:] for hit in hits]

@@ -10,6 +10,7 @@ import pytest
 from models.nano import programs, values
 from models.nano.cells.gather import GATHER
 from models.nano.cells.label import LABEL
+from models.nano.cells.read import CHOSEN, READ
 from models.nano.cells.table import TABLE
 from models.nano.cells.walk import WALK
 from models.nano.families import catalog
@@ -201,3 +202,24 @@ def test_a_text_that_stands_in_several_rows_is_labelled_once_and_without_its_nam
     assert episode.calls == [
         ("Which fits? law; health\none more nurse and it will leave", "health")
     ]
+
+
+def test_a_report_whose_key_the_text_has_by_chance_is_found_among_what_comes_again(
+    stage: Stage,
+) -> None:
+    """The same words again are one passage, and the one that tells the most is read."""
+    again = "The giant nurse divided the bear. In 1967 the mill of Perth was followed. " * 30
+    report = (
+        "For 3272 crowns the giant nurse went from Ada Holm to Ben Lund on 2012-01-08."
+    )
+    task = Task(
+        family="reports",
+        seed=0,
+        question="Give the date of the affair of the giant nurse.",
+        texts=(f"{again}\n\n{report}\n\n{again}",),
+        gold="2012-01-08",
+        plan=(programs.LOCATE, READ, CHOSEN),
+        kind="day",
+        reply=lambda prompt: "day 1" if "2012-01-08 (day 1)" in prompt else "",
+    )
+    assert stage.play(task, missteps=0.0).answer == "2012-01-08"

@@ -5,10 +5,13 @@ from __future__ import annotations
 #: What could be an answer: a full name, a day, a number, a place.
 SPAN = r"[A-Z][a-z]+ [A-Z][a-z]+|\d{4}-\d\d-\d\d|\d+|[A-Z][a-z]{2,}"
 
-#: Follows `programs.LOCATE`: marks what could be the answer in the best passage, each by what
-#: it looks like and a number, and asks which it is, so that nothing need be spelled.
-READ = rf"""_, before, key, after = hits[0]
-text = before.split("\n\n")[-1] + key + after.split("\n\n")[0]
+#: Follows `programs.LOCATE`: marks what could be the answer in the passage, of the best ones, that
+#: tells the most names and days, each by what it looks like and a number, and asks which it is, so
+#: that nothing need be spelled.
+READ = rf"""good = [h for h in hits if h[0] >= hits[0][0] * 0.5]
+passages = [b.split("\n\n")[-1] + key + a.split("\n\n")[0] for _, b, key, a in good]
+told = r"[A-Z][a-z]+ [A-Z][a-z]+|\d{{4}}-\d\d-\d\d"
+text = max(passages, key=lambda t: len(re.findall(told, t)))
 SPAN = r"{SPAN}"
 spans = {{}}
 def mark(m):
