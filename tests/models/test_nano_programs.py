@@ -209,9 +209,7 @@ def test_a_report_whose_key_the_text_has_by_chance_is_found_among_what_comes_aga
 ) -> None:
     """The same words again are one passage, and the one that tells the most is read."""
     again = "The giant nurse divided the bear. In 1967 the mill of Perth was followed. " * 30
-    report = (
-        "For 3272 crowns the giant nurse went from Ada Holm to Ben Lund on 2012-01-08."
-    )
+    report = "For 3272 crowns the giant nurse went from Ada Holm to Ben Lund on 2012-01-08."
     task = Task(
         family="reports",
         seed=0,
@@ -223,3 +221,12 @@ def test_a_report_whose_key_the_text_has_by_chance_is_found_among_what_comes_aga
         reply=lambda prompt: "day 1" if "2012-01-08 (day 1)" in prompt else "",
     )
     assert stage.play(task, missteps=0.0).answer == "2012-01-08"
+
+
+def test_a_child_may_be_asked_with_words_before_its_question(stage: Stage) -> None:
+    task = catalog.task("parts", 3, "train", 1_500)
+    episode = stage.play(task, missteps=0.0)
+    (child,) = episode.children
+    assert task.child is not None
+    assert child.task.question.removesuffix(task.child.question) == "and it alone decides. "
+    assert episode.score == 1.0

@@ -23,7 +23,7 @@ from pathlib import Path
 from models.nano.evaluate import LENGTHS as NEEDLE_LENGTHS
 from models.nano.evaluate import SEED, finished, is_python, wilson
 from models.nano.evaluate import run as run_needle
-from models.nano.families import catalog
+from models.nano.families import catalog, needles
 from models.nano.families.task import Task, score
 from models.nano.families.workers import ROLES, worker
 from models.nano.folders import WEIGHTS, WORK
@@ -163,7 +163,7 @@ def _needle(runtime: Runtime, seed: int, split: Split, chars: int) -> Result:
         kind=found.kind,
         seed=seed,
         score=float(found.right),
-        chance=1 / 3,
+        chance=needles.GUESS_ONE,
         question=found.question,
         gold=found.gold,
         answer=found.answer,

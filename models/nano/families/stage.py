@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.nano import programs
 from models.nano.cells.profile import PROFILE
@@ -144,9 +144,9 @@ class _Host:
             raise TypeError("this task has no child")
         parts: Sequence[object] = context if isinstance(context, list) else [context]
         asked, texts = _text(question), tuple(_text(part) for part in parts)
-        if (asked, texts) != (child.question, child.texts):
+        if texts != child.texts or not asked.endswith(child.question):
             return ""  # not what was meant: no answer, and so no score
-        episode = self._stage.play(child)
+        episode = self._stage.play(replace(child, question=asked))
         self._episode.children.append(episode)
         return episode.answer
 

@@ -18,11 +18,9 @@ Match = Literal["exact", "number", "set", "pairs"]
 class Task:
     """`texts` is the prompt (one text if `single`), `gold` what is right.
 
-    `plan`: the cells after the profile, the last of which ends the run. `choices`: how many
-    endings one who guesses would choose among (the chance of being right is 1 in so many, or
-    `chance` where a guess can do better). `reply` answers the sub-calls; a `Child` is the task
-    of an `rlm_query`. `labels`: those that the sub-prompts of a
-    semantic task must name.
+    `plan`: the cells after the profile, the last of which ends the run. `chance`: that of a guess
+    among its endings. `reply` answers the sub-calls; `child` is the task of an `rlm_query`.
+    `labels`: those that the sub-prompts of a semantic task must name.
     """
 
     family: str
