@@ -11,11 +11,14 @@ from __future__ import annotations
 #: one that begins with it (two pointers, a pass over the text for each step), and that
 #: one less its last word. Phrases that occur thousands of times say nothing and are
 #: dropped; passages around the others are ranked by the phrases in their line or
-#: sentence, long and rare ones counting most; one that comes again in the same words is told
-#: once. Case, hyphens and underscores do not matter (up to a length of which the guest can hold
-#: a copy), but where a phrase is spelled as the question spells it, that is a rarer one.
+#: sentence, long and rare ones counting most, and then by what stands beside the phrase: a
+#: key that is here a name and there, by chance, a value. One that comes again in the same
+#: words is told once. Case, hyphens and underscores do not matter (up to a length of which
+#: the guest can hold a copy), but where a phrase is spelled as the question spells it, that
+#: is a rarer one.
 LOCATE = """\
 import math, re
+from collections import Counter
 docs = [context] if isinstance(context, str) else context
 small = sum(map(len, docs)) < 50000000
 def fold(t):
@@ -49,12 +52,15 @@ def locate():
                     if at:
                         spots[p], weight[p] = at, len(p) ** 2 / len(at)
     for p in sorted(weight, key=weight.get)[-20:]:
-        for d, k in spots[p]:
+        sides = [(docs[d][k - 2:k], docs[d][k + len(p):k + len(p) + 2]) for d, k in spots[p]]
+        common = Counter(sides)
+        for side, (d, k) in zip(sides, spots[p]):
             t, end = texts[d], k + len(p)
             a = k - len(re.split(r"\\n|\\. ", t[max(0, k - 150):k])[-1])
             b = end + len(re.split(r"\\n|\\. ", t[end:end + 150])[0])
             near = t[a:b] + "\\n" + docs[d][a:b].lower()
             score = weight[p] + sum(weight[s] for s in weight if s in near)
+            score *= 1 + 0.1 / common[side]
             ranked.append((score, d, k, p))
     seen = set()
     for score, d, k, p in sorted(ranked, reverse=True):

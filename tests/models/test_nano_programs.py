@@ -230,3 +230,15 @@ def test_a_child_may_be_asked_with_words_before_its_question(stage: Stage) -> No
     assert task.child is not None
     assert child.task.question.removesuffix(task.child.question) == "and it alone decides. "
     assert episode.score == 1.0
+
+
+def test_a_key_that_is_elsewhere_a_value_is_found_where_it_stands_otherwise(stage: Stage) -> None:
+    """More places than hits, all of one weight: the odd one is among them."""
+    others = "".join(f"put amber-falcon into jar {n} of {n * 7}th;\n" for n in range(60))
+    rows = (
+        f"{others[: len(others) // 2]}put 4819203 into amber-falcon;\n{others[len(others) // 2 :]}"
+    )
+    plan = (programs.LOCATE, programs.final("number"))
+    question = "Which number has been noted down for amber-falcon?"
+    task = Task("needle", 0, question, (rows,), "4819203", plan, "number")
+    assert stage.play(task, missteps=0.0).answer == "4819203"
