@@ -16,7 +16,6 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import gguf
 
@@ -59,7 +58,7 @@ def write(source: Path, target: Path, changed: Mapping[str, str]) -> None:
     """Write the weights of `source` with the changed lines to `target`. Raises ValueError as
     `revised`, and if `source` was revised before: lines are of the weights as they were trained."""
     reader = gguf.GGUFReader(source)
-    values = {name: _value(field) for name, field in reader.fields.items()}
+    values = {name: field.contents() for name, field in reader.fields.items()}
     if SOURCE in values:
         raise ValueError(f"{source} was revised already; begin with the weights of the training")
     writer = gguf.GGUFWriter(target, values.pop("general.architecture"))
@@ -76,10 +75,6 @@ def write(source: Path, target: Path, changed: Mapping[str, str]) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _value(field: gguf.ReaderField) -> Any:
-    return field.contents()
 
 
 def main() -> None:
