@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -185,8 +184,8 @@ def test_a_column_without_a_name_is_named_by_no_question(stage: Stage) -> None:
 def test_a_text_that_stands_in_several_rows_is_labelled_once_and_without_its_names(
     stage: Stage,
 ) -> None:
-    rows = "".join(f"{n},one more nurse and {name} will leave\n" for n, name in enumerate("ABCDEF"))
-    rows = re.sub(r"and (\w)", r"and \1da", rows)
+    names = ("Ada", "Ben", "Ida", "Ugo", "Eva", "Kim")
+    rows = "".join(f"{n},one more nurse and {name} will leave\n" for n, name in enumerate(names))
     task = Task(
         family="labels",
         seed=0,
@@ -234,10 +233,8 @@ def test_a_child_may_be_asked_with_words_before_its_question(stage: Stage) -> No
 
 def test_a_key_that_is_elsewhere_a_value_is_found_where_it_stands_otherwise(stage: Stage) -> None:
     """More places than hits, all of one weight: the odd one is among them."""
-    others = "".join(f"put amber-falcon into jar {n} of {n * 7}th;\n" for n in range(60))
-    rows = (
-        f"{others[: len(others) // 2]}put 4819203 into amber-falcon;\n{others[len(others) // 2 :]}"
-    )
+    lines = [f"put amber-falcon into jar {n} of {n * 7}th;\n" for n in range(60)]
+    rows = "".join([*lines[:30], "put 4819203 into amber-falcon;\n", *lines[30:]])
     plan = (programs.LOCATE, programs.final("number"))
     question = "Which number has been noted down for amber-falcon?"
     task = Task("needle", 0, question, (rows,), "4819203", plan, "number")
